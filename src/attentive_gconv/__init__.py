@@ -1,3 +1,32 @@
-"""Attentive group equivariant convolutional networks in PyTorch."""
+"""Attentive group equivariant convolutional networks in PyTorch.
+
+Maps are plain tensors: planar ``(B, C, Y, X)``, on the group ``(B, C, |H|, Y, X)``. Layers are ordinary modules.
+
+    >>> import torch, attentive_gconv as ag
+    >>> model = ag.create_model("alpha_f_p4cnn").double()
+    >>> ag.testing.assert_equivariant(model, "p4", torch.randn(2, 1, 28, 28, dtype=torch.float64))
+
+Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, https://arxiv.org/abs/2002.03830.
+"""
+
+from attentive_gconv import functional, nn, testing
+from attentive_gconv.groups import FiniteGroup, group, list_groups
+from attentive_gconv.interop import load_reference_checkpoint
+from attentive_gconv.models import create_model, list_models
+from attentive_gconv.testing import check_equivariance
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "FiniteGroup",
+    "__version__",
+    "check_equivariance",
+    "create_model",
+    "functional",
+    "group",
+    "list_groups",
+    "list_models",
+    "load_reference_checkpoint",
+    "nn",
+    "testing",
+]

@@ -1,0 +1,30 @@
+"""Modules: convolutions, attention, normalisation, pooling. Maps are plain tensors ``(B, C, |H|, Y, X)``."""
+
+from attentive_gconv.nn.attention import ChannelAttention, InputAttention, PlanarSpatialAttention, SpatialAttention
+from attentive_gconv.nn.attentive import (
+    AttentiveGroupConv2d,
+    AttentiveLiftingConv2d,
+    InputAttentiveGroupConv2d,
+    InputAttentiveLiftingConv2d,
+)
+from attentive_gconv.nn.convolution import GroupConv2d, LiftingConv2d
+from attentive_gconv.nn.norm import GroupBatchNorm2d
+from attentive_gconv.nn.pooling import GroupMaxPool, GroupMeanPool, SpatialAvgPool2d, SpatialMaxPool2d
+
+__all__ = [
+    "AttentiveGroupConv2d",
+    "AttentiveLiftingConv2d",
+    "ChannelAttention",
+    "GroupBatchNorm2d",
+    "GroupConv2d",
+    "GroupMaxPool",
+    "GroupMeanPool",
+    "InputAttention",
+    "InputAttentiveGroupConv2d",
+    "InputAttentiveLiftingConv2d",
+    "LiftingConv2d",
+    "PlanarSpatialAttention",
+    "SpatialAttention",
+    "SpatialAvgPool2d",
+    "SpatialMaxPool2d",
+]

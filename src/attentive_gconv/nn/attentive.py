@@ -1,0 +1,355 @@
+r"""Attentive lifting and group convolution: full attention, and attention on the input.
+
+    full    out[b,o,h] = q·Σ_{c,h'} (1 - α_X α_C) f~[b,o,h,c,h'],  f~ = x[b,c,h'] ⋆ (L_h ψ)[o,c,h'],  α depends on
+            the input pose *and* on the output: its formulas are in `attentive_gconv.functional.attentive`
+    input   out = conv( x - α_X·(α_C·x) ): α does not depend on the output and is computed once, on the input;
+            its formulas are in `attentive_gconv.nn.attention`
+
+Source: Romero, Bekkers, Tomczak, Hoogendoorn, "Attentive Group Equivariant Convolutional Networks", ICML 2020, §4-5,
+https://arxiv.org/abs/2002.03830. Deviation: the group layer's quadrature weight is that of the plain group convolution
+for every group, so that maps that suppress nothing give the plain convolution; for p4 it is the paper's 2π/|H|.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attentive_gconv.functional import (
+    COMBINATIONS,
+    AttentionMaps,
+    attention_maps_definition,
+    attentive_conv2d_definition,
+    kernel_index,
+    separate_responses,
+)
+from attentive_gconv.functional.attention import STATISTICS
+from attentive_gconv.functional.convolution import Pair
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.nn.arguments import hidden_channels, odd
+from attentive_gconv.nn.attention import InputAttention, check_parts, default_ratio
+from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
+from attentive_gconv.nn.transformed import TransformedWeights, uniform_kernel_
+
+
+class FullChannelAttention(TransformedWeights):
+    """The weights of α_C in full attention: a two-layer gate for each output channel and relative pose.
+
+    ``weight_fc1 (O, R, C, |H|)`` and ``weight_fc2 (O, C, R, |H|)``, R = C // ratio; in a lifting layer without the last
+    axis. Initial weights: Kaiming-uniform, a = √5.
+    """
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        ratio: int,
+        *,
+        over_group: bool,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.over_group = over_group
+        self.order = group.order
+        hidden = hidden_channels(in_channels, ratio)
+        for name, shape in (("weight_fc1", (hidden, in_channels)), ("weight_fc2", (in_channels, hidden))):
+            places = (group.order,) if over_group else ()
+            weight = torch.empty((out_channels, *shape, *places), device=device, dtype=dtype)
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+            if over_group:
+                self.add_transformed_weight(name, weight, kernel_index(group, over_group=True).to(device))
+            else:
+                self.register_parameter(name, nn.Parameter(weight))
+
+    def gates(self) -> tuple[Tensor, Tensor]:
+        """All transforms: ``(O, |H|, R, C, |H'|)`` and ``(O, |H|, C, R, |H'|)``."""
+        fc1, fc2 = (self._transforms(name) for name in ("weight_fc1", "weight_fc2"))
+        return fc1, fc2
+
+    def _transforms(self, name: str) -> Tensor:
+        if self.over_group:
+            return self.transformed(name)
+        # a lifting layer has no h' to compare with h: every h has the same gate
+        weight: Tensor = getattr(self, name)
+        return weight[:, None, ..., None].expand(-1, self.order, -1, -1, 1)
+
+
+class FullSpatialAttention(TransformedWeights):
+    """The weights of α_X in full attention: ``weight (O, 2, |H|, k, k)``; in a lifting layer ``(O, 2, k, k)``."""
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        out_channels: int,
+        kernel_size: int,
+        dilation: int,
+        *,
+        over_group: bool,
+        wscale: float,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.over_group = over_group
+        self.dilation = dilation
+        index = kernel_index(group, odd("spatial_kernel_size", kernel_size), over_group=over_group)
+        weight = torch.empty((out_channels, 2, *index.shape[1:]), device=device, dtype=dtype)
+        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), index.to(device))
+
+    def kernel(self) -> Tensor:
+        """All transforms: ``(O, |H|, 2, |H'|, k, k)``."""
+        kernel = self.transformed("weight")
+        return kernel if self.over_group else kernel.unsqueeze(3)
+
+
+class _FullAttention(GroupConvolution):
+    """What lifting and group layers with full attention share."""
+
+    def __init__(
+        self,
+        group: str | FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        bias: bool = False,
+        *,
+        channel: bool = True,
+        spatial: bool = True,
+        ratio: int | None = None,
+        spatial_kernel_size: int = 7,
+        spatial_dilation: int = 1,
+        combination: str = "suppress",
+        wscale: float = 1.0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Make the convolution and its attention."""
+        check_parts(channel, spatial, combination)
+        super().__init__(
+            *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
+            wscale=wscale,
+            device=device,
+            dtype=dtype,
+        )
+        self.combination = combination
+        made: dict[str, Any] = {"over_group": self.over_group, "device": device, "dtype": dtype}
+        ratio = default_ratio(in_channels, self.over_group) if ratio is None else ratio
+        self.channel_attention = (
+            FullChannelAttention(self.group, in_channels, out_channels, ratio, **made) if channel else None
+        )
+        self.spatial_attention = (
+            FullSpatialAttention(self.group, out_channels, spatial_kernel_size, spatial_dilation, wscale=wscale, **made)
+            if spatial
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve with attention; ``(B, O, |H|, Y', X')``."""
+        channel, spatial = self.channel_attention, self.spatial_attention
+        fc1, fc2 = channel.gates() if channel is not None else (None, None)
+        out = attentive_conv2d_definition(
+            self.check_input(x),
+            self._responses_kernel(),
+            fc1,
+            fc2,
+            spatial.kernel() if spatial is not None else None,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            spatial_dilation=spatial.dilation if spatial is not None else 1,
+            scale=self.scale,
+            combination=COMBINATIONS[self.combination],
+        )
+        return out if self.bias is None else out + self.bias[:, None, None, None]
+
+    def attention_maps(self, x: Tensor) -> AttentionMaps:
+        """α_C and α_X for an input of the layer: what is *suppressed*; 1 - α is kept.
+
+        Args:
+            x: as `forward` takes it.
+
+        Returns:
+            ``channel (B, O, |H|, C, |H'|, 1, 1)`` and ``spatial (B, O, |H|, 1, |H'|, Y', X')``, None for a part that
+            the layer does not have; |H'| is 1 in a lifting layer.
+        """
+        responses = separate_responses(
+            self.check_input(x), self._responses_kernel(), self.stride, self.padding, self.dilation
+        )
+        channel, spatial = self.channel_attention, self.spatial_attention
+        fc1, fc2 = channel.gates() if channel is not None else (None, None)
+        if spatial is None:
+            return attention_maps_definition(responses, fc1, fc2)
+        return attention_maps_definition(responses, fc1, fc2, spatial.kernel(), spatial.dilation)
+
+    def _responses_kernel(self) -> Tensor:
+        """The transformed kernel without the quadrature weight, which is no part of f~."""
+        kernel = self.transformed("weight")
+        return kernel if self.over_group else kernel.unsqueeze(3)
+
+
+class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
+    """Lifting convolution with full attention.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `LiftingConv2d`.
+        channel, spatial: which parts the attention has.
+        ratio: the hidden layer of the channel attention has ``C // ratio`` channels; None is 1.
+        spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
+        combination: ``"suppress"`` (the paper: (1 - α) f~), ``"multiply"`` (α f~) or ``"amplify"`` ((1 + α) f~).
+        wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernels.
+
+    Shape:
+        ``(B, C, Y, X)`` -> ``(B, O, |H|, Y', X')``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.AttentiveLiftingConv2d("p4", 3, 8, kernel_size=3, padding=1)
+        >>> layer(torch.randn(2, 3, 12, 12)).shape
+        torch.Size([2, 8, 4, 12, 12])
+    """
+
+
+class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
+    """Group convolution with full attention.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `GroupConv2d`.
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, wscale, device, dtype: as in
+            `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.AttentiveGroupConv2d("p4", 8, 8, kernel_size=3, padding=1, spatial=False)
+        >>> layer(torch.randn(2, 8, 4, 12, 12)).shape
+        torch.Size([2, 8, 4, 12, 12])
+    """
+
+
+class _AttendedInput(GroupConvolution):
+    """What lifting and group layers with input attention share."""
+
+    def __init__(
+        self,
+        group: str | FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        bias: bool = False,
+        *,
+        groups: int = 1,
+        channel: bool = True,
+        spatial: bool = True,
+        ratio: int | None = None,
+        spatial_kernel_size: int = 7,
+        spatial_dilation: int = 1,
+        statistics: tuple[str, ...] = STATISTICS,
+        combination: str = "suppress",
+        wscale: float = 1.0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Make the convolution and its attention."""
+        super().__init__(
+            *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
+            groups=groups,
+            wscale=wscale,
+            device=device,
+            dtype=dtype,
+        )
+        self.attention = InputAttention(
+            self.group,
+            in_channels,
+            over_group=self.over_group,
+            channel=channel,
+            spatial=spatial,
+            ratio=ratio,
+            kernel_size=spatial_kernel_size,
+            dilation=spatial_dilation,
+            statistics=statistics,
+            combination=combination,
+            wscale=wscale,
+            device=device,
+            dtype=dtype,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend to the input, then convolve; ``(B, O, |H|, Y', X')``."""
+        self.check_input(x)
+        return super().forward(self.attention(x))
+
+
+class InputAttentiveLiftingConv2d(_AttendedInput, LiftingConv2d):
+    """Lifting convolution of an attended planar map.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups: as in `LiftingConv2d`.
+        channel, spatial: which parts the attention has.
+        ratio: of the channel attention; None is 1.
+        spatial_kernel_size, spatial_dilation, statistics: of the spatial attention, see `SpatialAttention`.
+        combination: ``"suppress"`` (the paper: x - α·x), ``"multiply"`` (α·x) or ``"amplify"`` (x + α·x).
+        wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernel.
+
+    Shape:
+        ``(B, C, Y, X)`` -> ``(B, O, |H|, Y', X')``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.InputAttentiveLiftingConv2d("p4m", 3, 8, kernel_size=3, spatial_dilation=4)
+        >>> layer(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 8, 8, 30, 30])
+    """
+
+
+class InputAttentiveGroupConv2d(_AttendedInput, GroupConv2d):
+    """Group convolution of an attended map on the group.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups: as in `GroupConv2d`.
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, statistics, combination, wscale, device, dtype:
+            as in `InputAttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.InputAttentiveGroupConv2d("p4", 8, 8, kernel_size=3, ratio=4)
+        >>> layer(torch.randn(2, 8, 4, 12, 12)).shape
+        torch.Size([2, 8, 4, 10, 10])
+    """

@@ -1,0 +1,30 @@
+"""Batch normalisation of maps on the group: statistics shared over the group axis and space.
+
+One mean and variance a channel, over (B, |H|, Y, X), commutes with every L_h. Source: Ioffe & Szegedy, ICML 2015,
+https://arxiv.org/abs/1502.03167, in the group form of Cohen & Welling, ICML 2016, §6.3.
+"""
+
+from torch import Tensor, nn
+
+
+class GroupBatchNorm2d(nn.BatchNorm3d):
+    """Batch normalisation over ``(B, C, |H|, Y, X)``, per channel.
+
+    The arguments, parameters and buffers are those of `torch.nn.BatchNorm3d`, so that
+    `torch.nn.SyncBatchNorm.convert_sync_batchnorm` applies. The paper's networks use ``eps=2e-5``.
+
+    Raises:
+        ValueError: if the input is no map on the group.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.GroupBatchNorm2d(8)(torch.randn(2, 8, 4, 9, 9)).shape
+        torch.Size([2, 8, 4, 9, 9])
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() != 5 or input.shape[1] != self.num_features:
+            raise ValueError(
+                f"GroupBatchNorm2d takes maps on the group (B, {self.num_features}, |H|, Y, X), "
+                f"got shape {tuple(input.shape)}"
+            )

@@ -1,0 +1,129 @@
+"""Pooling over space, which keeps the group axis, and over the group, which ends it.
+
+Spatial pooling acts on every (channel, group) plane alike, so it commutes with L_h wherever its windows tile the map
+symmetrically. A pool over the group axis gives a planar map that moves with the input and no longer depends on pose.
+Source: Cohen & Welling, ICML 2016, §6.3, https://arxiv.org/abs/1602.07576.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attentive_gconv.functional.convolution import Pair
+from attentive_gconv.nn.arguments import pair
+
+
+class _SpatialPool2d(nn.Module):
+    def __init__(
+        self,
+        kernel_size: int | Pair,
+        stride: int | Pair | None = None,
+        padding: int | Pair = 0,
+        ceil_mode: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = pair("kernel_size", kernel_size)
+        self.stride = self.kernel_size if stride is None else pair("stride", stride)
+        self.padding = pair("padding", padding, minimum=0)
+        self.ceil_mode = ceil_mode
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            raise ValueError(f"`padding` (={padding}) must be at most half the kernel_size (={kernel_size})")
+
+    def extra_repr(self) -> str:
+        """The arguments, as `repr` shows them."""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+    def _planes(self, x: Tensor) -> Tensor:
+        if x.dim() not in (4, 5):
+            raise ValueError(
+                f"{type(self).__name__} takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}"
+            )
+        return x.flatten(1, -3)
+
+
+class SpatialMaxPool2d(_SpatialPool2d):
+    """Max pooling over space.
+
+    Args:
+        kernel_size, stride, padding, ceil_mode: as in `torch.nn.MaxPool2d`; the stride defaults to the kernel size.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, Y', X')``; planar maps ``(B, C, Y, X)`` likewise.
+
+    Raises:
+        ValueError: on other shapes, or arguments out of range.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.SpatialMaxPool2d(2)(torch.randn(2, 8, 4, 24, 24)).shape
+        torch.Size([2, 8, 4, 12, 12])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool every plane."""
+        pooled = F.max_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
+        return pooled.unflatten(1, x.shape[1:-2])
+
+
+class SpatialAvgPool2d(_SpatialPool2d):
+    """Average pooling over space.
+
+    Args:
+        kernel_size, stride, padding, ceil_mode: as in `torch.nn.AvgPool2d`; the stride defaults to the kernel size.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, Y', X')``; planar maps ``(B, C, Y, X)`` likewise.
+
+    Raises:
+        ValueError: on other shapes, or arguments out of range.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.SpatialAvgPool2d(2)(torch.ones(1, 1, 4, 2, 2)).flatten()
+        tensor([1., 1., 1., 1.])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool every plane."""
+        pooled = F.avg_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
+        return pooled.unflatten(1, x.shape[1:-2])
+
+
+def _require_group_axis(module: nn.Module, x: Tensor) -> None:
+    if x.dim() != 5:
+        raise ValueError(f"{type(module).__name__} takes maps on the group (B, C, |H|, Y, X), got {tuple(x.shape)}")
+
+
+class GroupMaxPool(nn.Module):
+    """Maximum over the group axis: ``(B, C, |H|, Y, X)`` -> ``(B, C, Y, X)``.
+
+    Raises:
+        ValueError: if the input is no map on the group.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.GroupMaxPool()(torch.arange(4.0).view(1, 1, 4, 1, 1)).item()
+        3.0
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduce the group axis."""
+        _require_group_axis(self, x)
+        return x.amax(2)
+
+
+class GroupMeanPool(nn.Module):
+    """Mean over the group axis: ``(B, C, |H|, Y, X)`` -> ``(B, C, Y, X)``.
+
+    Raises:
+        ValueError: if the input is no map on the group.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.GroupMeanPool()(torch.arange(4.0).view(1, 1, 4, 1, 1)).item()
+        1.5
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduce the group axis."""
+        _require_group_axis(self, x)
+        return x.mean(2)
