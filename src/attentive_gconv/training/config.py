@@ -1,0 +1,173 @@
+"""What a training run is made of, as typed and checked values.
+
+Every dataclass here is frozen and checks itself, so a `TrainConfig` that exists is one that can be run. Where the
+values come from (recipe files, flags) is `attentive_gconv.training.recipe`'s matter.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+Protocol = Literal["validation", "paper"]
+Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names the field, its value and the remedy."""
+
+
+def _require(holds: bool, name: str, value: object, remedy: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} (={value!r}) {remedy}")
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """Which images, and where they are.
+
+    Attributes:
+        name: a name of `attentive_gconv.data.list_datasets`.
+        dir: the folder that holds the datasets; None for the data subpackage's own default.
+        source: which of several sources of the same dataset; ``"auto"`` takes the first that is there.
+        seed: of whatever is random in the making of the dataset. It is not the seed of the training, so that runs
+            with different seeds see the same images.
+    """
+
+    name: str
+    dir: str | None = None
+    source: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "dataset.name", self.name, "is empty; `agconv data` lists the datasets")
+        _require(self.seed >= 0, "dataset.seed", self.seed, "must not be negative")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network: a name of `attentive_gconv.list_models`, and options for `attentive_gconv.create_model`."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "model.name", self.name, "is empty; `agconv models` lists the networks")
+        for option in ("num_classes", "in_channels"):
+            _require(
+                option not in self.options,
+                f"model.{option}",
+                self.options.get(option),
+                "cannot be set: it follows from the dataset",
+            )
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The optimizer; `momentum` belongs to SGD alone and is None otherwise."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.lr > 0, "optimizer.lr", self.lr, "must be greater than 0, e.g. 1e-3")
+        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must not be negative")
+        if self.name != "sgd":
+            _require(
+                self.momentum is None,
+                "optimizer.momentum",
+                self.momentum,
+                f"has no meaning for optimizer.name={self.name}: set it to null, or take sgd",
+            )
+        else:
+            _require(
+                self.momentum is None or 0 <= self.momentum < 1,
+                "optimizer.momentum",
+                self.momentum,
+                "must be at least 0 and below 1, e.g. 0.9",
+            )
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate changes from epoch to epoch.
+
+    ``constant``: not at all. ``multistep``: times `gamma` after each epoch count in `milestones`. ``plateau``: times
+    `gamma` when the validation accuracy has not improved for `patience` epochs. Fields of the other schedules are
+    None.
+    """
+
+    name: Literal["constant", "multistep", "plateau"] = "constant"
+    milestones: tuple[int, ...] | None = None
+    gamma: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        used = {"constant": (), "multistep": ("milestones", "gamma"), "plateau": ("gamma", "patience")}[self.name]
+        for name in ("milestones", "gamma", "patience"):
+            value = getattr(self, name)
+            if name in used:
+                _require(value is not None, f"schedule.{name}", value, f"is needed by schedule.name={self.name}")
+            else:
+                _require(
+                    value is None,
+                    f"schedule.{name}",
+                    value,
+                    f"has no meaning for schedule.name={self.name}: set it to null, or replace the whole section, "
+                    f'e.g. --set "schedule={{name: {self.name}}}"',
+                )
+        if self.gamma is not None:
+            _require(0 < self.gamma < 1, "schedule.gamma", self.gamma, "must lie between 0 and 1, e.g. 0.1")
+        if self.milestones is not None:
+            ascending = sorted({epoch for epoch in self.milestones if epoch > 0})
+            _require(
+                bool(ascending) and ascending == list(self.milestones),
+                "schedule.milestones",
+                list(self.milestones),
+                "must be ascending numbers of epochs, e.g. [50, 100]",
+            )
+        if self.patience is not None:
+            _require(self.patience >= 0, "schedule.patience", self.patience, "must not be negative")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run, complete: the same config and seed on the same machine give the same weights.
+
+    Attributes:
+        protocol: ``"validation"``: a part of the training images is held out, the best epoch is chosen on it and the
+            test images are used once, at the end. ``"paper"``: all are trained on, and the test images are looked at
+            after every epoch, as the authors did.
+        precision: Lightning's name of the arithmetic.
+        deterministic: whether only deterministic kernels are used, which some GPU operations pay for in speed.
+        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ... as Lightning calls them.
+        devices: ``"auto"`` or how many.
+        workers: processes that load images; 0 loads them in the training process, the quickest for data in memory.
+    """
+
+    dataset: DatasetConfig
+    model: ModelConfig
+    epochs: int
+    batch_size: int
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    protocol: Protocol = "validation"
+    seed: int = 0
+    precision: Precision = "32-true"
+    deterministic: bool = True
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", self.epochs, "must be at least 1")
+        _require(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie between 0 and 2**32 - 1")
+        _require(self.workers >= 0, "workers", self.workers, "must not be negative")
+        known = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+        _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
+        counts = isinstance(self.devices, int) and self.devices >= 1
+        _require(counts or self.devices == "auto", "devices", self.devices, "must be 'auto' or a number from 1 on")
+
+
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)

@@ -1,0 +1,59 @@
+"""The batches of a run: reproducible shuffling, and shards for several devices."""
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
+
+from attentive_gconv.training.seeding import epoch_seed
+
+
+class EpochSampler(DistributedSampler):
+    """The order of the training images, a function of the seed and the epoch alone.
+
+    `generator` is for the `DataLoader`, which seeds its workers from it; it follows the epoch as well.
+    """
+
+    def __init__(self, dataset: Dataset, seed: int, shards: int = 1, shard: int = 0) -> None:
+        # spread the seeds: DistributedSampler adds the epoch to its seed, so neighbouring ones would share orders
+        super().__init__(dataset, num_replicas=shards, rank=shard, shuffle=True, seed=epoch_seed(seed, 0, 1))
+        self.run_seed = seed
+        self.generator = torch.Generator()
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order is given next."""
+        super().set_epoch(epoch)
+        self.generator.manual_seed(epoch_seed(self.run_seed, epoch, 2))
+
+
+class RunData(L.LightningDataModule):
+    """The training images and those that are looked at after every epoch. It holds no others."""
+
+    def __init__(self, train: Dataset, watched: Dataset, *, batch_size: int, workers: int, seed: int) -> None:
+        super().__init__()
+        self.train = train
+        self.watched = watched
+        self.batch_size = batch_size
+        self.workers = workers
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader:
+        """This device's share of the training images, shuffled anew every epoch."""
+        assert self.trainer is not None
+        sampler = EpochSampler(self.train, self.seed, self.trainer.world_size, self.trainer.global_rank)
+        # workers fetch ahead as soon as they exist, which is before Lightning tells the sampler its epoch
+        sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
+        return DataLoader(
+            self.train,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            generator=sampler.generator,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader:
+        """This device's share of the watched images: shares differ by an image at most and none is doubled."""
+        assert self.trainer is not None
+        shard = Subset(self.watched, range(self.trainer.global_rank, len(self.watched), self.trainer.world_size))  # type: ignore[arg-type]
+        return DataLoader(shard, batch_size=self.batch_size, num_workers=self.workers)

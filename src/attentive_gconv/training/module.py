@@ -1,0 +1,120 @@
+"""The LightningModule: loss, metrics, optimizer and schedule of one classifier."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from attentive_gconv.training.config import TrainConfig
+from attentive_gconv.training.optim import make_optimizer, make_schedule
+from attentive_gconv.training.seeding import epoch_seed, seed_everything
+
+Batch = tuple[Tensor, Tensor]
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message names the remedy."""
+
+
+class Classifier(L.LightningModule):
+    """A network, trained by cross-entropy.
+
+    Args:
+        network: ``(B, C, Y, X)`` to logits ``(B, classes)``.
+        num_classes: how many classes.
+        config: the run's settings.
+        watched: the name, in logs, of the images looked at after every epoch: ``"valid"`` or ``"test"``.
+    """
+
+    def __init__(self, network: nn.Module, num_classes: int, config: TrainConfig, watched: str) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.watched = watched
+        self.schedule: LRScheduler | None = None
+        # how the schedule stands in the checkpoint that a run is resumed from
+        self._saved_schedule: dict[str, Any] | None = None
+        self.losses = nn.ModuleDict({"fit": MeanMetric(), "watch": MeanMetric()})
+        self.accuracies = nn.ModuleDict(
+            {stage: MulticlassAccuracy(num_classes, average="micro") for stage in ("fit", "watch")}
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, classes)`` of images ``(B, C, Y, X)``."""
+        return self.network(images)
+
+    def on_train_epoch_start(self) -> None:
+        """Draw dropout and all else from this epoch's own seed, different on every device."""
+        seed_everything(epoch_seed(self.config.seed, self.current_epoch, 3 + self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of one batch."""
+        return self._step(batch, "fit")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one batch of watched images in."""
+        self._step(batch, "watch")
+
+    def _step(self, batch: Batch, stage: str) -> Tensor:
+        images, labels = batch
+        logits = self(images)
+        loss = F.cross_entropy(logits, labels)
+        self.losses[stage].update(loss.detach(), len(labels))  # type: ignore[operator]
+        self.accuracies[stage].update(logits.detach(), labels)  # type: ignore[operator]
+        return loss
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of the watched images."""
+        self._log_figures("watch", self.watched)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the figures of the epoch and step the schedule.
+
+        Lightning would step it after the checkpoint of the epoch is written; a resumed run would then lag behind by
+        a step. So the schedule is kept here, and saved with the module.
+        """
+        loss = self._log_figures("fit", "train")
+        assert self.schedule is not None
+        rate = self.schedule.optimizer.param_groups[0]["lr"]
+        self.log("lr", rate)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the training loss of epoch {self.current_epoch + 1} is {loss.item()}: "
+                f"take a smaller learning rate than optimizer.lr (={self.config.optimizer.lr:g}), e.g. with --lr"
+            )
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(1 - float(self.trainer.callback_metrics[f"{self.watched}_error"]))
+        else:
+            self.schedule.step()
+
+    def _log_figures(self, stage: str, name: str) -> Tensor:
+        loss, accuracy = self.losses[stage], self.accuracies[stage]
+        mean_loss = loss.compute()  # type: ignore[operator]
+        self.log(f"{name}_loss", mean_loss)
+        self.log(f"{name}_error", 1 - accuracy.compute())  # type: ignore[operator]
+        loss.reset()  # type: ignore[operator]
+        accuracy.reset()  # type: ignore[operator]
+        return mean_loss
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer; the schedule is kept apart, see `on_train_epoch_end`."""
+        optimizer = make_optimizer(self.network.parameters(), self.config.optimizer)
+        self.schedule = make_schedule(optimizer, self.config.schedule)
+        if self._saved_schedule is not None:
+            self.schedule.load_state_dict(self._saved_schedule)
+        return optimizer
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the state of the schedule."""
+        assert self.schedule is not None
+        checkpoint["schedule"] = self.schedule.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lightning calls this before it makes the optimizer; the state waits until then."""
+        self._saved_schedule = checkpoint["schedule"]

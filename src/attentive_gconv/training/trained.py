@@ -1,0 +1,103 @@
+"""Finding a trained network: in a run folder, a file of weights, or one of the authors' checkpoints."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from attentive_gconv.data import DataSplits, load_dataset
+from attentive_gconv.interop import load_reference_checkpoint
+from attentive_gconv.training.config import ConfigError, TrainConfig
+from attentive_gconv.training.run_folder import RunFolder
+from attentive_gconv.training.weights import ModelCard, TrainedModel, load_weights
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A trained network and the dataset it belongs to.
+
+    Attributes:
+        origin: the file of weights.
+        data_dir: the folder of the datasets that the run used, if it was opened from its run folder.
+    """
+
+    trained: TrainedModel
+    origin: Path
+    data_dir: str | None = None
+
+    def load_splits(self, data_dir: str | None = None, dataset: str | None = None) -> DataSplits:
+        """The dataset it was trained on, made the same way; or another one by name.
+
+        Raises:
+            ConfigError: if the other dataset has other classes or images of another shape.
+        """
+        card = self.trained.card
+        data_dir = data_dir or self.data_dir
+        if dataset is None or dataset == card.dataset:
+            return load_dataset(
+                card.dataset, data_dir, protocol=card.protocol, seed=card.dataset_seed, source=card.source
+            )
+        splits = load_dataset(dataset, data_dir)
+        if (len(splits.classes), splits.image_shape) != (len(card.classes), card.image_shape):
+            raise ConfigError(
+                f"dataset (={dataset!r}) has {len(splits.classes)} classes of images {splits.image_shape}, the network "
+                f"of {self.origin} takes {len(card.classes)} of {card.image_shape}"
+            )
+        return splits
+
+
+def open_model(
+    target: str | Path,
+    *,
+    which: str | None = None,
+    model: str | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+) -> OpenedModel:
+    """Open a trained network, in eval mode.
+
+    Args:
+        target: a run folder, a ``.safetensors`` file, or one of the authors' ``.pth`` files.
+        which: in a run folder, the ``"best"`` or the ``"last"`` weights; None takes those that the run's protocol
+            reports.
+        model: for a ``.pth`` file, the name of the network it belongs to.
+        dataset: for a ``.pth`` file, the dataset it was trained on, whose mean and std its inputs need.
+        data_dir: for a ``.pth`` file, the folder of the datasets.
+
+    Raises:
+        ConfigError: if an argument is missing or has no meaning for this target.
+        FileNotFoundError: if there is nothing at that place.
+    """
+    path = Path(target)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no run folder or file of weights {path}")
+    if which is not None and not path.is_dir():
+        raise ConfigError(f"weights (={which!r}) chooses within a run folder, and {path} is a file: leave it out")
+    if path.suffix in (".pth", ".pt"):
+        if model is None or dataset is None:
+            raise ConfigError(f"{path} holds weights alone: name its network (--model) and its images (--dataset)")
+        return _open_reference(path, model, dataset, data_dir)
+    if model is not None:
+        raise ConfigError(f"model (={model!r}) has no meaning for {path}, which names its network: leave it out")
+    if path.is_dir():
+        return _open_run(RunFolder(path), which)
+    return OpenedModel(load_weights(path), path)
+
+
+def _open_run(folder: RunFolder, which: str | None) -> OpenedModel:
+    config: TrainConfig = folder.read_config()
+    if which is None:
+        which = "best" if config.protocol == "validation" else "last"
+    weights = folder.weights(which)
+    if not weights.exists():
+        raise FileNotFoundError(
+            f"{folder.path} has no {weights.name} yet: no epoch is finished; continue the run with "
+            f"`agconv train --resume --out {folder.path}`"
+        )
+    return OpenedModel(load_weights(weights), weights, config.dataset.dir)
+
+
+def _open_reference(path: Path, model: str, dataset: str, data_dir: str | None) -> OpenedModel:
+    module = load_reference_checkpoint(path, model)
+    # the authors standardised with the figures of all training images
+    splits = load_dataset(dataset, data_dir, protocol="paper")
+    card = ModelCard.of(splits, seed=0, model=model, options={})
+    return OpenedModel(TrainedModel(module, card), path, data_dir)
