@@ -1,7 +1,23 @@
 """The networks of the paper, by name."""
 
-from attentive_gconv.models import rot_mnist  # importing a family registers its models
+from attentive_gconv.models import allcnnc, densenet, resnet, rot_mnist  # importing a family registers its models
+from attentive_gconv.models.allcnnc import AllCNNC
+from attentive_gconv.models.densenet import DenseNet
 from attentive_gconv.models.registry import ModelEntry, create_model, list_models, model_entry
+from attentive_gconv.models.resnet import ResNet
 from attentive_gconv.models.rot_mnist import RotMNISTNet
 
-__all__ = ["ModelEntry", "RotMNISTNet", "create_model", "list_models", "model_entry", "rot_mnist"]
+__all__ = [
+    "AllCNNC",
+    "DenseNet",
+    "ModelEntry",
+    "ResNet",
+    "RotMNISTNet",
+    "allcnnc",
+    "create_model",
+    "densenet",
+    "list_models",
+    "model_entry",
+    "resnet",
+    "rot_mnist",
+]

@@ -1,10 +1,10 @@
-"""What the model families share: one factory for every kind of convolution, and the planar initial weights."""
+"""What the model families share: factories of convolutions and norms, planar initial weights, the check of sizes."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
@@ -15,6 +15,7 @@ from attentive_gconv.nn.attentive import (
     InputAttentiveLiftingConv2d,
 )
 from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
+from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,19 @@ def convolution(
     lifting: bool = False,
     padding: int = 0,
     wscale: float = 1.0,
-    ratio: int = 2,
+    ratio: int | None = 2,
     spatial_kernel_size: int = 7,
     spatial_dilation: int = 1,
 ) -> nn.Module:
     """A lifting or group convolution with the kind of attention that `ATTENTION` names.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, padding, wscale: of the convolution.
+        attention: a kind of `ATTENTION`; what follows applies to the kinds that have such a part.
+        lifting: whether the input is a planar map.
+        ratio: reduction of the channel attention in group layers; None is ``in_channels // 2``, as in the paper's
+            ResNet and DenseNet. Lifting layers, which see few channels, have 1 in every network of the paper.
+        spatial_kernel_size, spatial_dilation: of the spatial attention.
 
     Raises:
         ValueError: if the attention is unknown; the message offers the nearest.
@@ -72,11 +81,46 @@ def convolution(
     kind = find("attention", attention, ATTENTION)
     options = dict(kind.options)
     if kind.has_ratio:
-        options["ratio"] = ratio
+        options["ratio"] = 1 if lifting else max(1, in_channels // 2) if ratio is None else ratio
     if kind.has_kernel:
         options.update(spatial_kernel_size=spatial_kernel_size, spatial_dilation=spatial_dilation)
     layer = kind.lifting if lifting else kind.group
     return layer(group, in_channels, out_channels, kernel_size, padding=padding, wscale=wscale, **options)
+
+
+def batch_norm(channels: int) -> GroupBatchNorm2d:
+    """The batch normalisation of the paper's networks."""
+    return GroupBatchNorm2d(channels, eps=2e-5)
+
+
+def check_images(x: Tensor, group: FiniteGroup, *, smallest: int, multiple: int) -> None:
+    """An error unless a network takes images of this size.
+
+    Args:
+        x: the images.
+        group: the network's group. The trivial group has no symmetry of the plane to lose: any size from the smallest
+            on will do.
+        smallest: the least side of which something is left at the network's end.
+        multiple: sides that are multiples of it are even wherever the network pools by 2 x 2. An odd side there would
+            leave out the last row or column, but never the first, and equivariance would be lost.
+
+    Raises:
+        ValueError: if x is no batch of images, too small, or of a size that breaks equivariance.
+    """
+    if x.dim() != 4:
+        raise ValueError(f"the network takes images (B, C, Y, X), got shape {tuple(x.shape)}")
+    height, width = x.shape[-2:]
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"images of {height} x {width} are too small for the network, nothing would be left to average; the least "
+            f"side is {smallest}: enlarge the images"
+        )
+    if group.order > 1 and (height % multiple or width % multiple):
+        near = " x ".join(str(max(smallest, round(side / multiple) * multiple)) for side in (height, width))
+        raise ValueError(
+            f"images of {height} x {width} have a side that is no multiple of {multiple}: 2 x 2 pooling would leave "
+            f"out a border and break equivariance to {group.name!r}; crop, pad or resize them, for example to {near}"
+        )
 
 
 @torch.no_grad()

@@ -1,0 +1,121 @@
+"""The All-CNN-C family for CIFAR-10: allcnnc, its p4 and p4m forms, and their α-, α_CH-, α_SP- and α_F-networks.
+
+    dropout · c1 c2 3x3 → n · c3 3x3 → n, 2x2 max-pool, dropout · c4 c5 3x3 → 2n · c6 3x3 → 2n, 2x2 max-pool, dropout
+    · c7 3x3 → 2n · c8 1x1 → 2n · c9 1x1 → classes · mean over the group and space
+
+Every convolution is followed by BN and relu, c9 too; after the pooling where there is one, before the dropout.
+One class body: the group, the attention and the width n are its parameters.
+
+Source: Springenberg et al., "Striving for Simplicity", ICLR 2015 workshop, https://arxiv.org/abs/1412.6806 (the
+network; its strides are stride 1 and a max-pool here, for equivariance on even sides); Cohen & Welling, ICML 2016, §8.2
+(the group form); Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830 (attention: ratio 16, in c1 1; 7x7).
+"""
+
+from torch import Tensor, nn
+
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups import group as find_group
+from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.nn import SpatialMaxPool2d
+from attentive_gconv.nn.arguments import positive
+
+LAYERS = 9
+POOLED = (3, 6)
+
+
+class AllCNNC(nn.Module):
+    """The nine-layer all-convolutional network of the CIFAR-10 experiments.
+
+    Args:
+        group: the group.
+        attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
+        channels: n, the width of c1 to c3; the later layers have 2n.
+        num_classes, in_channels: classes, and channels of the images.
+        input_dropout, dropout: probabilities of dropout on the images, and after c3 and c6.
+        ratio: reduction of the channel attention, from c2 on.
+        normal_init: draw the kernels from N(0, 0.05²), as the planar network does, instead of U(-s, s).
+
+    Shape:
+        ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 32 x 32; any sides that are
+        multiples of 4 will do, and for the trivial group any of at least 4.
+
+    Raises:
+        ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
+    """
+
+    def __init__(
+        self,
+        group: str | FiniteGroup = "p4",
+        attention: str = "none",
+        channels: int = 48,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        input_dropout: float = 0.2,
+        dropout: float = 0.5,
+        ratio: int = 16,
+        normal_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.group = find_group(group)
+        positive("channels", channels)
+        positive("num_classes", num_classes)
+        for name, value in (("input_dropout", input_dropout), ("dropout", dropout)):
+            if not 0 <= value < 1:
+                raise ValueError(f"`{name}` (={value}) must be at least 0 and below 1")
+        widths = [in_channels, *[channels] * 3, *[2 * channels] * 5, num_classes]
+        for i in range(1, LAYERS + 1):
+            kernel_size = 3 if i <= 7 else 1
+            layer = convolution(
+                self.group,
+                widths[i - 1],
+                widths[i],
+                kernel_size,
+                attention=attention,
+                lifting=i == 1,
+                padding=kernel_size // 2,
+                wscale=0.035,
+                ratio=ratio,
+            )
+            self.add_module(f"c{i}", layer)
+            self.add_module(f"bn{i}", batch_norm(widths[i]))
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.pool = SpatialMaxPool2d(2)
+        if normal_init:
+            normal_convolutions_(self, std=0.05)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images."""
+        check_images(x, self.group, smallest=4, multiple=4)
+        x = self.input_dropout(x)
+        for i in range(1, LAYERS + 1):
+            x = self.get_submodule(f"c{i}")(x)
+            if i in POOLED:
+                x = self.pool(x)
+            x = self.get_submodule(f"bn{i}")(x).relu()
+            if i in POOLED:
+                x = self.dropout(x)
+        return x.mean((-3, -2, -1))
+
+
+def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
+    return ModelEntry(name, "allcnnc", AllCNNC, dict(defaults), (3, 32, 32), 10, parameters, description)
+
+
+_Z2, _P4, _P4M = ({"group": name, "channels": width} for name, width in (("z2", 96), ("p4", 48), ("p4m", 32)))
+
+register(
+    _entry("allcnnc", 1_370_996, "planar All-CNN-C", **_Z2, normal_init=True),
+    _entry("p4_allcnnc", 1_370_372, "p4-All-CNN-C", **_P4),
+    _entry("p4m_allcnnc", 1_219_252, "p4m-All-CNN-C", **_P4M),
+    _entry("alpha_f_p4_allcnnc", 1_400_120, "p4-All-CNN-C with attention on the input", **_P4, attention="input"),
+    _entry("alpha_f_p4m_allcnnc", 1_249_192, "p4m-All-CNN-C with attention on the input", **_P4M, attention="input"),
+    _entry("alpha_p4_allcnnc", 3_642_388, "p4-All-CNN-C with full attention", **_P4, attention="full"),
+    _entry(
+        "alpha_ch_p4_allcnnc", 3_407_972, "p4-All-CNN-C with full channel attention", **_P4, attention="full_channel"
+    ),
+    _entry(
+        "alpha_sp_p4_allcnnc", 1_604_788, "p4-All-CNN-C with full spatial attention", **_P4, attention="full_spatial"
+    ),
+)

@@ -1,0 +1,162 @@
+"""The DenseNet family for PCam: densenet, its p4 and p4m forms, and their α_F-networks.
+
+    c1 3x3 → n · num_blocks times (dense layer, transition) · dense layer · BN, relu · c_out 1x1 → classes · mean over
+    space and the group
+
+    dense       x ↦ [conv(relu bn x), x cropped by one pixel at each side], conv 3x3 → n, no padding
+    transition  x ↦ conv(relu bn x), 1x1, width kept, 2x2 average-pool
+
+No layer pads, so nothing tells the border from the middle. One class body: the group, the attention, the width n and
+the number of blocks are its parameters.
+
+Source: Veeling et al., "Rotation Equivariant CNNs for Digital Pathology", MICCAI 2018,
+https://arxiv.org/abs/1806.03962 (the network); Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830 (attention on
+every convolution: hidden layers of width 2; 7x7, in the last dense layer 5x5, in c_out 3x3; the dilations below).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups import group as find_group
+from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.nn import GroupMeanPool, SpatialAvgPool2d
+from attentive_gconv.nn.arguments import positive
+
+FIRST_DILATION = 4
+# of the spatial attention in each (dense layer, transition), from the first to the last
+DILATIONS = ((4, 4), (4, 4), (3, 3), (2, 1))
+
+
+class _PreActivation(nn.Module):
+    """BN, relu, convolution."""
+
+    def __init__(self, in_channels: int, conv: nn.Module) -> None:
+        super().__init__()
+        self.bn = batch_norm(in_channels)
+        self.conv = conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.bn(x).relu())
+
+
+class DenseLayer(_PreActivation):
+    """New channels in front of the input's, which is cropped to their size."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The concatenation."""
+        return torch.cat([super().forward(x), x[..., 1:-1, 1:-1]], 1)
+
+
+class TransitionLayer(_PreActivation):
+    """A mixing of the channels, and maps of half the size."""
+
+    def __init__(self, in_channels: int, conv: nn.Module) -> None:
+        super().__init__(in_channels, conv)
+        self.pool = SpatialAvgPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The pooled maps."""
+        return self.pool(super().forward(x))
+
+
+class DenseNet(nn.Module):
+    """The densely connected network of the PCam experiments.
+
+    Args:
+        group: the group.
+        attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
+        channels: n, the width of the first layer, and by how much each dense layer widens the maps.
+        num_blocks: pairs of a dense layer and a transition; each halves the maps.
+        num_classes, in_channels: classes, and channels of the images.
+        ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
+        dilations: of the spatial attention, a pair (dense, transition) for each block; None takes the paper's
+            ((4, 4), (4, 4), (3, 3), (2, 1)) as far as there are blocks, and 1 in blocks beyond the fourth.
+        normal_init: draw the kernels from N(0, 2 / fan_in), as the planar network does, instead of U(-s, s).
+
+    Shape:
+        ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 96 x 96; any sides that are
+        multiples of 2^num_blocks (16) and at least 5·2^num_blocks (80) will do, and for the trivial group any from
+        there on.
+
+    Raises:
+        ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
+    """
+
+    def __init__(
+        self,
+        group: str | FiniteGroup = "p4m",
+        attention: str = "none",
+        channels: int = 9,
+        num_blocks: int = 4,
+        num_classes: int = 2,
+        in_channels: int = 3,
+        ratio: int | None = None,
+        dilations: Sequence[Sequence[int]] | None = None,
+        normal_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.group = find_group(group)
+        positive("channels", channels)
+        positive("num_blocks", num_blocks)
+        positive("num_classes", num_classes)
+        self.num_blocks = num_blocks
+        conv: Callable[..., nn.Module] = partial(
+            convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio
+        )
+        self.c1 = conv(in_channels, channels, 3, lifting=True, spatial_dilation=FIRST_DILATION)
+        self.block_layers, self.trans_layers = nn.ModuleList(), nn.ModuleList()
+        width = channels
+        for dense, transition in _dilations(dilations, num_blocks):
+            self.block_layers.append(DenseLayer(width, conv(width, channels, 3, spatial_dilation=dense)))
+            width += channels
+            self.trans_layers.append(TransitionLayer(width, conv(width, width, 1, spatial_dilation=transition)))
+        self.block_layers.append(DenseLayer(width, conv(width, channels, 3, spatial_kernel_size=5)))
+        width += channels
+        self.bn_out = batch_norm(width)
+        self.c_out = conv(width, num_classes, 1, spatial_kernel_size=3)
+        self.over_group = GroupMeanPool()
+        if normal_init:
+            normal_convolutions_(self, gain=2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images."""
+        # a side s that leaves t pixels after the last transition is 2^num_blocks·(t + 2), and the last dense layer
+        # needs three
+        halvings = 2**self.num_blocks
+        check_images(x, self.group, smallest=5 * halvings, multiple=halvings)
+        x = self.c1(x)
+        for dense, transition in zip(self.block_layers, self.trans_layers, strict=False):
+            x = transition(dense(x))
+        x = self.block_layers[-1](x)
+        x = self.c_out(self.bn_out(x).relu())
+        return self.over_group(x).mean((-2, -1))
+
+
+def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> list[Sequence[int]]:
+    if given is None:
+        return [*DILATIONS[:num_blocks], *[(1, 1)] * (num_blocks - len(DILATIONS))]
+    if len(given) != num_blocks or any(len(pair) != 2 for pair in given):
+        raise ValueError(
+            f"`dilations` (={given!r}) must be one pair (dense, transition) for each of the num_blocks (={num_blocks})"
+        )
+    return list(given)
+
+
+def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
+    return ModelEntry(name, "densenet", DenseNet, dict(defaults), (3, 96, 96), 2, parameters, description)
+
+
+_P4, _P4M = {"group": "p4", "channels": 13}, {"group": "p4m", "channels": 9}
+
+register(
+    _entry("densenet", 130_598, "planar DenseNet", group="z2", channels=26, normal_init=True),
+    _entry("p4_densenet", 129_649, "p4-DenseNet", **_P4),
+    _entry("p4m_densenet", 124_209, "p4m-DenseNet", **_P4M),
+    _entry("alpha_f_p4_densenet", 140_453, "p4-DenseNet with attention on the input", **_P4, attention="input"),
+    _entry("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with attention on the input", **_P4M, attention="input"),
+)

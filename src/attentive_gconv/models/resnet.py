@@ -1,0 +1,132 @@
+"""The ResNet-44 family for CIFAR-10: resnet44, its p4m form, and the α_F-network.
+
+    c1 3x3 · three stages of pre-activation blocks · BN, relu · mean over space · c_out 1x1 → classes
+    · mean over the group
+
+    block   x ↦ fiber(x) + c2(relu bn2 c1(relu bn1 x)), both 3x3. In the first block of the second and third stage
+            fiber is a 1x1 convolution, and it and c1 are each followed by a 2x2 max-pool; elsewhere it is the identity
+
+One class body: the group, the attention, the widths and the number of blocks are its parameters.
+
+Source: He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, https://arxiv.org/abs/1603.05027 (the
+network; its strides are stride 1 and a max-pool here, for equivariance on even sides); Cohen & Welling, ICML 2016, §8.2
+(the group form); Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830 (attention on every convolution: hidden
+layers of width 2, 7x7).
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from torch import Tensor, nn
+
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups import group as find_group
+from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.nn import GroupMeanPool, SpatialMaxPool2d
+from attentive_gconv.nn.arguments import positive
+
+# the names of the stages in the authors' checkpoints, by the side of the stage's maps for 32 x 32 images
+STAGES = ("layers_nc32", "layers_nc16", "layers_nc8")
+
+
+class PreActivationBlock(nn.Module):
+    """A residual block; one that downsamples halves the sides, and maps its input to the new width.
+
+    Args:
+        conv: makes a group convolution of (in_channels, out_channels, kernel_size).
+        in_channels, out_channels: the widths, different only where the block downsamples.
+        downsample: whether it does.
+    """
+
+    def __init__(
+        self, conv: Callable[..., nn.Module], in_channels: int, out_channels: int, *, downsample: bool
+    ) -> None:
+        super().__init__()
+        self.bn1 = batch_norm(in_channels)
+        self.c1 = conv(in_channels, out_channels, 3, padding=1)
+        self.bn2 = batch_norm(out_channels)
+        self.c2 = conv(out_channels, out_channels, 3, padding=1)
+        self.fiber_map = conv(in_channels, out_channels, 1) if downsample else nn.Identity()
+        self.pool = SpatialMaxPool2d(2) if downsample else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The block's sum."""
+        residual = self.pool(self.c1(self.bn1(x).relu()))
+        return self.pool(self.fiber_map(x)) + self.c2(self.bn2(residual).relu())
+
+
+class ResNet(nn.Module):
+    """The residual network of the CIFAR-10 experiments: 6·num_blocks + 2 convolutions deep, fiber maps not counted.
+
+    Args:
+        group: the group.
+        attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
+        channels: the widths of the three stages.
+        num_blocks: blocks in each stage; 7 is ResNet-44.
+        num_classes, in_channels: classes, and channels of the images.
+        ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
+        normal_init: draw the kernels from N(0, 2 / fan_in), as the planar network does, instead of U(-s, s).
+
+    Shape:
+        ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 32 x 32; any sides that are
+        multiples of 4 will do, and for the trivial group any of at least 4.
+
+    Raises:
+        ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
+    """
+
+    def __init__(
+        self,
+        group: str | FiniteGroup = "p4m",
+        attention: str = "none",
+        channels: Sequence[int] = (11, 23, 45),
+        num_blocks: int = 7,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        ratio: int | None = None,
+        normal_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.group = find_group(group)
+        positive("num_blocks", num_blocks)
+        positive("num_classes", num_classes)
+        if isinstance(channels, int) or len(channels) != len(STAGES):
+            raise ValueError(f"`channels` (={channels!r}) must be {len(STAGES)} widths, one a stage, as (11, 23, 45)")
+        for width in channels:
+            positive("channels", width)
+        conv = partial(convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio)
+        self.c1 = conv(in_channels, channels[0], 3, lifting=True, padding=1)
+        before = channels[0]
+        for number, (stage, width) in enumerate(zip(STAGES, channels, strict=True)):
+            first = PreActivationBlock(conv, before, width, downsample=number > 0)
+            others = (PreActivationBlock(conv, width, width, downsample=False) for _ in range(num_blocks - 1))
+            self.add_module(stage, nn.Sequential(first, *others))
+            before = width
+        self.bn_out = batch_norm(before)
+        self.c_out = conv(before, num_classes, 1)
+        self.over_group = GroupMeanPool()
+        if normal_init:
+            normal_convolutions_(self, gain=2.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of images."""
+        check_images(x, self.group, smallest=4, multiple=4)
+        x = self.c1(x)
+        for stage in STAGES:
+            x = self.get_submodule(stage)(x)
+        x = self.bn_out(x).relu().mean((-2, -1), keepdim=True)
+        return self.over_group(self.c_out(x)).flatten(1)
+
+
+def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
+    return ModelEntry(name, "resnet", ResNet, dict(defaults), (3, 32, 32), 10, parameters, description)
+
+
+register(
+    _entry("resnet44", 2_636_064, "planar ResNet-44", group="z2", channels=(32, 64, 128), normal_init=True),
+    _entry("p4m_resnet44", 2_621_683, "p4m-ResNet-44", group="p4m"),
+    _entry(
+        "alpha_f_p4m_resnet44", 2_693_911, "p4m-ResNet-44 with attention on the input", group="p4m", attention="input"
+    ),
+)
