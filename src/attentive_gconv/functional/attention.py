@@ -1,17 +1,20 @@
 r"""Statistics, gates and combination rules of which every attention map of the library is made.
 
     statistics   mean and maximum, over positions (channel attention) or over channels (spatial attention)
-    gate         a value in (0, 1) for each entry, from the logits that a gating network gives
+    gate         α from the logits that a gating network gives: the sigmoid, or one of the other `GATES`
     combination  f ↦ s·f + a·α·f: `SUPPRESS` (1 - α)f, `MULTIPLY` αf, `AMPLIFY` (1 + α)f
 
 Sources: statistics after Woo et al., "CBAM", ECCV 2018, https://arxiv.org/abs/1807.06521; the residual branch
-(1 - α) is Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830, §5: there the maps *suppress*.
+(1 - α) is Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830, §5: there the maps *suppress*; the gates beside
+the sigmoid are those of Wang et al., "Residual Attention Network", CVPR 2017, https://arxiv.org/abs/1704.06904, §3.2.
 Where maxima tie, the gradient goes to the first one in memory order, in every implementation.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 STATISTICS = ("mean", "max")
@@ -35,6 +38,47 @@ SUPPRESS = Combination(1.0, -1.0)
 MULTIPLY = Combination(0.0, 1.0)
 AMPLIFY = Combination(1.0, 1.0)
 COMBINATIONS = {"suppress": SUPPRESS, "multiply": MULTIPLY, "amplify": AMPLIFY}
+
+
+def channel_norm(logits: Tensor) -> Tensor:
+    """The gate that compares the channels of one place: logits over their Euclidean length.
+
+    Args:
+        logits: ``(B, C, ...)``.
+
+    Returns:
+        The same shape; the squares over c sum to one at every place (0 where all logits are 0).
+
+    Example:
+        >>> channel_norm(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.6000, 0.8000]])
+    """
+    return F.normalize(logits, dim=1)
+
+
+def spatial_norm(logits: Tensor) -> Tensor:
+    """The gate that compares the places of one channel: the sigmoid of standardised logits.
+
+    Mean and variance are over all axes behind the channels, the group's among them: a map on G has one of each.
+
+    Args:
+        logits: ``(B, C, ...)``.
+
+    Returns:
+        The same shape, in (0, 1).
+
+    Example:
+        >>> spatial_norm(torch.tensor([[[2.0, 2.0, 2.0]]]))
+        tensor([[[0.5000, 0.5000, 0.5000]]])
+    """
+    return torch.sigmoid(F.layer_norm(logits, logits.shape[2:]))
+
+
+GATES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "channel_norm": channel_norm,
+    "spatial_norm": spatial_norm,
+}
 
 
 def position_statistics(f: Tensor, kinds: tuple[str, ...] = STATISTICS) -> list[Tensor]:

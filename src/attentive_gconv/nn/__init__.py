@@ -1,6 +1,21 @@
 """Modules: convolutions, attention, normalisation, pooling. Maps are plain tensors ``(B, C, |H|, Y, X)``."""
 
-from attentive_gconv.nn.attention import ChannelAttention, InputAttention, PlanarSpatialAttention, SpatialAttention
+from attentive_gconv.nn.attention import (
+    BAM,
+    CBAM,
+    Attend,
+    AttentionMap,
+    ChannelAttention,
+    CoAttention,
+    ContextAttention,
+    InputAttention,
+    ParallelAttention,
+    PlanarSpatialAttention,
+    ResidualAttention,
+    SoftMask,
+    SpatialAttention,
+    SqueezeExcite,
+)
 from attentive_gconv.nn.attentive import (
     AttentiveGroupConv2d,
     AttentiveLiftingConv2d,
@@ -12,9 +27,15 @@ from attentive_gconv.nn.norm import GroupBatchNorm2d
 from attentive_gconv.nn.pooling import GroupMaxPool, GroupMeanPool, SpatialAvgPool2d, SpatialMaxPool2d
 
 __all__ = [
+    "BAM",
+    "CBAM",
+    "Attend",
+    "AttentionMap",
     "AttentiveGroupConv2d",
     "AttentiveLiftingConv2d",
     "ChannelAttention",
+    "CoAttention",
+    "ContextAttention",
     "GroupBatchNorm2d",
     "GroupConv2d",
     "GroupMaxPool",
@@ -23,8 +44,12 @@ __all__ = [
     "InputAttentiveGroupConv2d",
     "InputAttentiveLiftingConv2d",
     "LiftingConv2d",
+    "ParallelAttention",
     "PlanarSpatialAttention",
+    "ResidualAttention",
+    "SoftMask",
     "SpatialAttention",
     "SpatialAvgPool2d",
     "SpatialMaxPool2d",
+    "SqueezeExcite",
 ]

@@ -1,0 +1,154 @@
+r"""How every attention is put together: maps, the order they act in, and the rule by which they act.
+
+    map          α = gate(logits of x)                                          `AttentionMap`
+    parallel     α = gate(Σ_i logits_i of x)                                    `ParallelAttention`
+    in order     u_0 = x,  u_i = α_i(u_{i-1})·u_{i-1};  out = s·x + a·u_n       `Attend`, (s, a) the combination
+
+So "channel first" is a channel and a spatial map in this order, "spatial first" the other way round, and "parallel" a
+single map. `Attend` is equivariant if its maps are: products, sums and entrywise gates commute with L_h.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import cast
+
+from torch import Tensor, nn
+
+from attentive_gconv.functional.attention import COMBINATIONS, GATES
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.lookup import find
+
+ORDERS = ("channel_first", "spatial_first", "parallel")
+
+
+class AttentionMap(nn.Module, ABC):
+    """Base of the modules that make an attention map: subclasses give `logits`, the gate does the rest.
+
+    ``gate`` is a name of `attentive_gconv.functional.attention.GATES`, set by `use_gate`.
+    """
+
+    gate = "sigmoid"
+
+    def use_gate(self, name: str) -> None:
+        """Choose the gate by its name.
+
+        Raises:
+            ValueError: if it is unknown; the message offers the nearest.
+        """
+        find("gate", name, GATES)
+        self.gate = name
+
+    @abstractmethod
+    def logits(self, x: Tensor) -> Tensor:
+        """What the gating network says of a feature map, before the gate; it broadcasts against the map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The map α."""
+        return GATES[self.gate](self.logits(x))
+
+
+class ParallelAttention(AttentionMap):
+    """Several maps of the same input as one: their logits are added, and one gate acts on the sum.
+
+    Args:
+        maps: the maps by name; of each only the logits are used, not its gate.
+        gate: a name of `attentive_gconv.functional.attention.GATES`.
+
+    Shape:
+        as the maps' logits broadcast: ``(B, C, |H|, 1, 1)`` and ``(B, 1, |H|, Y, X)`` -> ``(B, C, |H|, Y, X)``.
+
+    Raises:
+        ValueError: if there are no maps, or on an unknown gate.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> both = ag.nn.ParallelAttention(
+        ...     {"channel": ag.nn.ChannelAttention("p4", 8), "spatial": ag.nn.SpatialAttention("p4")}
+        ... )
+        >>> both(torch.randn(2, 8, 4, 9, 9)).shape
+        torch.Size([2, 8, 4, 9, 9])
+    """
+
+    def __init__(self, maps: Mapping[str, AttentionMap], gate: str = "sigmoid") -> None:
+        super().__init__()
+        if not maps:
+            raise ValueError("`maps` is empty: give at least one attention map")
+        self.maps = nn.ModuleDict(maps)
+        self.use_gate(gate)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The sum of the maps' logits."""
+        first, *others = (cast("AttentionMap", attention).logits(x) for attention in self.maps.values())
+        return sum(others, first)
+
+
+class Attend(nn.Module):
+    """Attention on a feature map: maps that act one after the other, and the rule by which their product acts.
+
+    Args:
+        maps: the maps by name, in their order; they become submodules of these names. None stands for a part that is
+            left out.
+        combination: ``"multiply"`` (α·x), ``"amplify"`` (x + α·x) or ``"suppress"`` (x - α·x), α the product of the
+            maps, each computed on what its predecessors made of x.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` or ``(B, C, Y, X)``, as the maps take it -> the same.
+
+    Raises:
+        ValueError: if there are no maps, or on an unknown combination.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> spatial_first = {"where": ag.nn.SpatialAttention("p4"), "what": ag.nn.ChannelAttention("p4", 8)}
+        >>> ag.nn.Attend(spatial_first, "amplify")(torch.randn(2, 8, 4, 9, 9)).shape
+        torch.Size([2, 8, 4, 9, 9])
+    """
+
+    def __init__(self, maps: Mapping[str, nn.Module | None], combination: str = "multiply") -> None:
+        super().__init__()
+        find("combination", combination, COMBINATIONS)
+        self.combination = combination
+        for name, attention in maps.items():
+            self.register_module(name, attention)
+        self.order = tuple(name for name, attention in maps.items() if attention is not None)
+        if not self.order:
+            raise ValueError(f"`maps` (={dict(maps)}) holds no attention map: give at least one")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend."""
+        attended = x
+        for name in self.order:
+            attended = getattr(self, name)(attended) * attended
+        return COMBINATIONS[self.combination].mix(x, attended)
+
+    def extra_repr(self) -> str:
+        """The arguments, as `repr` shows them."""
+        return f"combination={self.combination!r}"
+
+
+def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: str) -> dict[str, AttentionMap | None]:
+    """A channel and a spatial map as `Attend` takes them, in one of `ORDERS`.
+
+    Raises:
+        ValueError: if the order is unknown, or parallel and there are not two maps.
+    """
+    find("order", order, dict.fromkeys(ORDERS))
+    if order == "parallel":
+        if channel is None or spatial is None:
+            raise ValueError("`order` (='parallel') needs channel and spatial attention; leave it out for a single one")
+        maps: dict[str, AttentionMap] = {"channel_attention": channel, "spatial_attention": spatial}
+        return {"parallel_attention": ParallelAttention(maps)}
+    parts = [("channel_attention", channel), ("spatial_attention", spatial)]
+    return dict(parts if order == "channel_first" else reversed(parts))
+
+
+def check_map(owner: nn.Module, group: FiniteGroup, channels: int | None, over_group: bool, x: Tensor) -> None:
+    """An error that says what the owner takes, unless x is such a feature map; channels None takes any number."""
+    order = [group.order] if over_group else []
+    fits = x.dim() == 4 + len(order) and list(x.shape[2:-2]) == order and channels in (None, x.shape[1])
+    if not fits:
+        wanted = ", ".join(["B", str(channels or "C"), *map(str, order), "Y", "X"])
+        kind = "a map on the group" if over_group else "a planar map"
+        raise ValueError(
+            f"{type(owner).__name__} on {group.name!r} takes {kind} ({wanted}), got shape {tuple(x.shape)}"
+        )
