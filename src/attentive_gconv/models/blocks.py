@@ -1,5 +1,7 @@
 """What the model families share: factories of convolutions and norms, planar initial weights, the check of sizes."""
 
+from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
+from attentive_gconv.nn.attention import BAM, CBAM, ResidualAttention, SqueezeExcite
 from attentive_gconv.nn.attentive import (
     AttentiveGroupConv2d,
     AttentiveLiftingConv2d,
@@ -20,14 +23,42 @@ from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 @dataclass(frozen=True)
 class Attention:
-    """A kind of attention: the classes of its layers and the options that set it apart."""
+    """A kind of attention: what makes its layers, and the options that set it apart."""
 
-    lifting: type[nn.Module]
-    group: type[nn.Module]
+    lifting: Callable[..., nn.Module]
+    group: Callable[..., nn.Module]
     options: dict[str, Any]
     description: str
     has_ratio: bool = True
     has_kernel: bool = True
+
+
+def _attended(attend: type[nn.Module], convolve: type[GroupConvolution]) -> Callable[..., nn.Module]:
+    """A layer that attends to its input with a published module, then convolves.
+
+    The module starts as published; the networks' ``wscale`` is one of their convolutions.
+    """
+
+    def layer(
+        group: FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        padding: int,
+        wscale: float,
+        **options: Any,
+    ) -> nn.Module:
+        attention = attend(group, in_channels, over_group=convolve.over_group, **options)
+        convolution = convolve(group, in_channels, out_channels, kernel_size, padding=padding, wscale=wscale)
+        return nn.Sequential(OrderedDict(attention=attention, convolution=convolution))
+
+    return layer
+
+
+def _published(attend: type[nn.Module], description: str, *, has_kernel: bool = False, **options: Any) -> Attention:
+    lifting, group = _attended(attend, LiftingConv2d), _attended(attend, GroupConv2d)
+    return Attention(lifting, group, options, description, has_kernel=has_kernel)
 
 
 _FULL = (AttentiveLiftingConv2d, AttentiveGroupConv2d)
@@ -48,6 +79,11 @@ ATTENTION: dict[str, Attention] = {
         has_ratio=False,
         has_kernel=False,
     ),
+    "se": _published(SqueezeExcite, "squeeze-and-excitation on the input"),
+    "cbam": _published(CBAM, "CBAM on the input", has_kernel=True),
+    "bam": _published(BAM, "BAM on the input"),
+    # one scale: the networks' maps are as small as those of the published network's last stage, which has one
+    "residual": _published(ResidualAttention, "residual attention on the input", depth=1),
 }
 
 
