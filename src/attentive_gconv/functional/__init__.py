@@ -18,6 +18,7 @@ from attentive_gconv.functional.attentive import (
     spatial_attention_map,
 )
 from attentive_gconv.functional.convolution import group_conv2d
+from attentive_gconv.functional.general import attentive_conv2d_general, patches
 from attentive_gconv.functional.kernels import kernel_index, transform_kernel
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "Combination",
     "attention_maps_definition",
     "attentive_conv2d_definition",
+    "attentive_conv2d_general",
     "channel_attention_map",
     "channel_statistics",
     "group_conv2d",
     "kernel_index",
+    "patches",
     "position_statistics",
     "separate_responses",
     "spatial_attention_map",

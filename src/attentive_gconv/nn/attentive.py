@@ -10,11 +10,10 @@ https://arxiv.org/abs/2002.03830. Deviation: the group layer's quadrature weight
 for every group, so that maps that suppress nothing give the plain convolution; for p4 it is the paper's 2π/|H|.
 """
 
-import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from attentive_gconv.functional import (
     COMBINATIONS,
@@ -27,13 +26,13 @@ from attentive_gconv.functional import (
 from attentive_gconv.functional.attention import STATISTICS
 from attentive_gconv.functional.convolution import Pair
 from attentive_gconv.groups import FiniteGroup
-from attentive_gconv.nn.arguments import hidden_channels, odd
-from attentive_gconv.nn.attention import InputAttention, check_parts, default_ratio
+from attentive_gconv.nn.arguments import odd
+from attentive_gconv.nn.attention import GateWeights, InputAttention, check_parts, default_ratio
 from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.transformed import TransformedWeights, uniform_kernel_
 
 
-class FullChannelAttention(TransformedWeights):
+class FullChannelAttention(GateWeights):
     """The weights of α_C in full attention: a two-layer gate for each output channel and relative pose.
 
     ``weight_fc1 (O, R, C, |H|)`` and ``weight_fc2 (O, C, R, |H|)``, R = C // ratio; in a lifting layer without the last
@@ -51,18 +50,10 @@ class FullChannelAttention(TransformedWeights):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        self.over_group = over_group
-        self.order = group.order
-        hidden = hidden_channels(in_channels, ratio)
-        for name, shape in (("weight_fc1", (hidden, in_channels)), ("weight_fc2", (in_channels, hidden))):
-            places = (group.order,) if over_group else ()
-            weight = torch.empty((out_channels, *shape, *places), device=device, dtype=dtype)
-            nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
-            if over_group:
-                self.add_transformed_weight(name, weight, kernel_index(group, over_group=True).to(device))
-            else:
-                self.register_parameter(name, nn.Parameter(weight))
+        super().__init__(
+            group, in_channels, ratio, over_group=over_group, lead=(out_channels,), device=device, dtype=dtype
+        )
+        self.reset_parameters()
 
     def gates(self) -> tuple[Tensor, Tensor]:
         """All transforms: ``(O, |H|, R, C, |H'|)`` and ``(O, |H|, C, R, |H'|)``."""
@@ -74,7 +65,7 @@ class FullChannelAttention(TransformedWeights):
             return self.transformed(name)
         # a lifting layer has no h' to compare with h: every h has the same gate
         weight: Tensor = getattr(self, name)
-        return weight[:, None, ..., None].expand(-1, self.order, -1, -1, 1)
+        return weight[:, None, ..., None].expand(-1, self.group.order, -1, -1, 1)
 
 
 class FullSpatialAttention(TransformedWeights):

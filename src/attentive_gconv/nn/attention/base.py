@@ -114,6 +114,14 @@ class Attend(nn.Module):
         if not self.order:
             raise ValueError(f"`maps` (={dict(maps)}) holds no attention map: give at least one")
 
+    def attention_map(self, x: Tensor) -> Tensor:
+        """The product α of the maps, with which ``forward`` is ``s·x + a·α·x``; it broadcasts against x."""
+        attended, product = x, x.new_ones(())
+        for name in self.order:
+            alpha = getattr(self, name)(attended)
+            attended, product = alpha * attended, alpha * product
+        return product
+
     def forward(self, x: Tensor) -> Tensor:
         """Attend."""
         attended = x
