@@ -140,8 +140,9 @@ class TrainConfig:
             after every epoch, as the authors did.
         precision: Lightning's name of the arithmetic.
         deterministic: whether only deterministic kernels are used, which some GPU operations pay for in speed.
+        batch_size: images a step, over all devices together.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ... as Lightning calls them.
-        devices: ``"auto"`` or how many.
+        devices: how many of them; each takes its share of every batch.
         workers: processes that load images; 0 loads them in the training process, the quickest for data in memory.
     """
 
@@ -156,7 +157,7 @@ class TrainConfig:
     precision: Precision = "32-true"
     deterministic: bool = True
     accelerator: str = "auto"
-    devices: int | str = "auto"
+    devices: int = 1
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -166,8 +167,13 @@ class TrainConfig:
         _require(self.workers >= 0, "workers", self.workers, "must not be negative")
         known = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
         _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
-        counts = isinstance(self.devices, int) and self.devices >= 1
-        _require(counts or self.devices == "auto", "devices", self.devices, "must be 'auto' or a number from 1 on")
+        _require(self.devices >= 1, "devices", self.devices, "must be at least 1")
+        _require(
+            self.batch_size % self.devices == 0,
+            "batch_size",
+            self.batch_size,
+            f"must be a multiple of devices (={self.devices}), which share every batch equally",
+        )
 
 
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)

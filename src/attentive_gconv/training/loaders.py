@@ -27,7 +27,15 @@ class EpochSampler(DistributedSampler):
 
 
 class RunData(L.LightningDataModule):
-    """The training images and those that are looked at after every epoch. It holds no others."""
+    """The training images and those that are looked at after every epoch. It holds no others.
+
+    Args:
+        train: what is trained on.
+        watched: what is looked at after every epoch.
+        batch_size: of all devices together, a multiple of their number.
+        workers: processes that load images, on each device.
+        seed: of the order.
+    """
 
     def __init__(self, train: Dataset, watched: Dataset, *, batch_size: int, workers: int, seed: int) -> None:
         super().__init__()
@@ -45,7 +53,7 @@ class RunData(L.LightningDataModule):
         sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # type: ignore[attr-defined]
         return DataLoader(
             self.train,
-            batch_size=self.batch_size,
+            batch_size=self.batch_size // self.trainer.world_size,
             sampler=sampler,
             num_workers=self.workers,
             generator=sampler.generator,

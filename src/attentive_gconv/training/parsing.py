@@ -89,9 +89,8 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         members = typing.get_args(hint)
         if value is None and type(None) in members:
             return None
-        members = tuple(member for member in members if member is not type(None))
-        exact = [member for member in members if isinstance(member, type) and type(value) is member]
-        return _convert(value, exact[0] if exact else members[0], path)
+        # the only unions in use are `X | None`
+        return _convert(value, next(member for member in members if member is not type(None)), path)
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
             raise ConfigError(f"{path} (={value!r}) must be a list, e.g. [1, 2]")
@@ -101,7 +100,7 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     if hint is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
     if type(value) is not hint or hint is float:
-        raise ConfigError(f"{path} (={value!r}) must be {_in_words(hint)}, not {type(value).__name__}")
+        raise ConfigError(f"{path} (={value!r}) must be {_in_words(hint)}")
     return value
 
 

@@ -65,8 +65,11 @@ class EpochLines(ProgressBar):
         self._report(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Leave the terminal in order."""
+        """Leave the terminal in order, and say how an interrupted run goes on."""
         self._close()
+        self._report(trainer)
+        if isinstance(exception, KeyboardInterrupt):
+            self.print(f"interrupted; continue with: agconv train --resume --out {self.recorder.folder.path}")
 
     def _close(self) -> None:
         if self._bar is not None:

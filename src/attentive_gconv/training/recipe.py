@@ -155,6 +155,19 @@ def merge(settings: Mapping[str, Any], differences: Mapping[str, Any]) -> dict[s
     return result
 
 
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested settings by dotted field.
+
+    Example:
+        >>> flatten({"epochs": 3, "optimizer": {"lr": 0.1}})
+        {'epochs': 3, 'optimizer.lr': 0.1}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
 def dump_settings(settings: Mapping[str, Any]) -> str:
     """Settings as YAML text that `read_settings` reads back to equal values."""
     return yaml.dump(dict(settings), Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True)

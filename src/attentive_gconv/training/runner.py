@@ -2,6 +2,7 @@
 
 import pickle
 import statistics
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,10 +12,10 @@ import lightning as L
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
-from torch.utils.data import Dataset
 
-from attentive_gconv.data import DataSplits, load_dataset
+from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
 from attentive_gconv.training.config import ConfigError, TrainConfig
 from attentive_gconv.training.environment import describe_environment
 from attentive_gconv.training.evaluation import Evaluation, evaluate
@@ -22,8 +23,8 @@ from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
 from attentive_gconv.training.progress import EpochLines
-from attentive_gconv.training.quiet import quiet_lightning
-from attentive_gconv.training.recipe import override
+from attentive_gconv.training.quiet import contained_lightning
+from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
 from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json, write_json
 from attentive_gconv.training.seeding import seed_everything
@@ -87,7 +88,8 @@ def train(config: TrainConfig, out: str | Path, *, console: Console | None = Non
         folder.require_free()
     splits = _load(config)
     config = replace(config, dataset=replace(config.dataset, source=splits.source))
-    return _Run(config, folder, splits, console).start()
+    with contained_lightning():
+        return _Run(config, folder, splits, console).start()
 
 
 def resume(
@@ -108,7 +110,9 @@ def resume(
     stored = folder.read_config()
     config = config_from_mapping(override(config_to_mapping(stored), overrides or {}))
     _require_same_run(stored, config, folder)
-    return _Run(config, folder, _load(config), console).resume()
+    splits = _load(config)
+    with contained_lightning():
+        return _Run(config, folder, splits, console).resume()
 
 
 def _is_first_process() -> bool:
@@ -121,18 +125,12 @@ def _load(config: TrainConfig) -> DataSplits:
 
 
 def _require_same_run(stored: TrainConfig, wanted: TrainConfig, folder: RunFolder) -> None:
-    def neutral(config: TrainConfig) -> dict[str, Any]:
-        settings = config_to_mapping(config)
-        for name in CHANGEABLE:
-            settings = override(settings, {name: None})
-        return settings
-
-    before, after = neutral(stored), neutral(wanted)
-    for key in before:
-        if before[key] != after.get(key):
+    before, after = (flatten(config_to_mapping(config)) for config in (stored, wanted))
+    for field in sorted(before.keys() | after.keys()):
+        if field not in CHANGEABLE and before.get(field) != after.get(field):
             raise ConfigError(
-                f"{key} (={after.get(key)!r}) cannot change in a resumed run, which has {before[key]!r}: leave it out, "
-                f"or start another run with another --out than {folder.path}"
+                f"{field} (={after.get(field)!r}) cannot change in a resumed run, which has {before.get(field)!r}: "
+                f"leave it out, or start another run with another --out than {folder.path}"
             )
 
 
@@ -145,7 +143,7 @@ class _Run:
         self.config = config
         self.folder = folder
         self.splits = splits
-        self.console = console or Console(quiet=True)
+        self.console = console if console is not None and _is_first_process() else Console(quiet=True)
         self.watched = "valid" if config.protocol == "validation" else "test"
         self.card = ModelCard.of(
             splits, seed=config.dataset.seed, model=config.model.name, options=config.model.options
@@ -158,9 +156,36 @@ class _Run:
             # a network that cannot take these images says so here, while the folder is still untouched
             self.network.eval()(torch.zeros(1, *splits.image_shape))
         self.network.train()
+        self.recorder = RunRecorder(folder, self.card, self.watched)
+        self.trainer = self._make_trainer()
+
+    def _make_trainer(self) -> L.Trainer:
+        config, folder = self.config, self.folder
+        try:
+            # Lightning would take another precision than the one asked for, with a mere warning
+            warnings.filterwarnings("error", message=".*is not supported on CPU. Using.*")
+            return L.Trainer(
+                accelerator=config.accelerator,
+                devices=config.devices,
+                precision=config.precision,
+                deterministic=config.deterministic,
+                max_epochs=config.epochs,
+                callbacks=[self.recorder, EpochLines(self.console, self.recorder)],
+                logger=TensorBoardLogger(folder.path, name="", version=folder.tensorboard.name),
+                num_sanity_val_steps=0,
+                log_every_n_steps=1,
+                use_distributed_sampler=False,
+                enable_model_summary=False,
+                default_root_dir=folder.path,
+            )
+        except (MisconfigurationException, ValueError, RuntimeError, UserWarning) as error:
+            raise ConfigError(
+                f"accelerator={config.accelerator}, devices={config.devices}, precision={config.precision} do not go "
+                f"together on this machine: {error}"
+            ) from error
 
     @property
-    def watched_images(self) -> Dataset:
+    def watched_images(self) -> LabelledDataset:
         """The images looked at after every epoch. Under the validation protocol these are never the test images."""
         images = self.splits.valid if self.config.protocol == "validation" else self.splits.test
         assert images is not None
@@ -212,51 +237,27 @@ class _Run:
         }
 
     def _fit(self, checkpoint: Path | None) -> TrainResult | None:
-        config = self.config
-        recorder = RunRecorder(self.folder, self.card, self.watched)
-        module = Classifier(self.network, len(self.splits.classes), config, self.watched)
+        config, splits = self.config, self.splits
+        module = Classifier(self.network, len(splits.classes), config, self.watched)
         data = RunData(
-            self.splits.train,
-            self.watched_images,
-            batch_size=config.batch_size,
-            workers=config.workers,
-            seed=config.seed,
+            splits.train, self.watched_images, batch_size=config.batch_size, workers=config.workers, seed=config.seed
         )
         self.console.print(
-            f"{config.model.name} ({self.parameters:,} parameters) on {self.splits.name}: "
-            f"{len(self.splits.train):,} images to train on, {len(self.watched_images):,} "  # type: ignore[arg-type]
+            f"{config.model.name} ({self.parameters:,} parameters) on {splits.name}: "
+            f"{len(splits.train):,} images to train on, {len(self.watched_images):,} "
             f"{self.watched} images looked at after every epoch",
             highlight=False,
         )
-        was_deterministic = torch.are_deterministic_algorithms_enabled()
-        with quiet_lightning():
-            trainer = L.Trainer(
-                accelerator=config.accelerator,
-                devices=config.devices,
-                precision=config.precision,
-                deterministic=config.deterministic,
-                max_epochs=config.epochs,
-                callbacks=[recorder, EpochLines(self.console, recorder)],
-                logger=TensorBoardLogger(self.folder.path, name="", version=self.folder.tensorboard.name),
-                num_sanity_val_steps=0,
-                log_every_n_steps=1,
-                use_distributed_sampler=False,
-                enable_model_summary=False,
-                default_root_dir=self.folder.path,
-            )
-            try:
-                # weights_only: a checkpoint is data, nothing in it is executed
-                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            finally:
-                torch.use_deterministic_algorithms(was_deterministic)
-        if not trainer.is_global_zero:
+        # weights_only: a checkpoint is data, nothing in it is executed
+        self.trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        if not self.trainer.is_global_zero:
             return None
-        result = self._result(recorder, trainer.strategy.root_device)
+        result = self._result(self.trainer.strategy.root_device)
         write_json(self.folder.result_file, asdict(result))
         return result
 
-    def _result(self, recorder: RunRecorder, device: torch.device) -> TrainResult:
-        best, protocol = recorder.best, self.config.protocol
+    def _result(self, device: torch.device) -> TrainResult:
+        best, protocol = self.recorder.best, self.config.protocol
         final = self._test("best" if protocol == "validation" else "last", device)
         best_test = None
         if protocol == "paper":
@@ -268,13 +269,13 @@ class _Run:
             protocol=protocol,
             selection=SELECTION[protocol],
             seed=self.config.seed,
-            epochs=len(recorder.history),
+            epochs=len(self.recorder.history),
             test_images=final.images,
             test_error=final.error,
             best_epoch=int(best["epoch"]),
             valid_error=best["valid_error"] if protocol == "validation" else None,
             best_test=best_test,
-            seconds_per_epoch=statistics.median(row["seconds"] for row in recorder.history),
+            seconds_per_epoch=statistics.median(row["seconds"] for row in self.recorder.history),
         )
 
     def _test(self, which: str, device: torch.device) -> Evaluation:

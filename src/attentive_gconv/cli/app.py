@@ -1,0 +1,46 @@
+"""The commands, put together. Their modules import what is slow (torch, Lightning) only when they run."""
+
+from typing import Annotated
+
+import typer
+
+from attentive_gconv import __version__
+from attentive_gconv.cli.data import data_command
+from attentive_gconv.cli.errors import OneLineErrors, debug_errors
+from attentive_gconv.cli.evaluate import evaluate_command
+from attentive_gconv.cli.models import models_command
+from attentive_gconv.cli.predict import predict_command
+from attentive_gconv.cli.train import train_command
+
+app = typer.Typer(
+    name="agconv",
+    cls=OneLineErrors,
+    help="Attentive group equivariant convolutional networks: train, evaluate, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agconv {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose, not only its message.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    debug_errors(debug)
+
+
+app.command("train")(train_command)
+app.command("evaluate")(evaluate_command)
+app.command("predict")(predict_command)
+app.command("models")(models_command)
+app.command("data")(data_command)

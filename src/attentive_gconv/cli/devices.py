@@ -1,0 +1,18 @@
+"""Choosing a device by name."""
+
+import torch
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name, ``"auto"`` being a GPU if there is one.
+
+    Raises:
+        ValueError: if there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"--device {name}: not available here ({reason}); --device cpu always is") from error

@@ -1,0 +1,130 @@
+"""`agconv evaluate`."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attentive_gconv.cli.options import MODEL_OPTION, TARGET_ARGUMENT, Weights
+
+if TYPE_CHECKING:
+    from attentive_gconv.training import Evaluation
+
+
+class Split(StrEnum):
+    """Which images."""
+
+    TEST = "test"
+    VALID = "valid"
+    TRAIN = "train"
+
+
+class Arithmetic(StrEnum):
+    """In which precision."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+def evaluate_command(
+    target: TARGET_ARGUMENT,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    split: Annotated[Split, typer.Option(help="Which images.")] = Split.TEST,
+    weights: Annotated[
+        Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first so many images only.")] = None,
+    dtype: Annotated[Arithmetic, typer.Option(help="Arithmetic.")] = Arithmetic.FLOAT32,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 250,
+    model: MODEL_OPTION = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Another dataset than the one trained on; needed for .pth files.")
+    ] = None,
+    rotations: Annotated[
+        bool, typer.Option(help="Count predictions that change with a rotation of the input: four times the work.")
+    ] = True,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Show which classes are taken for which.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; errors are fractions of 1.")] = False,
+) -> None:
+    """Measure a trained network: error, figures by class, and what a rotation of the input changes."""
+    import torch
+
+    from attentive_gconv.cli.devices import find_device
+    from attentive_gconv.training import ConfigError, evaluate, open_model
+    from attentive_gconv.training.evaluation import restandardise
+
+    directory = str(data_dir) if data_dir else None
+    chosen_device = find_device(device)
+    opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)
+    splits = opened.load_splits(directory, dataset)
+    images = splits.by_name().get(split)
+    if images is None:
+        raise ConfigError(
+            f"--split {split}: {splits.name} holds no images out under the protocol {splits.protocol!r}; "
+            f"there are {', '.join(splits.by_name())}"
+        )
+    card = opened.trained.card
+    figures = evaluate(
+        opened.trained.module,
+        images,
+        card.classes,
+        prepare=restandardise(splits.mean, splits.std, card.mean, card.std),
+        rotations=rotations,
+        limit=limit,
+        batch_size=batch_size,
+        dtype=getattr(torch, dtype),
+        device=chosen_device,
+    )
+    about = {
+        "weights": str(opened.origin),
+        "model": card.model,
+        "parameters": sum(parameter.numel() for parameter in opened.trained.module.parameters()),
+        "dataset": splits.name,
+        "dataset_source": splits.source,
+        "split": split.value,
+        "dtype": dtype.value,
+    }
+    if as_json:
+        typer.echo(json.dumps(about | figures.to_mapping(), indent=2))
+    else:
+        _print(about, figures, confusion)
+
+
+def _print(about: dict[str, Any], figures: "Evaluation", confusion: bool) -> None:
+    console = Console(soft_wrap=True)
+    console.print(
+        f"{about['model']} ({about['parameters']:,} parameters), {about['weights']}\n"
+        f"{about['dataset']}, {about['split']} images: {figures.images:,}\n\n"
+        f"error     {_percent(figures.error)}\naccuracy  {_percent(figures.accuracy)}\nloss      {figures.loss:.4f}\n",
+        highlight=False,
+        markup=False,
+    )
+    table = Table("class", title_justify="left", box=None, pad_edge=False)
+    for heading in ("images", "error", "recall", "precision"):
+        table.add_column(heading, justify="right")
+    for row in figures.classes:
+        error = None if row.recall is None else 1 - row.recall
+        table.add_row(row.name, str(row.count), _percent(error), _percent(row.recall), _percent(row.precision))
+    console.print(table)
+    if confusion:
+        console.print("\ntrue class by row, predicted class by column", highlight=False)
+        grid = Table("", box=None, pad_edge=False)
+        for row in figures.classes:
+            grid.add_column(row.name, justify="right")
+        for row, counts in zip(figures.classes, figures.confusion, strict=True):
+            grid.add_row(row.name, *map(str, counts))
+        console.print(grid)
+    if figures.changed_by_rotation is not None:
+        console.print("\npredictions that change when the input is rotated", highlight=False)
+        for degrees, count in figures.changed_by_rotation.items():
+            share = _percent(count / figures.images)
+            console.print(f"  by {degrees:>3}°  {count:,} of {figures.images:,}  ({share})", highlight=False)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f} %"

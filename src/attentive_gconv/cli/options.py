@@ -1,0 +1,26 @@
+"""What several commands have in common."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Weights(StrEnum):
+    """Which weights of a run."""
+
+    BEST = "best"
+    LAST = "last"
+
+
+TARGET_ARGUMENT = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN_OR_WEIGHTS", help="A run folder, a .safetensors file, or one of the authors' .pth files."
+    ),
+]
+
+MODEL_OPTION = Annotated[
+    str | None, typer.Option(help="For .pth files: the network they belong to; `agconv models` lists them.")
+]

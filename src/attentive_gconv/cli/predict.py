@@ -1,0 +1,110 @@
+"""`agconv predict`."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from attentive_gconv.cli.options import MODEL_OPTION, TARGET_ARGUMENT, Weights
+
+if TYPE_CHECKING:
+    from attentive_gconv.training import Prediction
+
+
+class Format(StrEnum):
+    """How predictions are printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class FitRule(StrEnum):
+    """What is done with pictures of another shape."""
+
+    PAD = "pad"
+    CROP = "crop"
+
+
+def predict_command(
+    target: TARGET_ARGUMENT,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files of any size.")],
+    format_: Annotated[
+        Format, typer.Option("--format", help="table to read; csv or json for machines.")
+    ] = Format.TABLE,
+    top: Annotated[int, typer.Option(min=1, help="How many classes to name, best first.")] = 1,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Exchange light and dark: for dark digits on white paper.")
+    ] = False,
+    fit: Annotated[
+        FitRule, typer.Option(help="Pictures of another shape: pad the shorter side, or crop the longer.")
+    ] = FitRule.PAD,
+    weights: Annotated[
+        Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
+    ] = None,
+    model: MODEL_OPTION = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="For .pth files: the dataset they were trained on, for its mean and std.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="For .pth files: the folder that holds the datasets.")] = None,
+) -> None:
+    """Classify picture files. Files that cannot be read are named on stderr, and the exit status is then 1.
+
+    Pictures are turned by their EXIF orientation, laid on white where transparent, brought to the network's size with
+    the aspect ratio kept, and standardised as in training. Give them upright, whatever the training set looked like.
+    """
+    from attentive_gconv.training import ConfigError, open_model, predict_files
+
+    directory = str(data_dir) if data_dir else None
+    if target.suffix not in (".pth", ".pt") and (dataset is not None or data_dir is not None):
+        raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which holds what is needed")
+    opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)
+    predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
+    _PRINTERS[format_](predictions)
+    failures = [prediction for prediction in predictions if prediction.error is not None]
+    for prediction in failures:
+        print(f"agconv: {prediction.error}", file=sys.stderr)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _print_table(predictions: Sequence["Prediction"]) -> None:
+    table = Table("file", "class", box=None, pad_edge=False)
+    table.add_column("probability", justify="right")
+    for prediction in predictions:
+        for place, guess in enumerate(prediction.guesses):
+            table.add_row(prediction.file if place == 0 else "", guess.label, f"{100 * guess.probability:.1f} %")
+    if table.row_count:
+        Console(soft_wrap=True).print(table, markup=False)
+
+
+def _print_csv(predictions: Sequence["Prediction"]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["file", "rank", "class", "probability", "error"])
+    for prediction in predictions:
+        for rank, guess in enumerate(prediction.guesses, start=1):
+            writer.writerow([prediction.file, rank, guess.label, f"{guess.probability:.6f}", ""])
+        if prediction.error is not None:
+            writer.writerow([prediction.file, "", "", "", prediction.error])
+
+
+def _print_json(predictions: Sequence["Prediction"]) -> None:
+    rows = [
+        {
+            "file": prediction.file,
+            "guesses": [{"class": guess.label, "probability": guess.probability} for guess in prediction.guesses],
+            "error": prediction.error,
+        }
+        for prediction in predictions
+    ]
+    typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+
+
+_PRINTERS = {Format.TABLE: _print_table, Format.CSV: _print_csv, Format.JSON: _print_json}

@@ -1,0 +1,143 @@
+"""`agconv train`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from attentive_gconv.training.runner import TrainResult
+
+_SETTINGS = "Settings (the recipe has them all)"
+_RUN = "Run"
+_MACHINE = "Machine"
+
+
+def train_command(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Dataset; its recipe is taken. `agconv data` lists them.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Network; `agconv models` lists them.", rich_help_panel=_SETTINGS)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="How often every image is seen.", rich_help_panel=_SETTINGS)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.", rich_help_panel=_SETTINGS)] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel=_SETTINGS)] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_SETTINGS)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of initial weights, order and dropout.", rich_help_panel=_SETTINGS)
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="validation: choose the epoch on held-out images, test once. paper: train on all, watch the test set.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="32-true, 64-true, bf16-mixed or 16-mixed.", rich_help_panel=_SETTINGS)
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Any field, e.g. --set optimizer.lr=3e-4 --set model.channels=15; may be repeated.",
+            rich_help_panel=_SETTINGS,
+        ),
+    ] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A recipe file of your own.", rich_help_panel=_SETTINGS)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New run folder; default runs/DATASET-MODEL-SEED.", rich_help_panel=_RUN)
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=_RUN)] = False,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", rich_help_panel=_RUN)] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="How many; they share every batch.", rich_help_panel=_MACHINE)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that load images; 0: none.", rich_help_panel=_MACHINE)
+    ] = None,
+) -> None:
+    """Train a network by a recipe; the run folder holds everything about it.
+
+    [bold]agconv train rot-mnist --model alpha_f_p4cnn --seed 0 --out runs/af0[/bold]
+
+    [bold]agconv train --resume --out runs/af0[/bold] continues a run that was broken off.
+    """
+    flags = {
+        "dataset.name": dataset,
+        "dataset.dir": str(data_dir) if data_dir else None,
+        "model.name": model,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer.lr": lr,
+        "optimizer.weight_decay": weight_decay,
+        "seed": seed,
+        "protocol": protocol,
+        "precision": precision,
+        "accelerator": accelerator,
+        "devices": devices,
+        "workers": workers,
+    }
+    overrides = _with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
+    console = Console(soft_wrap=True)
+    from attentive_gconv.training.config import ConfigError
+
+    if resume:
+        if out is None:
+            raise ConfigError("--resume needs --out, the folder of the run to continue")
+        if recipe is not None:
+            raise ConfigError(f"--recipe (={recipe}) has no meaning with --resume: the run folder holds the settings")
+        from attentive_gconv.training import resume as resume_run
+
+        result = resume_run(out, overrides, console=console)
+    else:
+        if dataset is None and recipe is None:
+            raise ConfigError("name a dataset (`agconv data` lists them), or give the file of a --recipe")
+        from attentive_gconv.training import load_recipe, train
+
+        config = load_recipe(recipe or str(dataset), overrides)
+        out = out or Path("runs") / f"{config.dataset.name}-{config.model.name}-{config.seed}"
+        result = train(config, out, console=console)
+    if result is not None:
+        _report(console, result, out)
+
+
+def _with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    from attentive_gconv.training.config import ConfigError
+    from attentive_gconv.training.recipe import parse_override
+
+    overrides = dict(flags)
+    for text in settings:
+        field, value = parse_override(text)
+        if field in overrides:
+            raise ConfigError(f"--set {text!r}: {field} is given twice, already as {overrides[field]!r}")
+        overrides[field] = value
+    return overrides
+
+
+def _report(console: Console, result: "TrainResult", out: Path) -> None:
+    if result.protocol == "validation":
+        tested = f"({result.test_images:,} images, used for no choice)"
+        best = f"{result.best_epoch} of {result.epochs}, with {_percent(result.valid_error)} error on held-out images"
+        rows = {"test error": f"{_percent(result.test_error)}  {tested}", "best epoch": best}
+    else:
+        best_error = _percent(result.best_test["test_error"] if result.best_test else None)
+        chosen = f"at epoch {result.best_epoch}, selected on the test set, as the authors did"
+        rows = {
+            "test error": f"{_percent(result.test_error)}  at the last epoch, {result.epochs}",
+            "best test error": f"{best_error}  {chosen}",
+        }
+    rows = {"run folder": str(out)} | rows | {"seconds per epoch": f"{result.seconds_per_epoch:.1f}"}
+    lines = ["", *(f"{name:<19}{value}" for name, value in rows.items()), ""]
+    lines += [f"next: agconv evaluate {out}", f"      agconv predict {out} IMAGE..."]
+    console.print("\n".join(lines), highlight=False, markup=False)
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f} %"
