@@ -1,0 +1,18 @@
+"""Datasets: loaded by name, in splits, standardised, with checked downloads and a cache of what is derived."""
+
+from attentive_gconv.data.cache import cache_dir
+from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.registry import list_datasets, load_dataset
+from attentive_gconv.data.rotation import rotate_images
+from attentive_gconv.data.splits import DataSplits, InMemoryDataset, LabelledDataset
+
+__all__ = [
+    "DataSplits",
+    "DatasetError",
+    "InMemoryDataset",
+    "LabelledDataset",
+    "cache_dir",
+    "list_datasets",
+    "load_dataset",
+    "rotate_images",
+]

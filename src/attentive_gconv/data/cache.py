@@ -1,0 +1,121 @@
+"""Derived files: what was parsed or made once is kept, losslessly, in the user's cache folder.
+
+A cache file's name holds a digest of everything that decides its content, so a stale one is never read. Its content is
+checked when it is read (names, shapes, types, and the checksum of each array that the zip format holds); a
+damaged file is named in the log and made again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from attentive_gconv.data.files import written_whole
+
+logger = logging.getLogger(__name__)
+
+# raised whenever the same inputs give other arrays or another file
+_FORMAT = 1
+
+# what zipfile and numpy raise on damaged files; RuntimeError on flags such as "encrypted", set by damage
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, EOFError, OSError, RuntimeError)
+
+Arrays = dict[str, np.ndarray]
+
+
+def cache_dir() -> Path:
+    """The folder of derived files: ``$AGCONV_CACHE_DIR``, else ``attentive_gconv`` in the user's cache folder."""
+    chosen = os.environ.get("AGCONV_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attentive_gconv"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """A derived file and all that decides its content.
+
+    Attributes:
+        name: beginning of the file's name, for people, e.g. ``"rot-mnist-remade-seed0"``.
+        made_from: whatever else decides the content: digests of the sources, the seed, counts.
+        layout: type and shape of each array.
+    """
+
+    name: str
+    made_from: Mapping[str, object]
+    layout: Mapping[str, tuple[str, tuple[int, ...]]]
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies, if it was made."""
+        decisive = {"format": _FORMAT, "name": self.name, "made_from": self.made_from, "layout": self.layout}
+        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        return cache_dir() / "derived" / f"{self.name}-{digest[:16]}.npz"
+
+
+class _DamagedError(Exception):
+    """A cache file that does not hold what it should; it never leaves this module."""
+
+
+def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Arrays, Path | None]:
+    """The arrays of a cache file, made and kept first if it is missing or damaged.
+
+    Args:
+        entry: the file.
+        build: makes the arrays; they must have the entry's layout.
+
+    Returns:
+        tuple: the arrays, and the file, or None if the cache folder could not be written.
+    """
+    path = entry.path
+    if path.exists():
+        try:
+            return _read(path, entry.layout), path
+        except (_DamagedError, *_ZIP_ERRORS) as error:
+            logger.warning("%s is damaged (%s); it is made again", path, error)
+    arrays = build()
+    found = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+    if found != dict(entry.layout):
+        raise AssertionError(f"the arrays of {entry.name} are {found}, not {dict(entry.layout)} as declared")
+    try:
+        with written_whole(path) as partial:
+            np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
+    except OSError as error:
+        logger.warning(
+            "cannot keep %s (%s), so it will be made again next time: set AGCONV_CACHE_DIR to a folder that can be "
+            "written",
+            path,
+            error,
+        )
+        return arrays, None
+    return arrays, path
+
+
+def _read(path: Path, layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arrays:
+    with zipfile.ZipFile(path) as archive:
+        if sorted(archive.namelist()) != sorted(f"{name}.npy" for name in layout):
+            raise _DamagedError(f"it holds {archive.namelist()}")
+        return {name: _read_array(archive, name, *layout[name]) for name in layout}
+
+
+def _read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    # np.load would believe the size that the file declares; here no more is read than is expected
+    with archive.open(f"{name}.npy") as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise _DamagedError(f"the header of {name} is of another version")
+        found_shape, by_columns, found_dtype = np.lib.format.read_array_header_1_0(member)
+        if (found_shape, by_columns, found_dtype.str) != (shape, False, dtype):
+            raise _DamagedError(f"{name} has shape {found_shape} and type {found_dtype}")
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        content = bytearray(member.read(size + 1))
+    if len(content) != size:
+        raise _DamagedError(f"{name} has {len(content)} bytes, not {size}")
+    return np.frombuffer(content, dtype).reshape(shape)

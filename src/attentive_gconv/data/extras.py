@@ -1,0 +1,20 @@
+"""Imports of what only the ``train`` extra installs, at the moment it is needed."""
+
+import importlib
+from types import ModuleType
+
+
+def import_extra(module: str, purpose: str) -> ModuleType:
+    """The module, or an error that says what to install.
+
+    Args:
+        module: full name, e.g. ``"sklearn.datasets"``.
+        purpose: what it is needed for, to begin the message with.
+
+    Raises:
+        ImportError: if the module cannot be imported.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"{purpose} needs {module} ({error}): pip install 'attentive-gconv[train]'") from error

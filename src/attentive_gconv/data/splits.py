@@ -1,0 +1,152 @@
+"""Datasets as the training sees them: labelled images in splits, standardised."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+
+class LabelledDataset(Dataset[tuple[Tensor, int]]):
+    """Items (float32 image [C, Y, X], integer label), with all labels known before any image is read.
+
+    Subclasses define ``__getitem__``; those that read lazily, or augment, do it there.
+
+    Attributes:
+        labels: int64 [N].
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class InMemoryDataset(LabelledDataset):
+    """Images that one tensor holds.
+
+    Args:
+        images: float32 [N, C, Y, X], as the network takes them.
+        labels: int64 [N].
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        if images.ndim != 4 or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"`images` (of shape {tuple(images.shape)}) must be [N, C, Y, X] and `labels` (of shape "
+                f"{tuple(labels.shape)}) [N], with the same N"
+            )
+        super().__init__(labels)
+        self.images = images
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[index], int(self.labels[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """The items of a batch, gathered at once: what a DataLoader asks for where it can."""
+        positions = torch.as_tensor(indices, dtype=torch.int64)
+        return list(zip(self.images[positions].unbind(), self.labels[positions].tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class DataSplits:
+    """A dataset, ready for training and evaluation.
+
+    Attributes:
+        name: as `list_datasets` has it.
+        description: one line: the source, how it was made, with which seed.
+        source: which of the dataset's sources it came from, never ``"auto"``.
+        classes: name of each label.
+        image_shape: (C, Y, X) as the network sees it.
+        train: what is trained on.
+        valid: held out of the training images for choosing the epoch; None under the ``"paper"`` protocol.
+        test: what the error is reported on.
+        mean: of the pixel values in [0, 1], a number a channel: images become ``(image - mean) / std``.
+        std: likewise.
+        protocol: ``"validation"`` or ``"paper"``.
+        transposed: whether the images have rows and columns exchanged, as the original rot-MNIST archive has them. An
+            ordinary picture must be transposed before a network that was trained on such a dataset sees it.
+        cache_path: the derived file that the images came from, None where there is none.
+    """
+
+    name: str
+    description: str
+    source: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    train: LabelledDataset
+    valid: LabelledDataset | None
+    test: LabelledDataset
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    protocol: str
+    transposed: bool = False
+    cache_path: Path | None = None
+
+    def by_name(self) -> dict[str, LabelledDataset]:
+        """The splits there are, under their names."""
+        splits = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None}
+
+    def class_counts(self) -> dict[str, list[int]]:
+        """Number of images of each class, by split; no image is read for it."""
+        return {
+            name: torch.bincount(split.labels, minlength=len(self.classes)).tolist()
+            for name, split in self.by_name().items()
+        }
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Raw images in memory: pixels float32 [N, C, Y, X] in [0, 1], labels int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def splits_in_memory(
+    training: LabelledImages,
+    test: LabelledImages,
+    *,
+    held_out: int,
+    protocol: str,
+    name: str,
+    description: str,
+    source: str,
+    classes: tuple[str, ...],
+    transposed: bool = False,
+    cache_path: Path | None = None,
+) -> DataSplits:
+    """Splits for a protocol, standardised by the scalar mean and std of the images that are trained on.
+
+    The images are standardised in place.
+
+    Args:
+        held_out: how many images at the end of ``training`` the ``"validation"`` protocol keeps for validation.
+    """
+    last = len(training.labels) - (held_out if protocol == "validation" else 0)
+    # numpy reduces in one thread and a fixed order: the same figures to the last bit on any number of cores
+    pixels = training.images[:last].numpy()
+    mean, std = float(pixels.mean(dtype=np.float64)), float(pixels.std(dtype=np.float64))
+    for part in (training, test):
+        part.images.sub_(mean).div_(std)
+    channels, height, width = training.images.shape[1:]
+    return DataSplits(
+        name=name,
+        description=description,
+        source=source,
+        classes=classes,
+        image_shape=(channels, height, width),
+        train=InMemoryDataset(training.images[:last], training.labels[:last]),
+        valid=InMemoryDataset(training.images[last:], training.labels[last:]) if protocol == "validation" else None,
+        test=InMemoryDataset(test.images, test.labels),
+        mean=(mean,) * channels,
+        std=(std,) * channels,
+        protocol=protocol,
+        transposed=transposed,
+        cache_path=cache_path,
+    )

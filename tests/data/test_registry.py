@@ -1,0 +1,52 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attentive_gconv.data import list_datasets, load_dataset
+
+
+def test_names_are_sorted() -> None:
+    assert list_datasets() == ["digits", "rot-mnist"]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("rot-minst", {}, "unknown dataset 'rot-minst': did you mean 'rot-mnist'"),
+        ("digits", {"protocol": "papers"}, "unknown protocol 'papers': did you mean 'paper'"),
+        ("rot-mnist", {"source": "orignal"}, "unknown source of rot-mnist 'orignal': did you mean 'original'"),
+        ("digits", {"source": "remade"}, "unknown source of digits 'remade'.*auto, embedded"),
+        ("digits", {"seed": -1}, r"`seed` \(=-1\) must be an integer from 0"),
+        ("digits", {"seed": 2**32}, r"`seed` \(=4294967296\)"),
+        ("digits", {"seed": 1.0}, r"`seed` \(=1.0\)"),
+    ],
+)
+def test_arguments_that_make_no_sense(name: str, options: dict[str, Any], message: str, data_dir: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_dataset(name, data_dir, **options)
+    assert list(data_dir.iterdir()) == []
+
+
+def test_a_file_for_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    with pytest.raises(ValueError, match=r"`data_dir`.*is a file: give the folder"):
+        load_dataset("rot-mnist", path)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"'digits' needs sklearn.datasets.*pip install 'attentive-gconv\[train\]'"):
+        load_dataset("digits")
+
+
+def test_importing_needs_no_extra() -> None:
+    code = (
+        "import sys; from attentive_gconv.data import load_dataset; "
+        "print({'torchvision', 'sklearn', 'matplotlib', 'lightning'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
