@@ -1,0 +1,111 @@
+"""``agconv data``: prepares a dataset, describes it and draws samples of it."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from attentive_gconv.data import DataSplits
+
+
+def data_command(
+    dataset: Annotated[
+        str | None, typer.Argument(help="Name of the dataset; without one, the datasets are listed.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds mnist/, rot-mnist/, ...; downloads go there (default: the cache folder)"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the making of the dataset.")] = 0,
+    source: Annotated[str, typer.Option(help="Where it comes from; 'auto' takes what is there.")] = "auto",
+    protocol: Annotated[str, typer.Option(help="'validation' holds images out, 'paper' trains on all.")] = "validation",
+    download: Annotated[bool, typer.Option(help="Whether missing files may be downloaded.")] = True,
+    picture: Annotated[
+        Path | None, typer.Option(help="The .png file of samples (default: DATASET-samples.png)", metavar="FILE")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Prepare a dataset, describe it, and draw a picture of samples."""
+    # torch takes its time: not before it is needed, so that --help is quick
+    from attentive_gconv.data import load_dataset
+    from attentive_gconv.data.picture import check_picture_path, sample_picture
+    from attentive_gconv.data.registry import DATASETS
+    from attentive_gconv.lookup import find
+
+    if dataset is None:
+        _print_list(as_json)
+        return
+    # the default file is named after it
+    find("dataset", dataset, DATASETS)
+    picture = picture or Path(f"{dataset}-samples.png")
+    check_picture_path(picture)
+    splits = load_dataset(dataset, data_dir, protocol=protocol, seed=seed, source=source, download=download)
+    sample_picture(splits, picture)
+    facts = {**_facts(splits), "picture": str(picture)}
+    if as_json:
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        _print_facts(splits, facts)
+
+
+def _facts(splits: "DataSplits") -> dict[str, Any]:
+    counts = splits.class_counts()
+    return {
+        "name": splits.name,
+        "description": splits.description,
+        "source": splits.source,
+        "protocol": splits.protocol,
+        "image_shape": list(splits.image_shape),
+        "transposed": splits.transposed,
+        "mean": list(splits.mean),
+        "std": list(splits.std),
+        "classes": list(splits.classes),
+        "splits": {name: {"images": sum(count), "per_class": count} for name, count in counts.items()},
+        "cache": str(splits.cache_path) if splits.cache_path else None,
+    }
+
+
+def _print_list(as_json: bool) -> None:
+    from attentive_gconv.data.registry import DATASETS
+
+    if as_json:
+        summaries = {name: entry.summary for name, entry in sorted(DATASETS.items())}
+        typer.echo(json.dumps(summaries, indent=2, ensure_ascii=False))
+        return
+    table = Table("dataset", "what it is", "sources")
+    for name, entry in sorted(DATASETS.items()):
+        table.add_row(name, entry.summary, ", ".join(entry.sources))
+    Console().print(table)
+
+
+def _print_facts(splits: "DataSplits", facts: dict[str, Any]) -> None:
+    typer.echo(splits.description)
+    table = Table("class")
+    for name in facts["splits"]:
+        table.add_column(name, justify="right")
+    columns = [split["per_class"] for split in facts["splits"].values()]
+    for label, counts in zip(splits.classes, zip(*columns, strict=True), strict=True):
+        table.add_row(label, *(f"{count:,}" for count in counts))
+    table.add_section()
+    table.add_row("all", *(f"{split['images']:,}" for split in facts["splits"].values()))
+    Console().print(table)
+    channels, height, width = splits.image_shape
+    lines = {
+        "source": splits.source,
+        "protocol": splits.protocol,
+        "images": f"{channels} × {height} × {width}" + (", stored transposed" if splits.transposed else ""),
+        "mean, std": f"{_numbers(splits.mean)}, {_numbers(splits.std)} of pixels in [0, 1]",
+        "cache": facts["cache"] or "none",
+        "picture": facts["picture"],
+    }
+    for name, value in lines.items():
+        # not through rich, which would break long paths into lines
+        typer.echo(f"{name:<10} {value}")
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
