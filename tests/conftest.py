@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 SHARED = Path(os.environ.get("AGCONV_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+# the same examples on every machine, and no deadline: machines differ in speed
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
 
 
 def shared_path(name: str) -> Path:

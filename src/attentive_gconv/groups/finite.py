@@ -13,6 +13,7 @@ Source: Cohen & Welling, "Group Equivariant Convolutional Networks", ICML 2016, 
 """
 
 import math
+import operator
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -29,9 +30,12 @@ def _multiply(a: Matrix, b: Matrix) -> Matrix:
 
 def _on_grid(name: str, index: int, matrix: Sequence[Sequence[float]]) -> Matrix:
     """The matrix with integer entries, or an error when it does not map the pixel grid to itself."""
-    rows = [[float(entry) for entry in row] for row in matrix]
+    try:
+        rows = [[float(entry) for entry in row] for row in matrix]
+    except (TypeError, ValueError):
+        rows = []
     if len(rows) != 2 or any(len(row) != 2 for row in rows):
-        raise ValueError(f"element {index} of group {name!r} must be a 2x2 matrix, got {matrix!r}")
+        raise ValueError(f"element {index} of group {name!r} must be a 2x2 matrix of numbers, got {matrix!r}")
     magnitudes = [[abs(entry) for entry in row] for row in rows]
     if magnitudes not in ([[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]):
         raise ValueError(
@@ -171,9 +175,10 @@ class FiniteGroup:
         return f"m·{angle}°" if mirrored else f"{angle}°"
 
     def _element(self, i: int) -> int:
+        i = operator.index(i)  # 1.5 is no element, and not to be rounded to one
         if not 0 <= i < self.order:
             raise IndexError(f"group {self.name!r} has the elements 0 to {self.order - 1}, got {i}")
-        return int(i)
+        return i
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FiniteGroup) and (self.name, self.matrices, self.quadrature_weight) == (
