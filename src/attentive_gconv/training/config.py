@@ -165,7 +165,7 @@ class TrainConfig:
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie between 0 and 2**32 - 1")
         _require(self.workers >= 0, "workers", self.workers, "must not be negative")
-        known = ("auto", "cpu", "gpu", "cuda", "mps", "tpu")
+        known = ("auto", "cpu", "gpu", "cuda", "mps")
         _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
         _require(self.devices >= 1, "devices", self.devices, "must be at least 1")
         _require(

@@ -40,7 +40,7 @@ class Classifier(L.LightningModule):
         self.schedule: LRScheduler | None = None
         # how the schedule stands in the checkpoint that a run is resumed from
         self._saved_schedule: dict[str, Any] | None = None
-        self.losses = nn.ModuleDict({"fit": MeanMetric(), "watch": MeanMetric()})
+        self.losses = nn.ModuleDict({stage: MeanMetric(nan_strategy="disable") for stage in ("fit", "watch")})
         self.accuracies = nn.ModuleDict(
             {stage: MulticlassAccuracy(num_classes, average="micro") for stage in ("fit", "watch")}
         )

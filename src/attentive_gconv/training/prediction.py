@@ -59,8 +59,9 @@ def _predict(trained: TrainedModel, file: str, top: int, invert: bool, fit: Fit)
         image = read_image(file, trained.card, invert=invert, fit=fit)
     except ImageError as error:
         return Prediction(file, (), str(error))
+    dtype = next(trained.module.parameters()).dtype
     with torch.inference_mode():
-        probabilities = trained.module(image[None]).softmax(1)[0]
+        probabilities = trained.module(image[None].to(dtype)).softmax(1)[0]
     best = probabilities.topk(top)
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     return Prediction(file, tuple(Guess(trained.card.classes[index], value) for index, value in pairs))

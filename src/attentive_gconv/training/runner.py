@@ -151,10 +151,13 @@ class _Run:
         # the initial weights are drawn here and from nothing but the seed
         seed_everything(config.seed)
         self.network = build_model(self.card)
+        # Lightning converts it only after it has filled it from a checkpoint, which would round what is resumed
+        dtype = torch.float64 if config.precision == "64-true" else torch.float32
+        self.network.to(dtype)
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
         with torch.inference_mode():
             # a network that cannot take these images says so here, while the folder is still untouched
-            self.network.eval()(torch.zeros(1, *splits.image_shape))
+            self.network.eval()(torch.zeros(1, *splits.image_shape, dtype=dtype))
         self.network.train()
         self.recorder = RunRecorder(folder, self.card, self.watched)
         self.trainer = self._make_trainer()
@@ -289,7 +292,7 @@ def _finished_epochs(checkpoint: Path) -> int:
     try:
         content = torch.load(checkpoint, weights_only=True, map_location="cpu")
         return int(content["epoch"]) + 1
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
         raise RunFolderError(
             f"{checkpoint} is damaged and cannot be resumed from: start the run again with another --out; "
             f"weights beside it may still be whole ({type(error).__name__}: {str(error).splitlines()[0]})"

@@ -124,6 +124,8 @@ def load_weights(path: str | Path) -> TrainedModel:
     except SafetensorError as error:
         raise WeightsError(f"{path} is not a whole safetensors file ({error}); copy or train it again") from error
     module = build_model(card)
+    # a run in float64 keeps what it has
+    module.to(next(tensor.dtype for tensor in state.values() if tensor.is_floating_point()))
     module.load_state_dict(state)
     return TrainedModel(module.eval(), card)
 

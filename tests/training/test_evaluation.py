@@ -1,0 +1,96 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+import attentive_gconv as ag
+from attentive_gconv.data import InMemoryDataset
+from attentive_gconv.training.evaluation import evaluate, restandardise
+
+CLASSES = ("a", "b", "c")
+
+
+class FirstPixel(nn.Module):
+    """The class is the value of the pixel in the upper left corner."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return nn.functional.one_hot(images[:, 0, 0, 0].long(), 3).to(images.dtype)
+
+
+def images_with(corners: list[int], labels: list[int]) -> InMemoryDataset:
+    images = torch.zeros(len(corners), 1, 4, 4)
+    images[:, 0, 0, 0] = torch.tensor(corners)
+    return InMemoryDataset(images, torch.tensor(labels))
+
+
+def test_the_figures_are_those_counted_by_hand():
+    dataset = images_with([0, 0, 1, 1, 0], [0, 0, 0, 1, 1])
+    figures = evaluate(FirstPixel(), dataset, CLASSES, batch_size=2)
+    assert (figures.images, figures.error, figures.accuracy) == (5, 0.4, 0.6)
+    assert figures.confusion == ((2, 1, 0), (1, 1, 0), (0, 0, 0))
+    first, second, third = figures.classes
+    assert (first.name, first.count, first.recall, first.precision) == ("a", 3, 2 / 3, 2 / 3)
+    assert (second.recall, second.precision) == (0.5, 0.5)
+    assert (third.count, third.recall, third.precision) == (0, None, None)
+    # a logit of 1 for one class of three, right three times
+    right = torch.log(torch.tensor([1.0, 0, 0]).exp().sum()) - 1
+    assert figures.loss == pytest.approx(float(3 * right + 2 * (right + 1)) / 5)
+
+
+def test_predictions_that_change_under_rotation_are_counted():
+    # turned, the corner is 0: only what was not 0 before changes, whatever the label is
+    figures = evaluate(FirstPixel(), images_with([0, 1, 2, 0], [0, 0, 0, 0]), CLASSES)
+    assert figures.changed_by_rotation == {"90": 2, "180": 2, "270": 2}
+
+
+@pytest.mark.parametrize(("name", "changes"), [("p4cnn", False), ("z2cnn", True)])
+def test_a_rotation_changes_nothing_for_an_equivariant_network_alone(name, changes):
+    torch.manual_seed(1)
+    network = ag.create_model(name, channels=3, num_classes=3)
+    dataset = InMemoryDataset(torch.randn(40, 1, 28, 28), torch.zeros(40, dtype=torch.int64))
+    figures = evaluate(network, dataset, CLASSES, dtype=torch.float64)
+    assert (sum(figures.changed_by_rotation.values()) > 0) == changes
+
+
+def test_rotation_can_be_left_out_and_only_half_turns_fit_oblong_images():
+    square = images_with([0], [0])
+    assert evaluate(FirstPixel(), square, CLASSES, rotations=False).changed_by_rotation is None
+    oblong = InMemoryDataset(torch.zeros(1, 1, 4, 6), torch.zeros(1, dtype=torch.int64))
+    assert evaluate(FirstPixel(), oblong, CLASSES).changed_by_rotation == {"180": 0}
+
+
+def test_a_limit_takes_the_first_images():
+    figures = evaluate(FirstPixel(), images_with([0, 1, 2], [0, 0, 0]), CLASSES, limit=2)
+    assert (figures.images, figures.error) == (2, 0.5)
+    assert evaluate(FirstPixel(), images_with([0], [0]), CLASSES, limit=9).images == 1
+
+
+def test_images_are_prepared_first():
+    figures = evaluate(FirstPixel(), images_with([0, 0], [1, 1]), CLASSES, prepare=lambda images: images + 1)
+    assert figures.error == 0
+
+
+def test_restandardising_gives_what_the_other_figures_would_have_given():
+    raw = torch.rand(2, 3, 4, 4, dtype=torch.float64)
+    one, other = ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)), ((0.3, 0.2, 0.1), (0.5, 0.6, 0.7))
+
+    def standardised(figures):
+        mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in figures)
+        return (raw - mean) / std
+
+    convert = restandardise(*one, *other)
+    torch.testing.assert_close(convert(standardised(one)), standardised(other))
+    assert restandardise(*one, *one) is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "classes", "options", "message"),
+    [
+        (images_with([0], [0]), CLASSES, {"limit": 0}, r"limit \(=0\)"),
+        (images_with([0], [0]), ("a", "b"), {}, r"logits \(1, 3\) where \(1, 2\)"),
+        (images_with([0], [5]), CLASSES, {}, "labels from 5 to 5 do not fit 3 classes"),
+        (InMemoryDataset(torch.zeros(0, 1, 4, 4), torch.zeros(0, dtype=torch.int64)), CLASSES, {}, "no images"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(dataset, classes, options, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(FirstPixel(), dataset, classes, **options)

@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+
+from attentive_gconv.models import list_models
+from attentive_gconv.training.config import ConfigError
+from attentive_gconv.training.recipe import dump_settings, list_recipes, load_recipe, parse_override, read_settings
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_recipe_for_rot_mnist_is_that_of_the_paper():
+    config = load_recipe("rot-mnist")
+    assert (config.epochs, config.batch_size, config.protocol) == (100, 128, "validation")
+    assert (config.optimizer.name, config.optimizer.lr, config.optimizer.weight_decay) == ("adam", 1e-3, 1e-4)
+    assert config.schedule.name == "constant"
+
+
+@pytest.mark.parametrize(("model", "epochs"), [("z2cnn", 300), ("p4cnn", 100), ("alpha_p4cnn", 100)])
+def test_what_differs_for_a_network_is_taken_from_the_recipe(model, epochs):
+    assert load_recipe("rot-mnist", {"model.name": model}).epochs == epochs
+
+
+def test_an_override_wins_over_what_differs_for_a_network():
+    assert load_recipe("rot-mnist", {"model.name": "z2cnn", "epochs": 7}).epochs == 7
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_of_the_library_is_usable(name):
+    config = load_recipe(name)
+    assert config.model.name in list_models()
+    assert config.dataset.name == name
+
+
+def test_differences_are_laid_over_sections_in_the_order_of_the_file(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        dataset: {name: digits}
+        model: {name: p4cnn}
+        epochs: 1
+        batch_size: 8
+        optimizer: {name: sgd, lr: 1e-1, momentum: 0.9}
+        models:
+          "*p4cnn": {epochs: 2, optimizer: {lr: 1e-2}}
+          "alpha_*": {epochs: 3}
+        """,
+    )
+    plain, alpha = load_recipe(path), load_recipe(path, {"model.name": "alpha_f_p4cnn"})
+    assert (plain.epochs, plain.optimizer.lr, plain.optimizer.momentum) == (2, 0.01, 0.9)
+    assert (alpha.epochs, alpha.optimizer.lr) == (3, 0.01)
+
+
+def test_a_mapping_replaces_a_whole_section():
+    path = "rot-mnist"
+    schedule = {"name": "multistep", "milestones": [5], "gamma": 0.1}
+    assert load_recipe(path, {"schedule": schedule}).schedule.milestones == (5,)
+    assert load_recipe(path, {"schedule": {"name": "constant"}}).schedule.milestones is None
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "value"),
+    [
+        ("optimizer.lr=3e-4", "optimizer.lr", 3e-4),
+        ("optimizer.lr=1E3", "optimizer.lr", 1000.0),
+        ("model.channels=15", "model.channels", 15),
+        ("model.group=p4", "model.group", "p4"),
+        ("schedule.gamma=null", "schedule.gamma", None),
+        ("schedule={name: constant}", "schedule", {"name": "constant"}),
+        ("dataset.dir=a=b", "dataset.dir", "a=b"),
+    ],
+)
+def test_overrides_are_read_as_yaml(text, field, value):
+    assert parse_override(text) == (field, value)
+
+
+@pytest.mark.parametrize("text", ["optimizer.lr", "=3", "a..b=3", "model.channels=[1", "a b=1"])
+def test_an_override_without_field_or_value_is_refused(text):
+    with pytest.raises(ConfigError, match="--set"):
+        parse_override(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs: 1\nepochs: 2", "'epochs' occurs twice"),
+        ("model: {name: a, name: b}", "'name' occurs twice"),
+        ("epochs: [1", "not a readable recipe"),
+        ("1: 2", "must be a word"),
+        ("- epochs", "`field: value` lines"),
+        ("!!python/object/apply:os.system ['true']", "not a readable recipe"),
+        ("models: [1]", "models .*must map names of networks"),
+        ("model: {name: p4cnn}\nmodels: {p4cnn: {model: {name: z2cnn}}}", "models.p4cnn.model.name"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(write(tmp_path, text))
+
+
+def test_a_huge_file_is_not_read(tmp_path):
+    with pytest.raises(ConfigError, match="larger than"):
+        load_recipe(write(tmp_path, "#" * 2_000_000))
+
+
+def test_an_unknown_recipe_and_a_missing_file_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="no recipe for 'mnist', only for digits, rot-mnist"):
+        load_recipe("mnist")
+    with pytest.raises(FileNotFoundError, match=r"missing\.yaml"):
+        load_recipe(tmp_path / "missing.yaml")
+
+
+def test_an_override_into_a_value_that_is_no_section_is_refused():
+    with pytest.raises(ConfigError, match=r"epochs.more: epochs \(=100\) is not a section"):
+        load_recipe("rot-mnist", {"epochs.more": 1})
+
+
+@pytest.mark.parametrize("value", ["1e-3", "3", "null", "yes", 1e-5, 1e22, 0.1, None, [1, 2], "ä: b"])
+def test_settings_survive_being_written(tmp_path, value):
+    path = write(tmp_path, dump_settings({"a": {"b": value}}))
+    assert read_settings(path) == {"a": {"b": value}}

@@ -1,0 +1,272 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from attentive_gconv.training import ConfigError, RunFolderError, load_weights, resume, train
+from attentive_gconv.training.module import TrainingError
+from tiny import PowerCut, tiny_config
+
+PLATEAU = {"name": "plateau", "gamma": 0.5, "patience": 0}
+MULTISTEP = {"name": "multistep", "gamma": 0.1, "milestones": [1, 2]}
+SGD = {"name": "sgd", "lr": 0.01, "momentum": 0.9}
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        del row["seconds"]
+    return rows
+
+
+def same_weights(one: Path, other: Path, which: str) -> bool:
+    states = [
+        load_weights(folder / "checkpoints" / f"{which}.safetensors").module.state_dict() for folder in (one, other)
+    ]
+    return all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_leaves_a_complete_folder(tiny, tmp_path):
+    result = train(tiny_config(), tmp_path / "run")
+    left = files(tmp_path / "run")
+    checkpoints = {f"checkpoints/{which}.{kind}" for which in ("last", "best") for kind in ("ckpt", "safetensors")}
+    records = {"config.yaml", "dataset.json", "environment.json", "metrics.csv", "result.json"}
+    assert left >= checkpoints | records
+    assert any(name.startswith("tensorboard/events.out.tfevents") for name in left)
+    assert not any("partial" in name for name in left)
+
+    written = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert written["test_error"] == result.test_error
+    assert written["epochs"] == 3
+    assert written["parameters"] == sum(
+        p.numel() for p in load_weights(tmp_path / "run/checkpoints/best.safetensors").module.parameters()
+    )
+    facts = json.loads((tmp_path / "run" / "dataset.json").read_text())
+    assert facts["counts"] == {"train": 24, "valid": 15, "test": 18}
+    assert (facts["classes"], facts["mean"], facts["std"]) == (["a", "b", "c"], [0.25], [0.5])
+    # "auto" is resolved to the source that was found
+    assert "source: made" in (tmp_path / "run" / "config.yaml").read_text()
+    assert [row["epoch"] for row in metrics(tmp_path / "run")] == ["1", "2", "3"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        torch.manual_seed(len(tiny.journal))
+        train(tiny_config(seed=seed, epochs=2), tmp_path / name)
+    assert same_weights(tmp_path / "a", tmp_path / "b", "last")
+    assert metrics(tmp_path / "a") == metrics(tmp_path / "b")
+    assert not same_weights(tmp_path / "a", tmp_path / "c", "last")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"schedule": PLATEAU, "protocol": "paper"},
+        {"schedule": MULTISTEP, "optimizer": SGD, "precision": "64-true"},
+        {"workers": 1, "precision": "bf16-mixed"},
+    ],
+    ids=["adam", "plateau", "sgd-multistep-float64", "workers-bf16"],
+)
+def test_a_resumed_run_equals_an_unbroken_one(tiny, tmp_path, settings):
+    config = tiny_config(epochs=4, **settings)
+    whole = train(config, tmp_path / "whole")
+
+    # three batches of eight make an epoch: the power fails in the middle of the third
+    tiny.fail_after(2 * 24 + 10)
+    with pytest.raises(PowerCut):
+        train(config, tmp_path / "broken")
+    assert len(metrics(tmp_path / "broken")) == 2
+    assert not (tmp_path / "broken" / "result.json").exists()
+
+    tiny.fail_after(None)
+    torch.manual_seed(1234)
+    resumed = resume(tmp_path / "broken")
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "whole")
+    for which in ("last", "best"):
+        assert same_weights(tmp_path / "broken", tmp_path / "whole", which)
+    assert resumed.test_error == whole.test_error
+    assert (resumed.best_epoch, resumed.epochs) == (whole.best_epoch, 4)
+    moments = [
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"]
+        for name in ("whole", "broken")
+    ]
+    torch.testing.assert_close(moments[0], moments[1], rtol=0, atol=0)
+    starts = json.loads((tmp_path / "broken" / "environment.json").read_text())["starts"]
+    assert [start["from_epoch"] for start in starts] == [0, 2]
+
+
+def test_a_run_broken_in_its_first_epoch_starts_again(tiny, tmp_path):
+    train(tiny_config(epochs=2), tmp_path / "whole")
+    tiny.fail_after(5)
+    with pytest.raises(PowerCut):
+        train(tiny_config(epochs=2), tmp_path / "broken")
+    tiny.fail_after(None)
+    resume(tmp_path / "broken")
+    assert same_weights(tmp_path / "whole", tmp_path / "broken", "last")
+
+
+def test_a_run_broken_in_its_final_test_is_only_tested_again(tiny, tmp_path):
+    whole = train(tiny_config(), tmp_path / "run")
+    (tmp_path / "run" / "result.json").unlink()
+    tiny.journal.clear()
+    assert resume(tmp_path / "run").test_error == whole.test_error
+    assert "train" not in tiny.journal
+
+
+def test_more_epochs_make_the_run_that_a_longer_one_would_have_been(tiny, tmp_path):
+    train(tiny_config(epochs=3), tmp_path / "long")
+    train(tiny_config(epochs=2), tmp_path / "short")
+    assert resume(tmp_path / "short", {"epochs": 3}).epochs == 3
+    assert same_weights(tmp_path / "long", tmp_path / "short", "last")
+    assert "epochs: 3" in (tmp_path / "short" / "config.yaml").read_text()
+
+
+def test_validation_never_sees_the_test_images_before_the_end(tiny, tmp_path):
+    train(tiny_config(), tmp_path / "run")
+    first = tiny.journal.index("test")
+    assert tiny.journal[:first].count("train") == 3 * 24
+    assert tiny.journal[:first].count("valid") == 3 * 15
+    # once each, and nothing after them
+    assert tiny.journal[first:] == ["test"] * 18
+
+
+def test_validation_reports_the_test_error_of_the_best_weights(tiny, tmp_path):
+    result = train(tiny_config(), tmp_path / "run")
+    rows = metrics(tmp_path / "run")
+    ranked = sorted(rows, key=lambda row: (float(row["valid_error"]), float(row["valid_loss"]), int(row["epoch"])))
+    assert result.best_epoch == int(ranked[0]["epoch"])
+    assert load_weights(tmp_path / "run/checkpoints/best.safetensors").card.epoch == result.best_epoch
+    assert result.valid_error == pytest.approx(float(ranked[0]["valid_error"]))
+    assert result.best_test is None
+
+
+def test_paper_trains_on_all_and_labels_what_is_selected_on_the_test_set(tiny, tmp_path):
+    result = train(tiny_config(protocol="paper"), tmp_path / "run")
+    rows = metrics(tmp_path / "run")
+    assert "valid" not in tiny.journal
+    assert result.test_error == pytest.approx(float(rows[-1]["test_error"]))
+    assert result.best_test["test_error"] == pytest.approx(min(float(row["test_error"]) for row in rows))
+    assert "selected on the test set" in result.selection
+    assert result.valid_error is None
+
+
+def test_progress_is_one_line_an_epoch_and_no_more(tiny, tmp_path, capsys):
+    train(tiny_config(), tmp_path / "run", console=Console(width=200))
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+    assert lines[0].startswith("p4cnn (1,146 parameters) on tiny: 24 images to train on, 15 valid images")
+    assert [line[:9] for line in lines[1:]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert printed.err == ""
+
+
+def test_torchs_settings_are_left_as_they_were(tiny, tmp_path):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"model__name": "p4cn"}, "unknown model 'p4cn': did you mean 'p4cnn'"),
+        ({"model__chanels": 3}, "no option 'chanels': did you mean 'channels'"),
+        ({"model__channels": 0}, "channels"),
+        ({"dataset__name": "tinny"}, "unknown dataset 'tinny': did you mean 'tiny'"),
+        ({"precision": "16-mixed"}, "accelerator=cpu, devices=1, precision=16-mixed do not go together"),
+        ({"accelerator": "mps"}, "accelerator=mps, devices=1"),
+    ],
+)
+def test_what_cannot_be_made_is_refused_before_anything_is_written(tiny, tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(tiny_config(**settings), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_images_that_the_network_cannot_take_are_refused_before_anything_is_written(tiny, tmp_path):
+    tiny.shape = (1, 20, 20)
+    with pytest.raises(ValueError, match="28, 28"):
+        train(tiny_config(), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_refused_before_the_data_are_read(tiny, tmp_path):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    before = {name: (tmp_path / "run" / name).read_bytes() for name in files(tmp_path / "run")}
+    tiny.journal.clear()
+    with pytest.raises(RunFolderError, match="not empty: continue it with --resume"):
+        train(tiny_config(), tmp_path / "run")
+    assert {name: (tmp_path / "run" / name).read_bytes() for name in files(tmp_path / "run")} == before
+    assert tiny.journal == []
+
+
+def test_a_complete_run_is_not_resumed(tiny, tmp_path):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    with pytest.raises(RunFolderError, match="complete with its 1 epochs: add some with --epochs"):
+        resume(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"optimizer.lr": 0.5}, r"optimizer.lr \(=0.5\) cannot change in a resumed run, which has 0.01"),
+        ({"seed": 5}, r"seed \(=5\) cannot change"),
+        ({"model.channels": 5}, r"model.channels \(=5\) cannot change"),
+        ({"model.dropout": 0.1}, r"model.dropout \(=0.1\) cannot change in a resumed run, which has None"),
+        ({"epochs": 1}, r"epochs \(=1\) is less than the 2 that are already finished"),
+    ],
+)
+def test_a_resumed_run_stays_the_same_run(tiny, tmp_path, overrides, message):
+    train(tiny_config(epochs=2), tmp_path / "run")
+    before = (tmp_path / "run" / "config.yaml").read_bytes()
+    with pytest.raises(ConfigError, match=message):
+        resume(tmp_path / "run", overrides)
+    assert (tmp_path / "run" / "config.yaml").read_bytes() == before
+
+
+def test_changed_data_are_noticed(tiny, tmp_path):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    tiny.std = 0.6
+    with pytest.raises(RunFolderError, match=r"no longer those it was started with \(dataset\.json differs\)"):
+        resume(tmp_path / "run", {"epochs": 2})
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-200], lambda content: b"not a checkpoint"])
+def test_a_damaged_checkpoint_is_refused(tiny, tmp_path, damage):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(RunFolderError, match=r"last\.ckpt is damaged"):
+        resume(tmp_path / "run", {"epochs": 2})
+
+
+def test_a_checkpoint_that_would_execute_something_is_refused(tiny, tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "harm",))
+
+    train(tiny_config(epochs=1), tmp_path / "run")
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(checkpoint, weights_only=True)
+    torch.save(content | {"harm": Harmful()}, checkpoint)
+    with pytest.raises(RunFolderError, match="damaged"):
+        resume(tmp_path / "run", {"epochs": 2})
+    assert not (tmp_path / "harm").exists()
+
+
+def test_training_that_diverges_says_what_to_change(tiny, tmp_path):
+    config = tiny_config(optimizer={"name": "sgd", "lr": 1e30})
+    with pytest.raises(TrainingError, match=r"the training loss of epoch \d is .*optimizer.lr \(=1e\+30\)"):
+        train(config, tmp_path / "run")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(RunFolderError, match="there is no run folder"):
+        resume(tmp_path / "none")

@@ -1,0 +1,125 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from attentive_gconv.training.config import ConfigError
+from attentive_gconv.training.weights import (
+    METADATA_KEY,
+    ModelCard,
+    WeightsError,
+    build_model,
+    load_weights,
+    save_weights,
+)
+
+CARD = ModelCard(
+    model="p4cnn",
+    options={"channels": 2},
+    classes=("a", "b", "c"),
+    image_shape=(1, 28, 28),
+    mean=(0.1,),
+    std=(0.3,),
+    dataset="digits",
+    source="embedded",
+    dataset_seed=0,
+    protocol="validation",
+    epoch=4,
+    transposed=False,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, build_model(CARD), CARD)
+    return path
+
+
+def rewrite(path: Path, change) -> None:
+    """Save the same network with metadata changed."""
+    trained = load_weights(path)
+    content = {**json.loads(json.dumps(trained.card.__dict__))}
+    change(content)
+    save_file(dict(trained.module.state_dict()), path, metadata={METADATA_KEY: json.dumps(content)})
+
+
+def test_a_network_survives_being_saved(path):
+    network = build_model(CARD)
+    network.train()
+    network(torch.randn(4, 1, 28, 28))  # batch statistics, too
+    save_weights(path, network, CARD)
+    trained = load_weights(path)
+    assert trained.card == CARD
+    assert not trained.module.training
+    images = torch.randn(2, 1, 28, 28)
+    assert torch.equal(trained.module(images), network.eval()(images))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
+        load_weights(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-10], lambda b: b[:4], lambda b: b"", lambda b: b"\xff" * 64])
+def test_a_damaged_file_is_refused(path, damage):
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(WeightsError, match=r"w\.safetensors is not a whole safetensors file"):
+        load_weights(path)
+
+
+def test_a_foreign_file_is_refused(tmp_path):
+    save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(WeightsError, match="does not say which network it holds"):
+        load_weights(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card.pop("mean"), "its metadata must hold .*mean"),
+        (lambda card: card.update(more=1), "its metadata must hold"),
+        (lambda card: card.update(epoch="x"), r"epoch \(='x'\) must be a whole number"),
+        (lambda card: card.update(std=[0.0]), "std .*must be positive"),
+        (lambda card: card.update(mean=[0.0, 1.0]), "mean .*must hold 1 numbers"),
+        (lambda card: card.update(classes=["a"]), "at least two"),
+        (lambda card: card.update(image_shape=[1, 28]), "image_shape"),
+        (lambda card: card.update(image_shape=[1, 28, 10**6]), "image_shape"),
+        (lambda card: card.update(model="p4cn"), "names a network that cannot be built.*p4cnn"),
+        (lambda card: card.update(options={"channels": "many"}), "cannot be built"),
+        (lambda card: card.update(model="z2cnn"), "does not fit z2cnn"),
+    ],
+)
+def test_metadata_that_describe_another_network_are_refused(path, change, message):
+    rewrite(path, change)
+    with pytest.raises(WeightsError, match=message):
+        load_weights(path)
+
+
+def test_metadata_that_are_no_json_are_refused(path):
+    save_file({"a": torch.zeros(2)}, path, metadata={METADATA_KEY: "{"})
+    with pytest.raises(WeightsError, match="describes no network"):
+        load_weights(path)
+
+
+def test_sizes_are_compared_before_memory_is_taken(path):
+    # this network would need terabytes
+    rewrite(path, lambda card: card.update(options={"channels": 200_000}))
+    with pytest.raises(WeightsError, match="of another shape"):
+        load_weights(path)
+
+
+def test_missing_and_left_over_weights_are_named(path):
+    state = dict(load_weights(path).module.state_dict())
+    state["extra"] = state.pop("c1.weight")
+    save_file(state, path, metadata={METADATA_KEY: json.dumps(CARD.__dict__)})
+    with pytest.raises(WeightsError, match=r"missing \['c1\.weight'\], left over \['extra'\]"):
+        load_weights(path)
+
+
+def test_a_network_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.name=p4cn cannot be made"):
+        build_model(replace(CARD, model="p4cn"))
