@@ -16,6 +16,8 @@ from attentive_gconv.data.registry import DATASETS, DatasetEntry
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.training import TrainConfig, load_recipe
 
+RECIPE = Path(__file__).parent / "tiny.yaml"
+
 
 class PowerCut(Exception):
     """What ends a process in the middle of an epoch."""
@@ -87,8 +89,7 @@ class Tiny:
 
 def tiny_config(**overrides: Any) -> TrainConfig:
     """Settings for the tiny dataset; double underscores stand for dots."""
-    path = Path(__file__).parent / "tiny.yaml"
-    return load_recipe(path, {name.replace("__", "."): value for name, value in overrides.items()})
+    return load_recipe(RECIPE, {name.replace("__", "."): value for name, value in overrides.items()})
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+import json
+import re
+
+import pytest
+
+from attentive_gconv.training import RunFolder
+from tiny import RECIPE
+
+
+def test_a_run_says_where_it_is_and_what_comes_next(agconv, run):
+    folder = RunFolder(run)
+    result = json.loads(folder.result_file.read_text())
+    printed = agconv("train", "--recipe", RECIPE, "--epochs", 2, "--out", run.with_name("again")).stdout
+    assert f"run folder         {run.with_name('again')}" in printed
+    assert f"test error         {100 * result['test_error']:.2f} %  (18 images, used for no choice)" in printed
+    assert re.search(r"best epoch         \d of 2, with \d+\.\d\d % error on held-out images", printed)
+    assert re.search(r"seconds per epoch  \d+\.\d", printed)
+    assert f"agconv evaluate {run.with_name('again')}" in printed
+
+
+def test_the_paper_protocol_labels_its_selection(agconv, tiny, tmp_path):
+    printed = agconv("train", "--recipe", RECIPE, "--epochs", 1, "--protocol", "paper", "--out", tmp_path / "p").stdout
+    assert "at the last epoch, 1" in printed
+    assert "at epoch 1, selected on the test set, as the authors did" in printed
+
+
+def test_every_flag_reaches_the_settings(agconv, tiny, tmp_path):
+    flags = {
+        "--model": "z2cnn",
+        "--epochs": 1,
+        "--batch-size": 12,
+        "--lr": 0.02,
+        "--weight-decay": 0.5,
+        "--seed": 7,
+        "--protocol": "paper",
+        "--precision": "bf16-mixed",
+        "--data-dir": tmp_path,
+        "--accelerator": "cpu",
+        "--devices": 1,
+        "--workers": 0,
+        "--out": tmp_path / "run",
+    }
+    settings = ["--set", "schedule={name: multistep, milestones: [1], gamma: 0.5}", "--set", "dataset.seed=3"]
+    result = agconv("train", "tiny", "--recipe", RECIPE, *(x for pair in flags.items() for x in pair), *settings)
+    assert result.exit_code == 0, result.stderr
+    config = RunFolder(tmp_path / "run").read_config()
+    assert (config.model.name, config.epochs, config.batch_size) == ("z2cnn", 1, 12)
+    assert (config.optimizer.lr, config.optimizer.weight_decay, config.seed) == (0.02, 0.5, 7)
+    assert (config.protocol, config.precision, config.dataset.dir) == ("paper", "bf16-mixed", str(tmp_path))
+    assert (config.schedule.milestones, config.dataset.seed) == ((1,), 3)
+
+
+def test_the_folder_has_a_name_by_default(agconv, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert agconv("train", "--recipe", RECIPE, "--epochs", 1).exit_code == 0
+    assert (tmp_path / "runs" / "tiny-p4cnn-0" / "result.json").exists()
+
+
+def test_resume_adds_epochs(agconv, run):
+    result = agconv("train", "--resume", "--out", run, "--epochs", 3)
+    assert result.exit_code == 0, result.stderr
+    assert f"resuming {run} after epoch 2 of 3" in result.stdout
+    assert "epoch 3/3" in result.stdout
+    assert "epoch 2/3" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a dataset"),
+        (("tinny",), "no recipe for 'tinny'"),
+        (("--resume",), "--resume needs --out"),
+        (("--resume", "--out", "x", "--recipe", RECIPE), "--recipe .* has no meaning with --resume"),
+        (("--resume", "--out", "no-such-run"), "there is no run folder no-such-run"),
+        (("--recipe", str(RECIPE), "--lr", "0"), r"optimizer\.lr \(=0\.0\) must be greater than 0"),
+        (("--recipe", str(RECIPE), "--lr", "1e-3", "--set", "optimizer.lr=1e-2"), "optimizer.lr is given twice"),
+        (("--recipe", str(RECIPE), "--set", "epochs"), "form field=value"),
+        (("--recipe", str(RECIPE), "--set", "epoch=3"), "unknown field 'epoch': did you mean 'epochs'"),
+        (("--recipe", str(RECIPE), "--model", "p4cn"), "did you mean 'p4cnn'"),
+        (("--recipe", "none.yaml"), r"none\.yaml"),
+        (("--recipe", str(RECIPE), "--protocol", "test"), "must be one of validation, paper"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(agconv, tiny, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = agconv("train", *arguments)
+    assert result.exit_code == 1
+    assert re.search(message, result.stderr)
+    assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused(agconv, run):
+    before = sorted(path.name for path in run.rglob("*"))
+    result = agconv("train", "--recipe", RECIPE, "--out", run)
+    assert result.exit_code == 1
+    assert "continue it with --resume, or give another --out" in result.stderr
+    assert sorted(path.name for path in run.rglob("*")) == before
