@@ -1,21 +1,37 @@
 """Checks that the layers share: each error names the argument, its value and the remedy."""
 
+import math
+from collections.abc import Iterable
+from numbers import Integral
+
 from attentive_gconv.functional.convolution import Pair
+
+
+def _is_count(value: object, minimum: int = 1) -> bool:
+    """Whether this is an integer, of Python or NumPy, of at least the minimum."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= minimum
 
 
 def positive(name: str, value: int) -> int:
     """The value, if it is an integer of at least one."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not _is_count(value):
         raise ValueError(f"`{name}` (={value!r}) must be an integer of at least 1")
+    return int(value)
+
+
+def positive_number(name: str, value: float) -> float:
+    """The value, if it is a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"`{name}` (={value!r}) must be a finite number above 0")
     return value
 
 
 def pair(name: str, value: int | Pair, minimum: int = 1) -> Pair:
     """(Y, X) from one integer or two."""
-    values = (value, value) if isinstance(value, int) else tuple(value)
-    if len(values) != 2 or any(not isinstance(v, int) or isinstance(v, bool) or v < minimum for v in values):
+    values = tuple(value) if isinstance(value, Iterable) else (value, value)
+    if len(values) != 2 or not all(_is_count(v, minimum) for v in values):
         raise ValueError(f"`{name}` (={value!r}) must be an integer of at least {minimum}, or a pair of such (Y, X)")
-    return (values[0], values[1])
+    return (int(values[0]), int(values[1]))
 
 
 def square(name: str, value: int | Pair) -> int:

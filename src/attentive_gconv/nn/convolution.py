@@ -18,7 +18,7 @@ from attentive_gconv.functional import group_conv2d, kernel_index
 from attentive_gconv.functional.convolution import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.nn.arguments import divides, explicit_padding, pair, positive, square
+from attentive_gconv.nn.arguments import divides, explicit_padding, pair, positive, positive_number, square
 from attentive_gconv.nn.transformed import TransformedWeights, uniform_kernel_
 
 
@@ -54,10 +54,10 @@ class GroupConvolution(TransformedWeights):
         self.dilation = pair("dilation", dilation)
         self.padding = explicit_padding(padding, self.kernel_size, self.dilation, self.stride)
         self.groups = positive("groups", groups)
-        self.wscale = wscale
+        self.wscale = positive_number("wscale", wscale)
         divides("in_channels", in_channels, groups)
         divides("out_channels", out_channels, groups)
-        index = kernel_index(self.group, self.kernel_size, over_group=self.over_group).to(device)
+        index = kernel_index(self.group, self.kernel_size, over_group=self.over_group)
         shape = (out_channels, in_channels // groups, *index.shape[1:])
         self.add_transformed_weight("weight", torch.empty(shape, device=device, dtype=dtype), index)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None

@@ -30,12 +30,19 @@ class _SpatialPool2d(nn.Module):
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        ceil = ", ceil_mode=True" if self.ceil_mode else ""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}{ceil}"
 
     def _planes(self, x: Tensor) -> Tensor:
         if x.dim() not in (4, 5):
             raise ValueError(
                 f"{type(self).__name__} takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}"
+            )
+        reach = [side + 2 * pad for side, pad in zip(x.shape[-2:], self.padding, strict=True)]
+        if not self.ceil_mode and any(r < k for r, k in zip(reach, self.kernel_size, strict=True)):
+            raise ValueError(
+                f"input {tuple(x.shape)} with padding (={self.padding}) is smaller than the window, kernel_size "
+                f"(={self.kernel_size}); pool with a smaller one or give larger maps"
             )
         return x.flatten(1, -3)
 
