@@ -37,6 +37,10 @@ def check_equivariance(module: Callable[[Tensor], Tensor], group: str | FiniteGr
     Returns:
         float64 ``(|H|,)``: for each h the worst relative error, max|Φ(L_h x) - L_h Φ(x)| / max|L_h Φ(x)|.
 
+    Raises:
+        ValueError: if x is no batch of maps.
+        TypeError: if the module returns anything but one tensor.
+
     Example:
         >>> import torch, attentive_gconv as ag
         >>> layer = ag.nn.LiftingConv2d("p4", 1, 2, 3, dtype=torch.float64)
@@ -47,12 +51,19 @@ def check_equivariance(module: Callable[[Tensor], Tensor], group: str | FiniteGr
         True
     """
     group = find_group(group)
+    if x.dim() not in (4, 5):  # L_h would leave it as it is, and everything would pass
+        raise ValueError(f"x must be (B, C, Y, X) or (B, C, |H|, Y, X), got shape {tuple(x.shape)}; add the batch axis")
     modes = {part: part.training for part in module.modules()} if isinstance(module, nn.Module) else {}
     try:
         if isinstance(module, nn.Module):
             module.eval()
         with torch.no_grad():
             straight = module(x)
+            if not isinstance(straight, Tensor):
+                raise TypeError(
+                    f"the module must return one tensor, got {type(straight).__name__}; wrap it in a function that "
+                    "picks one"
+                )
             errors = [_relative_error(module(act(group, h, x)), act(group, h, straight)) for h in range(group.order)]
     finally:
         for part, training in modes.items():
