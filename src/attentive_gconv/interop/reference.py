@@ -7,7 +7,7 @@ Their state dicts (https://github.com/dwromero/att_gconvs, MIT licence) name lay
     cN.weight (O, C, k, k), planar      here a trivial group axis: (O, C, 1, k, k)
 """
 
-import pickle
+import io
 from pathlib import Path
 from typing import cast
 
@@ -33,6 +33,7 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
         FileNotFoundError: if there is no such file.
         ValueError: if the file is no state dict of tensors, or does not fit: every key that is missing, left over, or
             of another shape is named, and the model is left as it was.
+        TypeError: if the model is neither a name nor a module.
 
     Example:
         >>> import attentive_gconv as ag
@@ -44,6 +45,8 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no checkpoint at {path}; give the path of one of the authors' .pth files")
+    if not isinstance(model, str | nn.Module):
+        raise TypeError(f"`model` (={model!r}) must be a model's name or a module")
     network = create_model(model) if isinstance(model, str) else model
     label = model if isinstance(model, str) else type(model).__name__
     source = _read(path)
@@ -68,16 +71,20 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    content = io.BytesIO(path.read_bytes())
     try:
-        source = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+        source = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # on damaged bytes torch raises a dozen types, AssertionError and struct.error too
         raise ValueError(
             f"{path} cannot be read as a checkpoint of tensors ({type(error).__name__}); it may be truncated or of "
             "another format: fetch it again"
         ) from error
     if not isinstance(source, dict) or not all(isinstance(v, Tensor) for v in source.values()):
         raise ValueError(f"{path} holds no state dict of tensors; give one of the authors' .pth files")
-    return {str(key).removeprefix("module."): value for key, value in source.items()}
+    state = {str(key).removeprefix("module."): value for key, value in source.items()}
+    if len(state) != len(source):
+        raise ValueError(f"{path} holds weights both with and without the prefix 'module.': it mixes two models")
+    return state
 
 
 def _with_trivial_axis(value: Tensor, target: Tensor) -> Tensor:
