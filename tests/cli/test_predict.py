@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     paths = [tmp_path / "grey.png", tmp_path / "colour.jpg"]
-    Image.effect_noise((40, 30), 60).save(paths[0])
-    Image.radial_gradient("L").convert("RGB").save(paths[1])
+    # dark enough to bring no hint
+    Image.effect_noise((40, 30), 60).point(lambda value: value // 3).save(paths[0])
+    ImageOps.invert(Image.radial_gradient("L")).convert("RGB").save(paths[1])
     return paths
 
 
@@ -73,6 +74,13 @@ def test_bad_options_are_one_line(agconv, run, pictures, options, message):
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_dark_digits_on_white_bring_a_hint(agconv, run, tmp_path):
+    Image.new("L", (28, 28), "white").save(tmp_path / "a.png")
+    assert "try --invert" in agconv("predict", run, tmp_path / "a.png").stderr
+    result = agconv("predict", run, tmp_path / "a.png", "--invert")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_images_must_be_given(agconv, run):

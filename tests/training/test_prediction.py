@@ -77,6 +77,16 @@ def test_a_network_in_float64_is_fed_float64(trained, files):
     assert next(iter(predict_files(double, files[:1]))).guesses
 
 
+@pytest.mark.parametrize(("ground", "stroke", "looks"), [(255, 0, True), (0, 255, False)])
+def test_dark_digits_on_white_are_noticed(trained, tmp_path, ground, stroke, looks):
+    picture = Image.new("L", (40, 40), ground)
+    picture.paste(stroke, (18, 8, 22, 32))
+    picture.save(tmp_path / "a.png")
+    (plain,) = predict_files(trained, [tmp_path / "a.png"])
+    (inverted,) = predict_files(trained, [tmp_path / "a.png"], invert=True)
+    assert (plain.looks_inverted, inverted.looks_inverted) == (looks, not looks)
+
+
 @pytest.mark.parametrize("top", [0, 11])
 def test_more_classes_than_there_are_cannot_be_named(trained, top):
     with pytest.raises(ValueError, match=rf"top \(={top}\) must lie between 1 and 10"):

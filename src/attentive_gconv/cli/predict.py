@@ -68,6 +68,13 @@ def predict_command(
     opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)
     predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
     _PRINTERS[format_](predictions)
+    light = [prediction.file for prediction in predictions if prediction.looks_inverted]
+    if light:
+        print(
+            f"hint: {light[0]}{' and others' if len(light) > 1 else ''}: dark on light, where the network was trained "
+            "on light on dark; " + ("leave out --invert" if invert else "try --invert"),
+            file=sys.stderr,
+        )
     failures = [prediction for prediction in predictions if prediction.error is not None]
     for prediction in failures:
         print(f"agconv: {prediction.error}", file=sys.stderr)

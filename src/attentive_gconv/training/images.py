@@ -125,12 +125,12 @@ def _resize(pixels: Tensor, height: int, width: int, fit: Fit) -> Tensor:
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
     if fit == "crop":
         return scaled[:, -top : -top + height, -left : -left + width]
-    canvas = _border_colour(pixels).view(-1, 1, 1).repeat(1, height, width)
+    canvas = border_colour(pixels).view(-1, 1, 1).repeat(1, height, width)
     canvas[:, top : top + size[0], left : left + size[1]] = scaled
     return canvas
 
 
-def _border_colour(pixels: Tensor) -> Tensor:
-    """The median along the four edges, a number a channel."""
+def border_colour(pixels: Tensor) -> Tensor:
+    """The median along the four edges of ``(C, Y, X)``, a number a channel."""
     edges = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
     return torch.cat(edges, dim=1).median(dim=1).values

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from attentive_gconv.training.images import Fit, ImageError, read_image
-from attentive_gconv.training.weights import TrainedModel
+from attentive_gconv.training.images import Fit, ImageError, border_colour, read_image
+from attentive_gconv.training.weights import ModelCard, TrainedModel
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,14 @@ class Prediction:
         file: as it was given.
         guesses: the most probable classes, best first; empty if the file could not be read.
         error: why it could not be read, else None.
+        looks_inverted: whether it seems to need ``invert``: a grey picture with a light border, for a network that was
+            trained on a dark ground.
     """
 
     file: str
     guesses: tuple[Guess, ...]
     error: str | None = None
+    looks_inverted: bool = False
 
 
 def predict_files(
@@ -64,4 +68,11 @@ def _predict(trained: TrainedModel, file: str, top: int, invert: bool, fit: Fit)
         probabilities = trained.module(image[None].to(dtype)).softmax(1)[0]
     best = probabilities.topk(top)
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return Prediction(file, tuple(Guess(trained.card.classes[index], value) for index, value in pairs))
+    guesses = tuple(Guess(trained.card.classes[index], value) for index, value in pairs)
+    return Prediction(file, guesses, looks_inverted=_looks_inverted(image, trained.card))
+
+
+def _looks_inverted(image: Tensor, card: ModelCard) -> bool:
+    if len(card.mean) != 1 or card.mean[0] > 0.5:
+        return False
+    return border_colour(image).item() * card.std[0] + card.mean[0] > 0.5

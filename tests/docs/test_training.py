@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import pytest
+
+from attentive_gconv.training import load_recipe
+from attentive_gconv.training.parsing import config_to_mapping
+from attentive_gconv.training.recipe import flatten
+from attentive_gconv.training.run_folder import RunFolder
+
+TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+
+
+@pytest.mark.parametrize("field", sorted(flatten(config_to_mapping(load_recipe("digits")))))
+def test_every_field_of_a_recipe_is_described(field):
+    assert f"`{field}`" in TEXT
+
+
+def test_every_file_of_a_run_is_described():
+    folder = RunFolder(Path())
+    for path in (folder.config_file, folder.dataset_file, folder.environment_file, folder.metrics_file):
+        assert f"`{path.name}`" in TEXT
+    assert "`result.json`" in TEXT
