@@ -8,7 +8,7 @@ import attentive_gconv as ag
 from attentive_gconv.functional.attention import GATES
 from helpers import maps
 
-CHANNELS = 4
+CHANNELS = 6
 VARIANTS = {
     "mean": (ag.nn.ChannelAttention, {"statistics": ("mean",)}),
     "max": (ag.nn.ChannelAttention, {"statistics": ("max",)}),
@@ -37,8 +37,9 @@ SPATIAL = {
 @pytest.mark.parametrize("side", [7, 8])
 def test_every_variant_is_equivariant(variant, name, over_group, side, trained):
     kind, options = VARIANTS[variant]
-    module = trained(kind(name, CHANNELS, over_group=over_group, **options))
     x = maps(name, CHANNELS, side, side, lifting=not over_group)
+    module = trained(kind(name, CHANNELS, over_group=over_group, **options), x)
+    assert module(x).std() > 1e-4  # a constant would be equivariant, whatever the module does
     # as a map on the whole of x, because that is what L_h acts on
     ag.testing.assert_equivariant(lambda f: module(f).expand_as(f), name, x)
 
@@ -48,15 +49,17 @@ def test_every_variant_is_equivariant(variant, name, over_group, side, trained):
 @pytest.mark.parametrize("over_group", [True, False])
 def test_every_variant_of_spatial_attention_is_equivariant(variant, name, over_group, trained):
     kind = ag.nn.SpatialAttention if over_group else ag.nn.PlanarSpatialAttention
-    module = trained(kind(name, **SPATIAL[variant]))
-    ag.testing.assert_equivariant(module, name, maps(name, CHANNELS, 8, 8, lifting=not over_group))
+    x = maps(name, CHANNELS, 8, 8, lifting=not over_group)
+    module = trained(kind(name, **SPATIAL[variant]), x)
+    assert module(x).std() > 1e-4
+    ag.testing.assert_equivariant(module, name, x)
 
 
 @pytest.mark.parametrize("norm", ["none", "hidden", "output"])
 @pytest.mark.parametrize("statistics", [("mean",), ("max", "mean")])
 def test_channel_attention_on_the_trivial_group_is_a_shared_perceptron(norm, statistics, trained):
-    module = trained(ag.nn.ChannelAttention("z2", CHANNELS, bias=True, norm=norm, statistics=statistics))
     x = maps("z2", CHANNELS, 5, 6)
+    module = trained(ag.nn.ChannelAttention("z2", CHANNELS, bias=True, norm=norm, statistics=statistics), x)
 
     def normalise(layer: torch.nn.Module | None, value: torch.Tensor) -> torch.Tensor:
         return value if layer is None else layer(value)
@@ -82,8 +85,8 @@ def test_norms_share_their_statistics_over_the_group():
 
 
 def test_spatial_attention_with_bias_and_norm(trained):
-    module = trained(ag.nn.SpatialAttention("z2", 5, bias=True, norm=True))
     x = maps("z2", 3, 6, 6)[:, :, 0]
+    module = trained(ag.nn.SpatialAttention("z2", 5, bias=True, norm=True), x.unsqueeze(2))
     seen = torch.stack([x.mean(1), x.amax(1)], 1)
     planes = F.conv2d(seen, module.weight[:, :, 0], module.bias, padding=2)
     norm = module.norm
@@ -101,10 +104,10 @@ def test_every_part_takes_every_gate(gate):
 
 @pytest.mark.parametrize("kind", [ag.nn.ContextAttention, ag.nn.SoftMask])
 def test_networks_lift_a_planar_map_by_copies_and_take_the_maximum_over_poses(kind, trained):
-    planar = trained(kind("p4m", CHANNELS, 2, over_group=False))
-    lifted = trained(kind("p4m", CHANNELS, 2))
-    lifted.load_state_dict(planar.state_dict())
     x = maps("p4m", CHANNELS, 7, 7, lifting=True)
+    planar = trained(kind("p4m", CHANNELS, 2, over_group=False), x)
+    lifted = kind("p4m", CHANNELS, 2).double().eval()
+    lifted.load_state_dict(planar.state_dict())
     on_group = lifted.logits(torch.stack([x] * 8, 2))
     assert (on_group[:, :, 0] - on_group[:, :, 1]).abs().max() > 1e-3
     torch.testing.assert_close(planar(x), on_group.amax(2).sigmoid())

@@ -1,0 +1,71 @@
+"""The script of the attention table: its rows can be built, finished runs are used, foreign ones refused."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from rich.console import Console
+
+import attentive_gconv as ag
+from attentive_gconv.training import RunFolder, load_recipe
+from attentive_gconv.training.run_folder import write_json
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "attention_table.py"
+PARAMETERS = {"p4cnn": 24_610, "alpha": 73_130, "alpha_f": 29_462, "cbam": 29_462, "co_attention": 24_851}
+
+
+@pytest.fixture(scope="module")
+def table() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("attention_table", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def finished(folder: RunFolder, epochs: int = 2) -> RunFolder:
+    config = load_recipe("digits", {"model.name": "p4cnn", "epochs": epochs, "seed": 1})
+    folder.write_config(config)
+    result = {"test_error": 0.1, "parameters": 24_610, "best_epoch": 2, "seconds_per_epoch": 1.5}
+    write_json(folder.result_file, result)
+    return folder
+
+
+def test_every_row_is_a_network(table):
+    for row in table.ROWS:
+        model = ag.create_model(row.model, **row.options)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        assert parameters == PARAMETERS.get(row.name, parameters), row.name
+        overrides = {f"model.{option}": value for option, value in row.options.items()}
+        assert load_recipe("digits", {**overrides, "model.name": row.model}).model.options == row.options
+    assert PARAMETERS.keys() <= {row.name for row in table.ROWS}
+
+
+def test_finished_runs_are_not_repeated(table, tmp_path):
+    folder = finished(RunFolder(tmp_path))
+    before = folder.result_file.stat().st_mtime_ns
+    result = table.run(table.ROWS[0], folder.read_config(), folder, Console(quiet=True))
+    assert result["test_error"] == 0.1
+    assert folder.result_file.stat().st_mtime_ns == before
+
+
+def test_a_run_of_another_budget_is_refused(table, tmp_path):
+    folder = finished(RunFolder(tmp_path))
+    wanted = load_recipe("digits", {"model.name": "p4cnn", "epochs": 3, "seed": 1})
+    with pytest.raises(SystemExit, match="epochs 2, not 3: give another --out"):
+        table.run(table.ROWS[0], wanted, folder, Console(quiet=True))
+
+
+def test_figures_of_a_row(table):
+    results = [
+        {"test_error": error, "parameters": 7, "best_epoch": 3, "seconds_per_epoch": seconds}
+        for error, seconds in [(0.01, 1.0), (0.02, 9.0), (0.03, 2.0)]
+    ]
+    row = table.summary(table.ROWS[0], results)
+    assert (row["mean"], row["std"], row["seconds_per_epoch"]) == (pytest.approx(2.0), pytest.approx(1.0), 2.0)
+    assert table.markdown([row]).splitlines()[-1] == "| p4-CNN | 2.00 ± 1.00 | 7 | 2.00 |"
+    single = table.summary(table.ROWS[0], results[:1])
+    assert single["std"] is None
+    assert "| 1.00 |" in table.markdown([single])
