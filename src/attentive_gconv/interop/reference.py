@@ -1,6 +1,12 @@
 """The checkpoints that the paper's authors released, loaded into this library's models.
 
-Their state dicts (https://github.com/dwromero/att_gconvs, MIT licence) name layers as ours do; three things differ:
+Their state dicts (https://github.com/dwromero/att_gconvs, MIT licence) name layers as ours do:
+
+    rot-MNIST, All-CNN-C    cN, bnN
+    ResNet                  c1, layers_nc32|nc16|nc8.i.{bn1,c1,bn2,c2,fiber_map}, bn_out, c_out
+    DenseNet                c1, block_layers.i.{bn,conv}, trans_layers.i.{bn,conv}, bn_out, c_out
+
+Three things differ:
 
     module.KEY                          a prefix of multi-GPU training, dropped
     cN.channel_attention.weight_fc1     in α_F-networks here one level down: cN.attention.channel_attention.…
@@ -9,12 +15,12 @@ Their state dicts (https://github.com/dwromero/att_gconvs, MIT licence) name lay
 
 import io
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.models import create_model
+from attentive_gconv.models import create_model, list_models
 
 _NESTED = ".attention."
 
@@ -50,7 +56,18 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
     network = create_model(model) if isinstance(model, str) else model
     label = model if isinstance(model, str) else type(model).__name__
     source = _read(path)
-    target = cast("dict[str, Tensor]", network.state_dict())
+    state, problems = _fit(source, network.state_dict())
+    if problems:
+        hint = (
+            f"; it fits the model {' or '.join(names)}: load it as that" if (names := _models_that_fit(source)) else ""
+        )
+        raise ValueError(f"checkpoint {path} does not fit the model {label}: {'; '.join(problems)}{hint}")
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _fit(source: dict[str, Tensor], target: dict[str, Any]) -> tuple[dict[str, Tensor], list[str]]:
+    """The checkpoint as a state dict of ours, and in what it differs from what the model needs."""
     ours = {key.replace(_NESTED, "."): key for key in target}
     problems = []
     if missing := sorted(set(ours) - set(source)):
@@ -64,10 +81,13 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
             if state[key].shape != target[key].shape:
                 found, wanted = tuple(source[theirs].shape), tuple(target[key].shape)
                 problems.append(f"{theirs} has shape {found}, the model needs {wanted}")
-    if problems:
-        raise ValueError(f"checkpoint {path} does not fit the model {label}: {'; '.join(problems)}")
-    network.load_state_dict(state)
-    return network.eval()
+    return state, problems
+
+
+def _models_that_fit(source: dict[str, Tensor]) -> list[str]:
+    """The models whose weights a checkpoint holds; one of the released files is not of the network on its label."""
+    with torch.device("meta"):
+        return [name for name in list_models() if not _fit(source, create_model(name).state_dict())[1]]
 
 
 def _read(path: Path) -> dict[str, Tensor]:
