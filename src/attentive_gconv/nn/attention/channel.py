@@ -84,7 +84,8 @@ class ChannelAttention(AttentionMap, GateWeights):
         bias: whether both layers have one, shared over the group, starting at zero. Each statistic goes through the
             whole network, so that the second layer's counts once for each.
         norm: batch normalisation, one mean and variance a channel: ``"none"``, ``"hidden"`` (after the first layer)
-            or ``"output"`` (of the logits).
+            or ``"output"`` (of the logits). In training it needs two values a channel: a planar map, or one on the
+            trivial group, has one for each image of the batch.
         gate: a name of `attentive_gconv.functional.attention.GATES`.
         device, dtype: of the parameters.
 
