@@ -8,7 +8,8 @@ from torch import nn
 
 import attentive_gconv as ag
 from attentive_gconv.models import model_entry
-from helpers import P2MM, PM, randomise_, relative_error
+from helpers import P2MM, PM, open_gates_, relative_error
+from networks import randomise_norms_
 
 PARAMETERS = {
     "z2cnn": 21_620,
@@ -39,24 +40,26 @@ def test_parameter_count(name):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_equivariance_in_a_random_state(name):
     """Random weights, statistics and affine parameters, all elements; the logits do depend on the image."""
-    model = randomise_(ag.create_model(name).double().eval())
     images = torch.randn(IMAGES, dtype=torch.float64)
+    model = randomise_norms_(ag.create_model(name).double(), images)
     ag.testing.assert_equivariant(model, model.group, images)
     with torch.no_grad():
         logits = model(images)
-    assert relative_error(logits[:1], logits[1:]) > 1e-3
+    assert relative_error(logits[:1], logits[1:]) > 0.05
 
 
 @pytest.mark.parametrize("attention", ["none", "full", "input", "co_attention"])
 @pytest.mark.parametrize("group", ["p4m", PM, P2MM], ids=str)
 def test_any_group_makes_a_network(group, attention):
-    model = randomise_(ag.create_model("p4cnn", group=group, attention=attention, channels=3).double())
-    ag.testing.assert_equivariant(model, group, torch.randn(IMAGES, dtype=torch.float64))
+    images = torch.randn(IMAGES, dtype=torch.float64)
+    model = randomise_norms_(ag.create_model("p4cnn", group=group, attention=attention, channels=3).double(), images)
+    ag.testing.assert_equivariant(model, group, images)
 
 
 def test_network_without_rotations_is_caught():
-    model = randomise_(ag.create_model("z2cnn").double())
-    assert ag.check_equivariance(model, "p4", torch.randn(IMAGES, dtype=torch.float64))[1:].min() > 1e-3
+    images = torch.randn(IMAGES, dtype=torch.float64)
+    model = randomise_norms_(ag.create_model("z2cnn").double(), images)
+    assert ag.check_equivariance(model, "p4", images)[1:].min() > 0.05
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
@@ -79,8 +82,8 @@ def test_layers_are_those_of_the_paper(name):
 
 def test_forward_is_the_chain_of_the_paper():
     """c1 bn relu drop, c2 bn relu pool, c3 … c6 bn relu drop, c7, maximum over the group."""
-    model = randomise_(ag.create_model("alpha_f_p4cnn").double().eval())
     x = images = torch.randn(IMAGES, dtype=torch.float64)
+    model = randomise_norms_(ag.create_model("alpha_f_p4cnn").double(), images)
     for i in range(1, 7):
         x = torch.relu(model.get_submodule(f"bn{i}")(model.get_submodule(f"c{i}")(x)))
         if i == 2:
@@ -154,7 +157,7 @@ def test_export(name):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_training_step_changes_every_parameter(name):
-    model = ag.create_model(name, dropout=0.0)
+    model = open_gates_(ag.create_model(name, dropout=0.0))
     before = {key: value.clone() for key, value in model.named_parameters()}
     loss = nn.functional.cross_entropy(model(torch.randn(4, 1, 28, 28)), torch.tensor([1, 2, 3, 4]))
     loss.backward()

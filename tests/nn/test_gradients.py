@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import attentive_gconv as ag
-from helpers import KINDS, build, call, kind_id, maps, randomise_
+from helpers import KINDS, build, call, kind_id, maps, open_gates_, randomise_
 
 
 @pytest.mark.parametrize("name", ["z2", "p4"])
@@ -40,7 +40,7 @@ def test_gradcheck_of_other_layers(layer):
 
 @pytest.mark.parametrize("kind", KINDS, ids=kind_id)
 def test_every_parameter_gets_a_gradient_also_without_one_of_the_input(kind):
-    layer = build(kind, "p4m", 3, 2, 3, bias=True)
+    layer = open_gates_(build(kind, "p4m", 3, 2, 3, bias=True))
     layer(maps("p4m", 3, 6, 6, lifting=kind.lifting)).pow(2).sum().backward()
     for name, parameter in layer.named_parameters():
         assert parameter.grad is not None, name
