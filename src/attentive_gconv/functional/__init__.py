@@ -12,6 +12,7 @@ from attentive_gconv.functional.attention import (
 from attentive_gconv.functional.attentive import (
     AttentionMaps,
     attention_maps_definition,
+    attentive_conv2d,
     attentive_conv2d_definition,
     channel_attention_map,
     separate_responses,
@@ -29,6 +30,7 @@ __all__ = [
     "AttentionMaps",
     "Combination",
     "attention_maps_definition",
+    "attentive_conv2d",
     "attentive_conv2d_definition",
     "attentive_conv2d_general",
     "channel_attention_map",

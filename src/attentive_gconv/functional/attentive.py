@@ -17,7 +17,7 @@ This form holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers
 faster forms are tested.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,10 @@ from torch import Tensor
 
 from attentive_gconv.functional.attention import SUPPRESS, Combination, channel_statistics, position_statistics
 from attentive_gconv.functional.convolution import Pair
+from attentive_gconv.functional.streaming import DEFAULT_BUDGET, stream
+from attentive_gconv.lookup import find
+
+METHODS = {"streaming": "exact, without f~", "definition": "as the formulas read"}
 
 
 class AttentionMaps(NamedTuple):
@@ -153,3 +157,64 @@ def attentive_conv2d_definition(
         raise ValueError("full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither")
     alpha = factors[0] if len(factors) == 1 else factors[0] * factors[1]
     return scale * combination.mix(responses, alpha * responses).sum((3, 4))
+
+
+def attentive_conv2d(
+    x: Tensor,
+    kernel: Tensor,
+    fc1: Tensor | None = None,
+    fc2: Tensor | None = None,
+    spatial_kernel: Tensor | None = None,
+    *,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    spatial_dilation: int = 1,
+    scale: float = 1.0,
+    combination: Combination = SUPPRESS,
+    method: str = "streaming",
+    recompute: bool = False,
+    memory_budget: int = DEFAULT_BUDGET,
+    backend: str = "auto",
+) -> Tensor:
+    """The attentive convolution: exact, computed without f~ unless the definition is asked for.
+
+    Args:
+        x, kernel, fc1, fc2, spatial_kernel, stride, padding, dilation, spatial_dilation, scale, combination: as in
+            `attentive_conv2d_definition`.
+        method: ``"streaming"`` or ``"definition"``. The definition is also differentiable twice, and is what
+            `torch.compile` and `torch.export` trace.
+        recompute: keep only x for backward and compute the rest again there: less memory, one more forward pass.
+        memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
+            a few planes of one sample are larger.
+        backend: of the streaming form: ``"auto"``, ``"numba"`` (compiled, CPU), ``"torch"``.
+
+    Returns:
+        ``(B, O, |H|, Y', X')``, in the dtype of x, or that of autocast. float16 and bfloat16 are computed in float32.
+
+    Raises:
+        ValueError: on an unknown method or backend, a budget that is not positive, or without any attention.
+
+    Example:
+        >>> import torch
+        >>> x, kernel = torch.randn(1, 2, 4, 5, 5).double(), torch.randn(3, 4, 2, 4, 3, 3).double()
+        >>> psi = torch.randn(3, 4, 2, 4, 7, 7).double()
+        >>> exact = attentive_conv2d_definition(x, kernel, spatial_kernel=psi)
+        >>> torch.allclose(attentive_conv2d(x, kernel, spatial_kernel=psi, backend="torch"), exact)
+        True
+    """
+    find("method", method, METHODS)
+    options: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "spatial_dilation": spatial_dilation,
+        "scale": scale,
+        "combination": combination,
+    }
+    if method == "definition" or x.numel() == 0 or torch.compiler.is_compiling():
+        return attentive_conv2d_definition(x, kernel, fc1, fc2, spatial_kernel, **options)
+    return stream(
+        x, kernel, fc1, fc2, spatial_kernel, **options,
+        recompute=recompute, memory_budget=memory_budget, backend=backend,
+    )  # fmt: skip

@@ -21,6 +21,7 @@ from attentive_gconv.nn.attentive import (
     AttentiveLiftingConv2d,
     InputAttentiveGroupConv2d,
     InputAttentiveLiftingConv2d,
+    configure_attention,
 )
 from attentive_gconv.nn.convolution import GroupConv2d, LiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
@@ -52,4 +53,5 @@ __all__ = [
     "SpatialAvgPool2d",
     "SpatialMaxPool2d",
     "SqueezeExcite",
+    "configure_attention",
 ]

@@ -13,20 +13,23 @@ for every group, so that maps that suppress nothing give the plain convolution; 
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attentive_gconv.functional import (
     COMBINATIONS,
     AttentionMaps,
     attention_maps_definition,
-    attentive_conv2d_definition,
+    attentive_conv2d,
     kernel_index,
     separate_responses,
 )
 from attentive_gconv.functional.attention import STATISTICS
+from attentive_gconv.functional.attentive import METHODS
 from attentive_gconv.functional.convolution import Pair
+from attentive_gconv.functional.streaming import BACKENDS, DEFAULT_BUDGET
 from attentive_gconv.groups import FiniteGroup
-from attentive_gconv.nn.arguments import odd
+from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import odd, positive
 from attentive_gconv.nn.attention import GateWeights, InputAttention, check_parts, default_ratio
 from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.transformed import TransformedWeights, uniform_kernel_
@@ -116,6 +119,10 @@ class _FullAttention(GroupConvolution):
         spatial_kernel_size: int = 7,
         spatial_dilation: int = 1,
         combination: str = "suppress",
+        method: str = "streaming",
+        recompute: bool = False,
+        memory_budget: int = DEFAULT_BUDGET,
+        backend: str = "auto",
         wscale: float = 1.0,
         device: Any = None,
         dtype: torch.dtype | None = None,
@@ -129,6 +136,7 @@ class _FullAttention(GroupConvolution):
             dtype=dtype,
         )
         self.combination = combination
+        self.configure(method=method, recompute=recompute, memory_budget=memory_budget, backend=backend)
         made: dict[str, Any] = {"over_group": self.over_group, "device": device, "dtype": dtype}
         ratio = default_ratio(in_channels, self.over_group) if ratio is None else ratio
         self.channel_attention = (
@@ -140,11 +148,31 @@ class _FullAttention(GroupConvolution):
             else None
         )
 
+    def configure(
+        self,
+        *,
+        method: str | None = None,
+        recompute: bool | None = None,
+        memory_budget: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        """Change how the layer computes, never what: see `attentive_gconv.functional.attentive_conv2d`."""
+        if method is not None:
+            find("method", method, METHODS)
+            self.method = method
+        if recompute is not None:
+            self.recompute = recompute
+        if memory_budget is not None:
+            self.memory_budget = positive("memory_budget", memory_budget)
+        if backend is not None:
+            find("backend", backend, BACKENDS)
+            self.backend = backend
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with attention; ``(B, O, |H|, Y', X')``."""
         channel, spatial = self.channel_attention, self.spatial_attention
         fc1, fc2 = channel.gates() if channel is not None else (None, None)
-        out = attentive_conv2d_definition(
+        out = attentive_conv2d(
             self.check_input(x),
             self._responses_kernel(),
             fc1,
@@ -156,6 +184,10 @@ class _FullAttention(GroupConvolution):
             spatial_dilation=spatial.dilation if spatial is not None else 1,
             scale=self.scale,
             combination=COMBINATIONS[self.combination],
+            method=self.method,
+            recompute=self.recompute,
+            memory_budget=self.memory_budget,
+            backend=self.backend,
         )
         return out if self.bias is None else out + self.bias[:, None, None, None]
 
@@ -193,6 +225,8 @@ class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
         ratio: the hidden layer of the channel attention has ``C // ratio`` channels; None is 1.
         spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
         combination: ``"suppress"`` (the paper: (1 - α) f~), ``"multiply"`` (α f~) or ``"amplify"`` ((1 + α) f~).
+        method, recompute, memory_budget, backend: how it is computed, never what: see
+            `attentive_gconv.functional.attentive_conv2d`; `configure_attention` changes them for a whole model.
         wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernels.
 
     Shape:
@@ -217,8 +251,8 @@ class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `GroupConv2d`.
-        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, wscale, device, dtype: as in
-            `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, method, recompute, memory_budget,
+        backend, wscale, device, dtype: as in `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``.
@@ -235,6 +269,37 @@ class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
         >>> layer(torch.randn(2, 8, 4, 12, 12)).shape
         torch.Size([2, 8, 4, 12, 12])
     """
+
+
+def configure_attention(
+    model: nn.Module,
+    *,
+    method: str | None = None,
+    recompute: bool | None = None,
+    memory_budget: int | None = None,
+    backend: str | None = None,
+) -> int:
+    """Change how every full-attention layer of a model computes; results stay the same up to rounding.
+
+    Args:
+        model: any module.
+        method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None leaves as is.
+
+    Returns:
+        The number of layers that were changed.
+
+    Raises:
+        ValueError: on an unknown method or backend, or a budget below one byte.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> ag.nn.configure_attention(ag.create_model("alpha_p4cnn"), recompute=True)
+        7
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _FullAttention)]
+    for layer in layers:
+        layer.configure(method=method, recompute=recompute, memory_budget=memory_budget, backend=backend)
+    return len(layers)
 
 
 class _AttendedInput(GroupConvolution):

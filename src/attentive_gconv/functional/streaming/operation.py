@@ -1,0 +1,206 @@
+r"""The streaming form of full attention: exact, without f~.
+
+After f~ everything is a convolution, a small gate, or a maximum, and the gradient of a maximum is sparse:
+
+    mean f~ = Σ_t w_t·(mean of x over tap t's window),   max f~ = f~ at one position p*
+    V = Σ_i α_C f~,  T = max_i α_C f~ at channel i*      V/I and T are the statistics of the spatial attention
+    out = scale·Σ_g (skip·Σ_i f~ + attended·α_X·V)       skip 1, attended -1 for the paper's (1 - α_X α_C) f~
+
+    dV = attended·d·α_X + dwconvᵀ(dz, ψ_mean)/I,  dT = dwconvᵀ(dz, ψ_max),  dz = attended·d·V·α_X(1 - α_X)
+    du = dV + dT·[i = i*],  df~ = skip·d + α_C du,  dα_C = Σ_p du·f~ = Σ_t w_t·Σ_p du·x[p+t]
+
+Kept for backward: x, the weights, V, T, α_X, i* per (sample, pose, output, position), and α_C, the statistics and p*
+per (sample, pose, output, channel); with ``recompute`` x and the weights alone. All formulas are exact; sums are only
+reordered.
+
+Source of the operation: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830; its definition is in
+`attentive_gconv.functional.attentive`. The streaming form is ours.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from attentive_gconv.functional.attention import Combination
+from attentive_gconv.functional.convolution import Pair
+from attentive_gconv.functional.streaming.backends import Backend, get_backend
+from attentive_gconv.functional.streaming.layout import Geometry, same_padding
+from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved
+
+DEFAULT_BUDGET = 64 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the operation is to be computed: by what, in how much working memory, and what it keeps."""
+
+    backend: Backend
+    budget: int
+    recompute: bool
+
+    def samples(self, problem: Problem, x: Tensor, save: bool) -> int:
+        """How many samples are worked on at once: as many as keep copies and gradients under the budget."""
+        spread = problem.depth * problem.channels * x.element_size()
+        spread *= problem.geometry.phase[0] * problem.geometry.phase[1] * problem.geometry.stride[0]
+        spread *= problem.geometry.stride[1]
+        each = 3 * spread + (problem.outputs * problem.kept_bytes(x.element_size()) if save else 0)
+        return max(1, min(x.shape[0], self.budget // each))
+
+    def outputs(self, problem: Problem, x: Tensor) -> int:
+        """How many outputs are recomputed at once, when one sample alone would exceed the budget."""
+        return max(1, min(problem.outputs, self.budget // problem.kept_bytes(x.element_size())))
+
+
+class AttentiveConvolution(torch.autograd.Function):
+    """``x (B, I, G, Y, X)`` and the tensors of a `Problem` -> ``(B, M, Y', X')``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, problem: Problem, plan: Plan, *weights: Tensor | None) -> Tensor:
+        """Compute, and keep what backward needs if there will be a backward."""
+        differentiable = any(ctx.needs_input_grad)
+        save = differentiable and not plan.recompute
+        step = plan.samples(problem, x, save=False)
+        parts = [plan.backend.forward(problem, x[b : b + step], save, plan.budget) for b in range(0, len(x), step)]
+        kept = _concatenate([part for _, part in parts if part is not None]) if save else Saved()
+        if differentiable:
+            ctx.plan, ctx.problem = plan, problem
+            ctx.save_for_backward(x, *weights, *kept.tensors())
+        return parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        """The exact gradients."""
+        plan: Plan = ctx.plan
+        # the weights are in there so that a change in place since forward is noticed
+        x, _, _, _, _, *maps = ctx.saved_tensors
+        problem: Problem = ctx.problem
+        total = _backward(plan, problem, x, Saved(*maps), grad.contiguous())
+        if problem.skip:
+            total.weight += _plain_weight_gradient(problem, x, grad)
+        return total.x, None, None, total.weight, total.fc1, total.fc2, total.psi
+
+
+def _backward(plan: Plan, problem: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gradients:
+    """Sum the gradients over parts of the batch and, when recomputing large maps, of the outputs."""
+    step = plan.samples(problem, x, save=plan.recompute)
+    width = plan.outputs(problem, x) if plan.recompute else problem.outputs
+    total = Gradients.zeros(problem, x)
+    for b in range(0, len(x), step):
+        samples = slice(b, b + step)
+        for m in range(0, problem.outputs, width):
+            part = problem.part(m, min(m + width, problem.outputs))
+            here = kept.samples(b, b + step)
+            if plan.recompute:
+                _, again = plan.backend.forward(part, x[samples], True, plan.budget)
+                here = again if again is not None else here
+            found = plan.backend.backward(
+                part, x[samples], here, grad[samples, m : m + width].contiguous(), plan.budget
+            )
+            total.x[samples] += found.x
+            for name in ("weight", "fc1", "fc2", "psi"):
+                if (sum_of := getattr(total, name)) is not None:
+                    sum_of[:, m : m + width] += getattr(found, name)
+    return total
+
+
+def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:
+    """scale·skip·Σ_b grad ⋆ x: the weight gradient of the plain convolution, by the library's own kernel."""
+    geometry = problem.geometry
+    shape = (problem.outputs, problem.channels * problem.depth, *geometry.kernel)
+    _, gradient, _ = torch.ops.aten.convolution_backward(
+        grad, x.flatten(1, 2), x.new_empty(shape), None, geometry.stride, geometry.padding, geometry.dilation,
+        False, [0, 0], 1, [False, True, False],
+    )  # fmt: skip
+    ordered = gradient.view(problem.outputs, problem.channels, problem.depth, -1).permute(2, 0, 1, 3)
+    return problem.scale * problem.skip * ordered
+
+
+def _concatenate(parts: list[Saved]) -> Saved:
+    if len(parts) == 1:
+        return parts[0]
+    columns = zip(*(part.tensors() for part in parts), strict=True)
+    return Saved(*(torch.cat(present) if (present := [t for t in c if t is not None]) else None for c in columns))
+
+
+def stream(
+    x: Tensor,
+    kernel: Tensor,
+    fc1: Tensor | None,
+    fc2: Tensor | None,
+    spatial_kernel: Tensor | None,
+    *,
+    stride: int | Pair,
+    padding: int | Pair,
+    dilation: int | Pair,
+    spatial_dilation: int,
+    scale: float,
+    combination: Combination,
+    recompute: bool,
+    memory_budget: int,
+    backend: str,
+) -> Tensor:
+    """The streaming form of `attentive_gconv.functional.attentive_conv2d`, whose arguments these are."""
+    if (fc1 is None) != (fc2 is None) or (fc1 is None and spatial_kernel is None):
+        raise ValueError("full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither")
+    if memory_budget < 1:
+        raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
+    device = x.device.type
+    autocast = torch.is_autocast_enabled(device)
+    wanted = torch.get_autocast_dtype(device) if autocast and x.dtype != torch.float64 else x.dtype
+    computed = torch.float32 if wanted.itemsize < 4 else wanted
+    with torch.autocast(device, enabled=False):
+        out = _stream(  # type: ignore[call-arg]
+            x.to(computed),
+            kernel.to(computed),
+            *(None if w is None else w.to(computed) for w in (fc1, fc2, spatial_kernel)),  # type: ignore[arg-type]
+            Geometry(
+                (x.shape[-2], x.shape[-1]),
+                (kernel.shape[-2], kernel.shape[-1]),
+                *(pair(value) for value in (stride, padding, dilation)),
+            ),
+            spatial_dilation,
+            scale,
+            combination,
+            Plan(get_backend(backend, x.device), memory_budget, recompute),
+        )
+        return out.to(wanted)
+
+
+def _stream(
+    x: Tensor,
+    kernel: Tensor,
+    fc1: Tensor | None,
+    fc2: Tensor | None,
+    spatial_kernel: Tensor | None,
+    geometry: Geometry,
+    spatial_dilation: int,
+    scale: float,
+    combination: Combination,
+    plan: Plan,
+) -> Tensor:
+    """Order the weights as a `Problem` wants them (differentiably), and run."""
+    out_channels, order, channels, depth = kernel.shape[:4]
+    weight = kernel.permute(3, 0, 1, 2, 4, 5).reshape(depth, out_channels * order, channels, -1)
+    fc1, fc2 = (None if w is None else w.permute(4, 0, 1, 2, 3).flatten(1, 2).contiguous() for w in (fc1, fc2))
+    psi = spatial = None
+    if spatial_kernel is not None:
+        side = spatial_kernel.shape[-1]
+        spatial, (drop_y, drop_x) = same_padding(geometry.output, side, spatial_dilation)
+        seen = spatial_kernel[..., drop_y : side - drop_y, drop_x : side - drop_x]
+        # V is a sum over channels; the statistic is their mean
+        seen = seen * seen.new_tensor([1 / channels, 1.0]).view(2, 1, 1, 1)
+        psi = seen.permute(3, 0, 1, 2, 4, 5).reshape(depth, out_channels * order, 2, -1)
+    learned = (weight, fc1, fc2, psi)
+    constants = (None if w is None else w.detach() for w in learned)
+    problem = Problem(geometry, *constants, spatial, scale, *combination)  # type: ignore[call-arg, arg-type]
+    out: Tensor = AttentiveConvolution.apply(x, problem, plan, *learned)
+    return out.unflatten(1, (out_channels, order))
+
+
+def pair(value: int | Pair) -> Pair:
+    """(Y, X) from one integer or two."""
+    return (value, value) if isinstance(value, int) else value
