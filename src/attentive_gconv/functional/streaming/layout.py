@@ -68,6 +68,21 @@ class Geometry:
         phases = padded.unflatten(-1, (pitch, sx)).unflatten(-3, (rows, sy)).permute(0, 1, 2, 4, 6, 3, 5)
         return phases.flatten(3).contiguous()
 
+    def window_means(self, x: Tensor) -> Tensor:
+        """The mean of what each tap sees over the output positions: ``(B, I, G, Y, X)`` -> ``(B, G, I, K)``."""
+        selectors = []
+        for n, k, s, p, d, m in zip(
+            self.size, self.kernel, self.stride, self.padding, self.dilation, self.output, strict=True
+        ):
+            seen = torch.arange(k)[:, None] * d + torch.arange(m) * s - p
+            inside = seen.ge(0) & seen.lt(n)
+            rows = torch.zeros(k, n, dtype=torch.float64).index_put_(
+                (torch.arange(k)[:, None].expand_as(seen)[inside], seen[inside]),
+                torch.tensor(1 / m, dtype=torch.float64),
+            )
+            selectors.append(rows.to(x))
+        return (selectors[0] @ x @ selectors[1].mT).transpose(1, 2).flatten(3)
+
     def gather(self, spread: Tensor) -> Tensor:
         """Planes from phases, the inverse of `spread`: ``(B, G, I, ...)`` -> ``(B, I, G, Y, X)``."""
         (sy, sx), (rows, pitch), (py, px) = self.stride, self.phase, self.padding

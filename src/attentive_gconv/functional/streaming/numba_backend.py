@@ -1,155 +1,170 @@
-"""The streaming form on the CPU with compiled kernels: arrays in, threads over tasks, gradients out."""
+"""The streaming form on the CPU with compiled kernels: arrays in, threads over tasks, gradients out.
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from typing import Any
+Weights and what is kept between forward and backward are in blocks of as many outputs as fill one vector:
+``(block, G, ..., L)`` and ``(B, block, G, ..., L)``, M padded with outputs of zero weights.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attentive_gconv.functional.streaming import numba_kernels as kernels
-from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved, gate_backward
+from attentive_gconv.functional.streaming.layout import Geometry, index_dtype
+from attentive_gconv.functional.streaming.numba_kernels import Flags, Sizes
+from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved
+from attentive_gconv.functional.streaming.simd import lanes
+from attentive_gconv.functional.streaming.threads import chunk_count, run_chunks
 
 name = "numba"
 
 
-CHUNKS_PER_THREAD = 4
-
-
-@cache
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Threads of this process (a forked child makes its own)."""
-    return ThreadPoolExecutor(threads, thread_name_prefix="attentive_gconv")
-
-
-def _run(kernel: Callable[..., None], tasks: int, chunks: int, *arguments: Any) -> None:
-    """Run a kernel over all its tasks, in chunks that this thread and its helpers take as they become free.
-
-    PyTorch's own threads spin for some milliseconds after their last work; a fixed share for each thread would wait for
-    the one that shares its core with them. Sums are kept by chunk, so that results do not depend on who took which.
-    """
-    chunks = min(chunks, tasks)
-    bounds = [tasks * chunk // chunks for chunk in range(chunks + 1)]
-    waiting = iter(range(chunks))
-
-    def work() -> None:
-        for chunk in waiting:
-            kernel(chunk, bounds[chunk], bounds[chunk + 1], *arguments)
-
-    helpers = min(torch.get_num_threads(), chunks) - 1
-    futures = [_pool(helpers, os.getpid()).submit(work) for _ in range(helpers)]
-    work()
-    for future in futures:
-        future.result()
-
-
-def _chunks(limit: int | None = None) -> int:
-    """Into how many chunks work is cut: one for a single thread, else some for each."""
-    threads = torch.get_num_threads()
-    chunks = 1 if threads == 1 else CHUNKS_PER_THREAD * threads
-    return chunks if limit is None else max(1, min(chunks, limit))
-
-
 def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
+    return tensor.detach().contiguous().view(-1).numpy()
 
 
-def _common(problem: Problem, x: Tensor) -> tuple[Any, ...]:
-    """What both directions share: spread input, kernel, tap shifts, sizes, factors."""
-    geometry, spatial = problem.geometry, problem.spatial
+def _or_empty(tensor: Tensor | None, like: Tensor, dtype: torch.dtype | None = None) -> np.ndarray:
+    """The tensor, or a stand-in of one entry for a part that there is not."""
+    return _array(tensor if tensor is not None else torch.ones(1, dtype=dtype or like.dtype))
+
+
+def _in_blocks(weights: Tensor, count: int) -> Tensor:
+    """``(G, M, ...)`` -> ``(block, G, ..., L)``."""
+    missing = -weights.shape[1] % count
+    padded = F.pad(weights, (0, 0) * (weights.dim() - 2) + (0, missing))
+    return padded.unflatten(1, (-1, count)).movedim(2, -1).transpose(0, 1).contiguous()
+
+
+def _from_blocks(blocks: Tensor, outputs: int) -> Tensor:
+    """The inverse of `_in_blocks`."""
+    return blocks.transpose(0, 1).movedim(-1, 2).flatten(1, 2)[:, :outputs]
+
+
+class _Work(NamedTuple):
+    """A problem as the kernels take it; the fields up to the factors are their arguments, in order."""
+
+    x: np.ndarray
+    weight: np.ndarray
+    fc1: np.ndarray
+    fc2: np.ndarray
+    psi: np.ndarray
+    offsets: np.ndarray
+    bases: np.ndarray
+    map_offsets: np.ndarray
+    map_bases: np.ndarray
+    sizes: Sizes
+    flags: Flags
+    factors: np.ndarray
+    blocked: dict[str, Tensor]
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        return self[:-1]
+
+
+def _bases(geometry: Geometry) -> np.ndarray:
+    """Where each output position lies in a spread plane."""
     rows, columns = geometry.output
-    of_map, psi_offsets = (1, 1, 0, 1), [0]
-    if spatial is not None:
-        centre = spatial.padding[0] * spatial.pitch + spatial.padding[1]
-        of_map = (spatial.pitch, spatial.wide, centre, spatial.phase[0] * spatial.pitch)
-        psi_offsets = spatial.offsets()
-    sizes = np.array([rows, columns, geometry.pitch, geometry.wide, *of_map])
-    number = np.float64 if x.dtype == torch.float64 else np.float32
-    factors = np.array([problem.scale * problem.skip, problem.scale * problem.attended], number)
-    return (
-        _array(geometry.spread(x)),
-        _array(problem.weight),
+    return (np.arange(rows)[:, None] * geometry.pitch + np.arange(columns)).ravel()
+
+
+def _prepare(problem: Problem, x: Tensor, save: bool) -> _Work:
+    geometry, spatial = problem.geometry, problem.spatial
+    kind: Any = np.float64 if x.dtype == torch.float64 else np.float32
+    count = lanes(np.dtype(kind))
+    parts = {"weight": problem.weight, "fc1": problem.fc1, "fc2": problem.fc2}
+    if problem.psi is not None:
+        parts["psi"] = problem.psi.transpose(2, 3)
+    blocked = {name: _in_blocks(part.detach(), count) for name, part in parts.items() if part is not None}
+    spread = geometry.spread(x.detach())
+    maps = (1, 0, 0) if spatial is None else _map_sizes(spatial)
+    sizes = Sizes(
+        depth=problem.depth,
+        channels=problem.channels,
+        blocks=blocked["weight"].shape[0],
+        outputs=problem.outputs,
+        taps=problem.weight.shape[-1],
+        positions=geometry.output[0] * geometry.output[1],
+        plane=spread.shape[-1],
+        hidden=problem.fc1.shape[2] if problem.fc1 is not None else 0,
+        map_taps=maps[0],
+        map_plane=maps[1],
+        map_centre=maps[2],
+    )
+    return _Work(
+        _array(spread),
+        _or_empty(blocked.get("weight"), x),
+        _or_empty(blocked.get("fc1"), x),
+        _or_empty(blocked.get("fc2"), x),
+        _or_empty(blocked.get("psi"), x),
         np.array(geometry.offsets()),
-        np.array(psi_offsets),
+        _bases(geometry),
+        np.array(spatial.offsets() if spatial is not None else [0]),
+        _bases(spatial) if spatial is not None else np.zeros(sizes.positions, np.int64),
         sizes,
-        factors,
+        Flags(problem.fc1 is not None, spatial is not None, save),
+        np.array([problem.scale * problem.skip, problem.scale * problem.attended], kind),
+        blocked,
     )
 
 
-def _or_empty(tensor: Tensor | None, x: Tensor, dtype: torch.dtype | None = None) -> np.ndarray:
-    """The tensor, or a stand-in of one entry for a part that there is not."""
-    return _array(tensor if tensor is not None else torch.ones((1,) * 4, dtype=dtype or x.dtype))
+def _map_sizes(spatial: Geometry) -> tuple[int, int, int]:
+    (rows, pitch), (py, px) = spatial.phase, spatial.padding
+    return spatial.kernel[0] * spatial.kernel[1], rows * pitch, py * pitch + px
 
 
-def _exponential(kind: np.dtype, chunks: int, length: int) -> tuple[np.ndarray, ...]:
-    """Constants and scratch of the kernels' sigmoid."""
-    constants, exponent, integers = kernels.exponential_constants(kind)
-    bits = np.zeros((chunks, length), integers)
-    return constants, exponent, bits, bits.view(kind)
+def _allocate(work: _Work, x: Tensor) -> Saved:
+    """Room for what backward needs, see `Saved`: ``(B, block, G, P or I, L)``."""
+    sizes, count = work.sizes, work.blocked["weight"].shape[-1]
+    lead = (x.shape[0], sizes.blocks, sizes.depth)
+    maps, gates = (*lead, sizes.positions, count), (*lead, sizes.channels, count)
+    saved = Saved()
+    if work.flags.spatial:
+        saved.value, saved.top, saved.alpha = (x.new_empty(maps) for _ in range(3))
+        saved.chosen = x.new_empty(maps, dtype=index_dtype(sizes.channels))
+    if work.flags.channel:
+        saved.gate, saved.mean, saved.maximum = (x.new_empty(gates) for _ in range(3))
+        saved.position = x.new_empty(gates, dtype=torch.int32)
+    return saved
 
 
-def _window_means(problem: Problem, spread: np.ndarray, offsets: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The mean of every tap's window, which channel statistics need."""
-    if problem.fc1 is None:
-        return np.zeros((1, 1, 1, 1), spread.dtype)
-    out = np.empty((*spread.shape[:3], len(offsets)), spread.dtype)
-    tasks = spread.shape[0] * spread.shape[1]
-    _run(kernels.window_means, tasks, _chunks(), spread, offsets, sizes, out)
-    return out
+def _kept_arrays(kept: Saved, x: Tensor) -> tuple[np.ndarray, ...]:
+    integers = {"chosen": torch.uint8, "position": torch.int32}
+    return tuple(_or_empty(getattr(kept, name), x, integers.get(name)) for name in Saved.names())
 
 
 def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tensor, Saved | None]:
     """Attended responses ``(B, M, Y', X')`` of ``x (B, I, G, Y, X)``, and what backward needs."""
-    spread, weight, offsets, psi_offsets, sizes, factors = _common(problem, x)
+    work = _prepare(problem, x, save)
     out = torch.empty((x.shape[0], problem.outputs, *problem.geometry.output), dtype=x.dtype)
-    kept = problem.allocate(x) if save else None
-    maps = (kept or Saved()).tensors()
-    chunks = _chunks()
-    buffers = 4 * problem.channels * problem.geometry.wide * x.element_size() * torch.get_num_threads()
-    store = problem.fc1 is not None and buffers <= budget
-    flags = np.array([problem.fc1 is not None, problem.psi is not None, save, store])
-    _run(
-        *(kernels.forward, x.shape[0] * ((problem.outputs + 3) // 4), chunks),
-        *(spread, weight, offsets, _or_empty(problem.fc1, x), _or_empty(problem.fc2, x), _or_empty(problem.psi, x)),
-        *(psi_offsets, sizes, factors, flags, *_exponential(spread.dtype, chunks, sizes[5])),
-        *(_window_means(problem, spread, offsets, sizes), _array(out.flatten(2))),
-        *(_or_empty(maps[0], x), _or_empty(maps[1], x), _or_empty(maps[2], x), _or_empty(maps[3], x, torch.uint8)),
-        *(_or_empty(maps[4], x), _or_empty(maps[5], x), _or_empty(maps[6], x), _or_empty(maps[7], x, torch.int32)),
-    )
+    kept = _allocate(work, x) if save else None
+    constants = kernels.exponential_constants(work.weight.dtype)
+    tasks = x.shape[0] * work.sizes.blocks
+    arrays = _kept_arrays(kept or Saved(), x)
+    run_chunks(kernels.forward, tasks, chunk_count(), *work.arguments, constants, _array(out), *arrays)
     return out, kept
 
 
 def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
-    spread, weight, offsets, psi_offsets, sizes, factors = _common(problem, x)
-    psi = problem.psi if problem.psi is not None else torch.ones((1,) * 4, dtype=x.dtype)
-    dx = torch.zeros(spread.shape, dtype=x.dtype)
+    work = _prepare(problem, x, False)
+    sizes, count = work.sizes, work.blocked["weight"].shape[-1]
+    rows = torch.zeros((x.shape[0], sizes.blocks, sizes.positions, count), dtype=x.dtype)
+    run_chunks(kernels.into_blocks, x.shape[0] * sizes.blocks, chunk_count(), _array(grad), sizes, _array(rows))
+    windows = problem.geometry.window_means(x.detach()) if work.flags.channel else None
+    dx = torch.zeros((*x.shape[:1], sizes.depth, sizes.channels, sizes.plane), dtype=x.dtype)
     # every chunk sums into weights of its own
-    each = (problem.weight.numel() + psi.numel()) * x.element_size()
-    chunks = _chunks(limit=max(budget // each, 1))
-    dw = torch.zeros((chunks, *problem.weight.shape), dtype=x.dtype)
-    d_psi = torch.zeros((chunks, *psi.shape), dtype=x.dtype)
-    d_gate = torch.empty_like(kept.gate) if kept.gate is not None else None
-    flags = np.array([problem.fc1 is not None, problem.psi is not None])
-    tasks = x.shape[0] * problem.depth
-    _run(
-        *(kernels.backward, tasks, chunks, spread, weight, offsets, _array(psi), _array(psi.flip(-1))),
-        *(psi_offsets, sizes, factors, flags, _array(grad.flatten(2))),
-        *(_or_empty(kept.value, x), _or_empty(kept.top, x), _or_empty(kept.alpha, x)),
-        *(_or_empty(kept.chosen, x, torch.uint8), _or_empty(kept.gate, x)),
-        *(dx.numpy(), _or_empty(d_gate, x), dw.numpy(), d_psi.numpy()),
+    each = sum(weights.numel() for weights in work.blocked.values()) * x.element_size()
+    chunks = chunk_count(limit=max(budget // each, 1))
+    sums = {name: torch.zeros((chunks, *weights.shape), dtype=x.dtype) for name, weights in work.blocked.items()}
+    run_chunks(
+        *(kernels.backward, x.shape[0] * problem.depth, chunks, *work.arguments, _or_empty(windows, x), _array(rows)),
+        *(*_kept_arrays(kept, x), _array(dx)),
+        *(_or_empty(sums.get(name), x) for name in ("weight", "fc1", "fc2", "psi")),
     )
-    d_fc1 = d_fc2 = None
-    if d_gate is not None and kept.position is not None:
-        d_mean, d_maximum, d_fc1, d_fc2 = gate_backward(problem, kept, d_gate)
-        _run(
-            *(kernels.statistics_backward, tasks, chunks, spread, weight, offsets, sizes),
-            _window_means(problem, spread, offsets, sizes),
-            *(_array(d_mean), _array(d_maximum), _array(kept.position), dx.numpy(), dw.numpy()),
-        )
-    return Gradients(
-        problem.geometry.gather(dx), dw.sum(0), d_fc1, d_fc2, d_psi.sum(0) if problem.psi is not None else None
-    )
+    found = {name: _from_blocks(parts.sum(0), problem.outputs) for name, parts in sums.items()}
+    if "psi" in found:
+        found["psi"] = found["psi"].transpose(2, 3)
+    return Gradients(problem.geometry.gather(dx), **found)

@@ -1,678 +1,650 @@
-"""Compiled CPU kernels of the streaming form: tasks over (sample, output), everything of a task in cache.
+"""Compiled CPU kernels of the streaming form: one vector of outputs at a time, everything of a task in cache.
+
+Outputs m = (o, h) are cut into blocks of as many as one vector holds; "block" is the number of such a block, and a row
+of any array is its L = `lanes` outputs. An input sample is then a scalar that multiplies a row of weights, maxima and
+their places stay in registers, and nothing depends on the width of the map: small maps run as fast as large ones.
 
 Each kernel works on the tasks ``start … stop - 1`` and releases the interpreter lock, so that threads of this process
 share the work; ``slot`` numbers the chunk of tasks and selects its own accumulators. Names are those of
-`attentive_gconv.functional.streaming.operation`. A buffer is "wide" when its rows are ``pitch`` apart
-(`attentive_gconv.functional.streaming.layout`); its columns beyond X' hold nothing of meaning, or zeros where said.
+`attentive_gconv.functional.streaming.operation`; arrays are flat, in the order that the kernels' docstrings give, with
+the sizes in a `Sizes`. Positions come in fours; behind the last one it is computed again, which changes nothing.
 
 NaN: maxima ignore it; the means beside them carry it into the same gates, as in the definition.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
-# sums may be reordered (vectorised); NaN and infinities keep their meaning
-_FAST = {"reassoc", "contract", "nsz"}
-_compile = njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-_inline = njit(nogil=True, cache=True, fastmath=_FAST, error_model="numpy")
-# the order as written: chains of fused multiply-adds, and rounding that must not be simplified away
-_ordered = njit(nogil=True, cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
+from attentive_gconv.functional.streaming.simd import (
+    add,
+    divide,
+    fma,
+    lanes_of,
+    load,
+    load_integers,
+    multiply,
+    power_of_two,
+    splat,
+    splat_integer,
+    store,
+    store_integers,
+    subtract,
+    total,
+    where_equal,
+    where_greater,
+)
 
-
-@_ordered
-def _correlate_four(x: Any, offsets: Any, w0: Any, w1: Any, w2: Any, w3: Any, f: Any) -> None:
-    """f[lane, q] = Σ_t w[lane][t]·x[offset[t] + q] for four kernels at once, three taps a pass."""
-    taps, n = offsets.shape[0], f.shape[1]
-    f0, f1, f2, f3 = f[0], f[1], f[2], f[3]
-    a = x[offsets[0] :]
-    p0, r0, s0, u0 = w0[0], w1[0], w2[0], w3[0]
-    for q in range(n):
-        v = a[q]
-        f0[q] = p0 * v
-        f1[q] = r0 * v
-        f2[q] = s0 * v
-        f3[q] = u0 * v
-    t = 1
-    while t + 2 <= taps:
-        a, b = x[offsets[t] :], x[offsets[t + 1] :]
-        p0, r0, s0, u0 = w0[t], w1[t], w2[t], w3[t]
-        p1, r1, s1, u1 = w0[t + 1], w1[t + 1], w2[t + 1], w3[t + 1]
-        if t + 4 <= taps:
-            c, d = x[offsets[t + 2] :], x[offsets[t + 3] :]
-            p2, r2, s2, u2 = w0[t + 2], w1[t + 2], w2[t + 2], w3[t + 2]
-            p3, r3, s3, u3 = w0[t + 3], w1[t + 3], w2[t + 3], w3[t + 3]
-            for q in range(n):
-                f0[q] = p3 * d[q] + (p2 * c[q] + (p1 * b[q] + (p0 * a[q] + f0[q])))
-                f1[q] = r3 * d[q] + (r2 * c[q] + (r1 * b[q] + (r0 * a[q] + f1[q])))
-                f2[q] = s3 * d[q] + (s2 * c[q] + (s1 * b[q] + (s0 * a[q] + f2[q])))
-                f3[q] = u3 * d[q] + (u2 * c[q] + (u1 * b[q] + (u0 * a[q] + f3[q])))
-            t += 4
-        else:
-            for q in range(n):
-                f0[q] = p1 * b[q] + (p0 * a[q] + f0[q])
-                f1[q] = r1 * b[q] + (r0 * a[q] + f1[q])
-                f2[q] = s1 * b[q] + (s0 * a[q] + f2[q])
-                f3[q] = u1 * b[q] + (u0 * a[q] + f3[q])
-            t += 2
-    if t < taps:
-        a = x[offsets[t] :]
-        p0, r0, s0, u0 = w0[t], w1[t], w2[t], w3[t]
-        for q in range(n):
-            v = a[q]
-            f0[q] += p0 * v
-            f1[q] += r0 * v
-            f2[q] += s0 * v
-            f3[q] += u0 * v
+_compile = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 
-@_ordered
-def _correlate_add(x: Any, offsets: Any, w: Any, f: Any, n: int) -> None:
-    """f[q] += Σ_t w[t]·x[offset[t] + q], seven taps a pass."""
-    taps = offsets.shape[0]
-    t = 0
-    while t + 7 <= taps:
-        a, b, c, d = x[offsets[t] :], x[offsets[t + 1] :], x[offsets[t + 2] :], x[offsets[t + 3] :]
-        e, g, h = x[offsets[t + 4] :], x[offsets[t + 5] :], x[offsets[t + 6] :]
-        p0, p1, p2, p3, p4, p5, p6 = w[t], w[t + 1], w[t + 2], w[t + 3], w[t + 4], w[t + 5], w[t + 6]
-        for q in range(n):
-            left = p2 * c[q] + (p1 * b[q] + (p0 * a[q] + f[q]))
-            f[q] = p6 * h[q] + (p5 * g[q] + (p4 * e[q] + (p3 * d[q] + left)))
-        t += 7
-    while t < taps:
-        a = x[offsets[t] :]
-        p0 = w[t]
-        for q in range(n):
-            f[q] += p0 * a[q]
-        t += 1
+class Sizes(NamedTuple):
+    """Sizes of a problem: see `attentive_gconv.functional.streaming.problem` and `...layout`."""
+
+    depth: int  # G
+    channels: int  # I
+    blocks: int  # of outputs
+    outputs: int  # M, without what fills the last block
+    taps: int  # K
+    positions: int  # P
+    plane: int  # samples of a spread input plane, N
+    hidden: int  # R
+    map_taps: int  # A
+    map_plane: int  # places of a padded map
+    map_centre: int  # where the first position lies in a padded map
 
 
-@_inline
-def _inner_products(x: Any, offsets: Any, d: Any, n: int, out: Any, scale: float) -> None:
-    """out[t] += scale·Σ_q d[q]·x[offset[t] + q], seven taps a pass."""
-    taps = offsets.shape[0]
-    t = 0
-    while t + 7 <= taps:
-        a, b, c, e = x[offsets[t] :], x[offsets[t + 1] :], x[offsets[t + 2] :], x[offsets[t + 3] :]
-        g, h, k = x[offsets[t + 4] :], x[offsets[t + 5] :], x[offsets[t + 6] :]
-        zero = d.dtype.type(0)
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = zero
-        for q in range(n):
-            v = d[q]
-            s0 += v * a[q]
-            s1 += v * b[q]
-            s2 += v * c[q]
-            s3 += v * e[q]
-            s4 += v * g[q]
-            s5 += v * h[q]
-            s6 += v * k[q]
-        out[t] += scale * s0
-        out[t + 1] += scale * s1
-        out[t + 2] += scale * s2
-        out[t + 3] += scale * s3
-        out[t + 4] += scale * s4
-        out[t + 5] += scale * s5
-        out[t + 6] += scale * s6
-        t += 7
-    while t < taps:
-        a = x[offsets[t] :]
-        s0 = d.dtype.type(0)
-        for q in range(n):
-            s0 += d[q] * a[q]
-        out[t] += scale * s0
-        t += 1
+class Flags(NamedTuple):
+    """Which parts the attention has, and whether forward keeps what backward needs."""
+
+    channel: bool
+    spatial: bool
+    save: bool
 
 
-@_inline
-def _plane_maximum(f: Any, rows: int, columns: int, pitch: int, best: Any, where: Any) -> Any:
-    """The maximum over the valid columns of a wide plane, and its first position in memory order.
+EXPONENT_TERMS = 13
 
-    Each column keeps its own maximum (in `best`) and the row where it came first (in `where`): a loop that vectorises.
-    """
-    for c in range(columns):
-        best[c] = f[c]
-        where[c] = 0
-    for y in range(1, rows):
-        row = f[y * pitch :]
-        for c in range(columns):
-            larger = row[c] > best[c]
-            best[c] = row[c] if larger else best[c]
-            where[c] = y if larger else where[c]
-    top, place = best[0], where[0] * columns
-    for c in range(1, columns):
-        here = where[c] * columns + c
-        if best[c] > top or (best[c] == top and here < place):
-            top, place = best[c], here
-    return top, place
+
+def exponential_constants(kind: Any) -> Any:
+    """What `_logistic` needs for a dtype: limit, log2 e, the rounding constant, ln 2 in two parts, Taylor terms."""
+    limit, rounding, high = (
+        (700.0, 1.5 * 2.0**52, 6.93145751953125e-1) if kind == np.float64 else (87.0, 1.5 * 2.0**23, 0.693359375)
+    )
+    taylor = [1 / math.factorial(term) for term in range(EXPONENT_TERMS, 0, -1)]
+    return np.array([limit, math.log2(math.e), rounding, high, math.log(2) - high, *taylor], kind)
 
 
 @_compile
-def window_means(slot: int, start: int, stop: int, x: Any, offsets: Any, sizes: Any, out: Any) -> None:
-    """The mean of what every tap sees, ``(B, G, I, K)``; a kernel times these is the mean of its f~."""
-    rows, columns, pitch = sizes[0], sizes[1], sizes[2]
-    depth, channels = x.shape[1:3]
-    for task in range(start, stop):
-        b, g = task // depth, task % depth
+def _logistic(z: Any, constants: Any) -> Any:
+    """1 / (1 + exp(-z)): exp(v) = 2^k·exp(r), |r| ≤ ln 2 / 2, exp(r) by its Taylor polynomial."""
+    one, limit = splat(constants.dtype.type(1)), splat(constants[0])
+    v = subtract(splat(constants.dtype.type(0)), z)
+    v = where_greater(v, limit, limit, v)
+    lowest = subtract(splat(constants.dtype.type(0)), limit)
+    v = where_greater(lowest, v, lowest, v)
+    rounding = splat(constants[2])
+    k = subtract(fma(v, splat(constants[1]), rounding), rounding)
+    r = subtract(subtract(v, multiply(k, splat(constants[3]))), multiply(k, splat(constants[4])))
+    p = splat(constants[5])
+    for term in range(6, 5 + EXPONENT_TERMS):
+        p = fma(p, r, splat(constants[term]))
+    power = multiply(fma(p, r, one), power_of_two(k))
+    return divide(one, add(one, power))
+
+
+@_compile
+def _four_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, b2: int, b3: int, w: Any, row: int) -> Any:
+    """f~ at four positions: Σ_t w[t]·x[base + offset[t]]."""
+    step = lanes_of(w)
+    zero = splat(w.dtype.type(0))
+    f0 = zero
+    f1 = zero
+    f2 = zero
+    f3 = zero
+    for t in range(offsets.shape[0]):
+        at = start + offsets[t]
+        weight = load(w, row + t * step)
+        f0 = fma(weight, splat(x[at + b0]), f0)
+        f1 = fma(weight, splat(x[at + b1]), f1)
+        f2 = fma(weight, splat(x[at + b2]), f2)
+        f3 = fma(weight, splat(x[at + b3]), f3)
+    return f0, f1, f2, f3
+
+
+@_compile
+def _statistics(x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any) -> Any:
+    """Mean and maximum of f~ over the positions, and the first position of the maximum."""
+    zero = splat(w.dtype.type(0))
+    top = splat(w.dtype.type(-np.inf))
+    place = splat_integer(0, like)
+    summed = zero
+    last = bases.shape[0] - 1
+    for p in range(0, last + 1, 4):
+        p1, p2, p3 = min(p + 1, last), min(p + 2, last), min(p + 3, last)
+        f0, f1, f2, f3 = _four_responses(x, plane, offsets, bases[p], bases[p1], bases[p2], bases[p3], w, row)
+        place = where_greater(f0, top, splat_integer(p, like), place)
+        top = where_greater(f0, top, f0, top)
+        place = where_greater(f1, top, splat_integer(p1, like), place)
+        top = where_greater(f1, top, f1, top)
+        place = where_greater(f2, top, splat_integer(p2, like), place)
+        top = where_greater(f2, top, f2, top)
+        place = where_greater(f3, top, splat_integer(p3, like), place)
+        top = where_greater(f3, top, f3, top)
+        summed = add(summed, f0)
+        if p + 3 <= last:
+            summed = add(summed, add(f1, add(f2, f3)))
+        else:
+            if p + 1 <= last:
+                summed = add(summed, f1)
+            if p + 2 <= last:
+                summed = add(summed, f2)
+    return divide(summed, splat(w.dtype.type(last + 1))), top, place
+
+
+@_compile
+def _rectified(h: Any, zero: Any) -> Any:
+    """relu, through which NaN passes."""
+    return where_greater(zero, h, zero, h)
+
+
+@_compile
+def _hidden(fc1: Any, row: int, statistic: Any, hidden: int, channels: int, out: Any) -> None:
+    """W1·s of one statistic, before the relu."""
+    step = lanes_of(fc1)
+    for r in range(hidden):
+        h = splat(fc1.dtype.type(0))
         for i in range(channels):
-            for tap in range(offsets.shape[0]):
-                total = x.dtype.type(0)
-                for y in range(rows):
-                    row = x[b, g, i, offsets[tap] + y * pitch :]
-                    for c in range(columns):
-                        total += row[c]
-                out[b, g, i, tap] = total / (rows * columns)
+            h = fma(load(fc1, row + (r * channels + i) * step), load(statistic, i * step), h)
+        store(out, r * step, h)
 
 
-@_inline
-def _gate(mean: Any, top: Any, fc1: Any, fc2: Any, hidden: Any, out: Any) -> None:
-    """The channel gate σ(W2·relu(W1·mean) + W2·relu(W1·max)) of one (output, pose)."""
-    width, channels = fc1.shape
-    for r in range(width):
-        from_mean = mean.dtype.type(0)
-        from_top = mean.dtype.type(0)
-        for i in range(channels):
-            from_mean += fc1[r, i] * mean[i]
-            from_top += fc1[r, i] * top[i]
-        # written so that NaN passes, as it does through torch.relu
-        hidden[r] = (0 if from_mean < 0 else from_mean) + (0 if from_top < 0 else from_top)
-    for i in range(channels):
-        logit = mean.dtype.type(0)
-        for r in range(width):
-            logit += fc2[i, r] * hidden[r]
-        out[i] = 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
-        if logit != logit:
-            out[i] = logit
+@_compile
+def _gate(mean: Any, top: Any, fc1: Any, row1: int, fc2: Any, row2: int, sizes: Any, constants: Any, out: Any) -> None:
+    """α_C = σ(W2·relu(W1·mean) + W2·relu(W1·max))."""
+    step = lanes_of(fc1)
+    zero = splat(fc1.dtype.type(0))
+    hidden = np.empty(sizes.hidden * step, fc1.dtype)
+    other = np.empty(sizes.hidden * step, fc1.dtype)
+    _hidden(fc1, row1, mean, sizes.hidden, sizes.channels, hidden)
+    _hidden(fc1, row1, top, sizes.hidden, sizes.channels, other)
+    for r in range(sizes.hidden):
+        both = add(_rectified(load(hidden, r * step), zero), _rectified(load(other, r * step), zero))
+        store(hidden, r * step, both)
+    for i in range(sizes.channels):
+        logit = zero
+        for r in range(sizes.hidden):
+            logit = fma(load(fc2, row2 + (i * sizes.hidden + r) * step), load(hidden, r * step), logit)
+        store(out, i * step, _logistic(logit, constants))
 
 
-@_inline
-def _accumulate(f: Any, a: Any, channel: int, value: Any, top: Any, index: Any, plain: Any) -> None:
-    """Add one channel's u = a·f to V, its maximum to T with its number, and f to the plain response."""
-    number = np.int32(channel)
-    for q in range(f.shape[0]):
-        u = a * f[q]
-        plain[q] += f[q]
-        value[q] += u
-        larger = u > top[q]
-        top[q] = u if larger else top[q]
-        index[q] = number if larger else index[q]
+@_compile
+def _take(f: Any, gate: Any, number: Any, value: Any, top: Any, index: Any) -> Any:
+    """Add one channel's u = α_C·f~ to V, and its maximum to T with its number."""
+    u = multiply(gate, f)
+    return add(value, u), where_greater(u, top, u, top), where_greater(u, top, number, index)
 
 
-@_inline
-def _accumulate_two(
-    f0: Any, f1: Any, a0: Any, a1: Any, channel: int, value: Any, top: Any, index: Any, plain: Any
-) -> None:
-    """`_accumulate` for this channel and the next: half the traffic on V, T and their like."""
-    number, following = np.int32(channel), np.int32(channel + 1)
-    for q in range(f0.shape[0]):
-        u0 = a0 * f0[q]
-        u1 = a1 * f1[q]
-        plain[q] += f0[q] + f1[q]
-        value[q] += u0 + u1
-        second = u1 > u0
-        u = u1 if second else u0
-        here = following if second else number
-        larger = u > top[q]
-        top[q] = u if larger else top[q]
-        index[q] = here if larger else index[q]
-
-
-@_ordered
-def _sigmoid(z: Any, n: int, constants: Any, mantissa: int, bias: int, polynomial: Any, bits: Any, power: Any) -> None:
-    """z = 1 / (1 + exp(-z)) in place; vectorises, unlike the library's exp.
-
-    exp(v) = 2^k·exp(r) with |r| ≤ ln 2 / 2: a polynomial for exp(r), and 2^k by writing k into the exponent's bits
-    (`power` is `bits` seen as floating point). `constants`: see `exponential_constants`.
-    """
-    limit, log2e, round_off = constants[0], constants[1], constants[2]
-    ln2_high, ln2_low, one = constants[3], constants[4], constants[5]
-    c1, c2, c3, c4, c5, c6 = constants[6], constants[7], constants[8], constants[9], constants[10], constants[11]
-    c7, c8, c9, c10, c11 = constants[12], constants[13], constants[14], constants[15], constants[16]
-    c12, c13 = constants[17], constants[18]
-    for q in range(n):
-        v = -z[q]
-        v = limit if v > limit else v
-        v = -limit if v < -limit else v
-        k = (v * log2e + round_off) - round_off
-        r = v - k * ln2_high - k * ln2_low
-        p = (((((c1 * r + c2) * r + c3) * r + c4) * r + c5) * r + c6) * r + c7
-        p = (((((p * r + c8) * r + c9) * r + c10) * r + c11) * r + c12) * r + c13
-        polynomial[q] = p * r + one
-        bits[q] = (np.int32(k if k == k else one) + bias) << mantissa
-    for q in range(n):
-        z[q] = one / (one + polynomial[q] * power[q])
-
-
-def exponential_constants(kind: Any) -> tuple[Any, Any, Any]:
-    """What `_sigmoid` needs for a dtype: constants, the exponent's (place, bias), and the integers of that width."""
-    taylor = [1 / math.factorial(term) for term in range(13, 0, -1)]
-    integers: Any
-    if kind == np.float64:
-        leading, mantissa, bias, integers = (
-            [700.0, math.log2(math.e), 1.5 * 2.0**52, 6.93145751953125e-1],
-            52,
-            1023,
-            np.int64,
-        )
+@_compile
+def _keep(
+    value: Any, top: Any, index: Any, plain: Any, p: int, q: int, flags: Any, factors: Any, v: Any, t: Any,
+    chosen: Any, kept: int, result: Any,
+) -> None:  # fmt: skip
+    """Store what one position has: V and T in their padded maps, the channel of T, and the part of the output."""
+    step = lanes_of(v)
+    out = fma(splat(factors[0]), plain, load(result, p * step))
+    if flags.spatial:
+        store(v, q * step, value)
+        store(t, q * step, top)
+        if flags.save:
+            store_integers(chosen, kept + p * step, index)
     else:
-        leading, mantissa, bias, integers = [87.0, math.log2(math.e), 1.5 * 2.0**23, 0.693359375], 23, 127, np.int32
-    low = math.log(2) - leading[3]
-    return np.array([*leading, low, 1.0, *taylor], kind), np.array([mantissa, bias]), integers
+        out = fma(splat(factors[1]), value, out)
+    store(result, p * step, out)
 
 
-@_inline
-def _eight(sizes: Any) -> Any:
-    return sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6], sizes[7]
+@_compile
+def _responses(
+    x: Any, first: int, offsets: Any, bases: Any, map_bases: Any, w: Any, row: int, gate: Any, sizes: Any, flags: Any,
+    factors: Any, v: Any, t: Any, chosen: Any, kept: int, result: Any, like: Any,
+) -> None:  # fmt: skip
+    """V, T and the channel of T at every position, and the plain response's part of the output."""
+    step = lanes_of(w)
+    zero, lowest, none = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf)), splat_integer(0, like)
+    last = sizes.positions - 1
+    for p in range(0, sizes.positions, 4):
+        p1, p2, p3 = min(p + 1, last), min(p + 2, last), min(p + 3, last)
+        b0, b1, b2, b3 = bases[p], bases[p1], bases[p2], bases[p3]
+        v0, t0, i0, s0 = zero, lowest, none, zero
+        v1, t1, i1, s1 = zero, lowest, none, zero
+        v2, t2, i2, s2 = zero, lowest, none, zero
+        v3, t3, i3, s3 = zero, lowest, none, zero
+        for i in range(sizes.channels):
+            f0, f1, f2, f3 = _four_responses(
+                x, first + i * sizes.plane, offsets, b0, b1, b2, b3, w, row + i * sizes.taps * step
+            )
+            a, number = load(gate, i * step), splat_integer(i, like)
+            s0, s1, s2, s3 = add(s0, f0), add(s1, f1), add(s2, f2), add(s3, f3)
+            v0, t0, i0 = _take(f0, a, number, v0, t0, i0)
+            v1, t1, i1 = _take(f1, a, number, v1, t1, i1)
+            v2, t2, i2 = _take(f2, a, number, v2, t2, i2)
+            v3, t3, i3 = _take(f3, a, number, v3, t3, i3)
+        here = sizes.map_centre
+        _keep(v0, t0, i0, s0, p, here + map_bases[p], flags, factors, v, t, chosen, kept, result)
+        if p + 1 <= last:
+            _keep(v1, t1, i1, s1, p1, here + map_bases[p1], flags, factors, v, t, chosen, kept, result)
+        if p + 2 <= last:
+            _keep(v2, t2, i2, s2, p2, here + map_bases[p2], flags, factors, v, t, chosen, kept, result)
+        if p + 3 <= last:
+            _keep(v3, t3, i3, s3, p3, here + map_bases[p3], flags, factors, v, t, chosen, kept, result)
 
 
-@_inline
-def _embed(source: Any, target: Any, start: int, rows: int, columns: int, from_pitch: int, to_pitch: int) -> None:
-    """Copy the valid columns of a plane into another pitch; what lies between stays as it is."""
-    for y in range(rows):
-        for q in range(columns):
-            target[start + y * to_pitch + q] = source[y * from_pitch + q]
+@_compile
+def _four_logits(v: Any, t: Any, map_offsets: Any, b0: int, b1: int, b2: int, b3: int, psi: Any, row: int) -> Any:
+    """The logits of α_X at four positions: both statistics' maps correlated with their kernels."""
+    step = lanes_of(psi)
+    zero = splat(psi.dtype.type(0))
+    z0 = zero
+    z1 = zero
+    z2 = zero
+    z3 = zero
+    for tap in range(map_offsets.shape[0]):
+        at = map_offsets[tap]
+        of_mean, of_top = load(psi, row + 2 * tap * step), load(psi, row + (2 * tap + 1) * step)
+        z0 = fma(of_top, load(t, (at + b0) * step), fma(of_mean, load(v, (at + b0) * step), z0))
+        z1 = fma(of_top, load(t, (at + b1) * step), fma(of_mean, load(v, (at + b1) * step), z1))
+        z2 = fma(of_top, load(t, (at + b2) * step), fma(of_mean, load(v, (at + b2) * step), z2))
+        z3 = fma(of_top, load(t, (at + b3) * step), fma(of_mean, load(v, (at + b3) * step), z3))
+    return z0, z1, z2, z3
+
+
+@_compile
+def _attend(
+    z: Any, p: int, q: int, flags: Any, factors: Any, constants: Any, v: Any, t: Any, value: Any, top: Any,
+    alpha: Any, kept: int, result: Any,
+) -> None:  # fmt: skip
+    """α_X of one position, its part of the output, and what is kept of it."""
+    step = lanes_of(v)
+    a, here = _logistic(z, constants), load(v, q * step)
+    store(result, p * step, fma(splat(factors[1]), multiply(a, here), load(result, p * step)))
+    if flags.save:
+        store(value, kept + p * step, here)
+        store(top, kept + p * step, load(t, q * step))
+        store(alpha, kept + p * step, a)
 
 
 @_compile
 def forward(
-    slot: int,
-    start: int,
-    stop: int,
-    x: Any,
-    w: Any,
-    offsets: Any,
-    fc1: Any,
-    fc2: Any,
-    psi: Any,
-    psi_offsets: Any,
-    sizes: Any,
-    factors: Any,
-    flags: Any,
-    constants: Any,
-    exponent: Any,
-    exponent_bits: Any,
-    exponent_power: Any,
-    windows: Any,
-    out: Any,
-    value: Any,
-    top: Any,
-    alpha: Any,
-    chosen: Any,
-    gate: Any,
-    mean: Any,
-    maximum: Any,
-    position: Any,
-) -> None:
-    """The attended responses of tasks (sample, four outputs); writes `out` and, if wanted, what backward needs.
+    slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
+    map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, constants: Any, out: Any, value: Any,
+    top: Any, alpha: Any, chosen: Any, gate: Any, mean: Any, maximum: Any, position: Any,
+) -> None:  # fmt: skip
+    """The attended responses of tasks (sample, block); writes `out` and, if wanted, what backward needs.
 
-    x (B, G, I, N); w (G, M, I, K); fc1 (G, M, R, I); fc2 (G, M, I, R); psi (G, M, 2, A) with the mean's 1/I inside;
-    out (B, M, P); value, top, alpha, chosen (B, G, M, P); gate, mean, maximum, position (B, G, M, I).
+    x (B, G, I, N); w (block, G, I, K, L); fc1 (block, G, R, I, L); fc2 (block, G, I, R, L); psi (block, G, A, 2, L)
+    with the mean's 1/I inside; out (B, M, P); value, top, alpha, chosen (B, block, G, P, L); gate, mean, maximum,
+    position (B, block, G, I, L). factors: scale·skip and scale·attended.
     """
-    depth, channels = x.shape[1:3]
-    outputs, taps = w.shape[1], offsets.shape[0]
-    rows, columns, pitch, wide, psi_pitch, psi_wide, psi_start, psi_padded = _eight(sizes)
-    skip, attended = factors[0], factors[1]
-    has_channel, has_spatial, save, store = flags[0], flags[1], flags[2], flags[3]
-    mantissa, bias = exponent[0], exponent[1]
-    kind = x.dtype
-    blocks = (outputs + 3) // 4
-    # u needs the gate, and the gate every channel's statistics: f~ of all channels is stored, or computed twice
-    f = np.empty((channels if store else 2, 4, wide), kind)
-    v = np.zeros((4, wide), kind)
-    t = np.zeros((4, wide), kind)
-    s = np.zeros((4, wide), kind)
-    index = np.zeros((4, wide), np.int32)
-    total = np.zeros((4, rows * columns), kind)
-    a = np.ones((4, channels), kind)
-    means = np.zeros((4, channels), kind)
-    tops = np.zeros((4, channels), kind)
-    places = np.zeros((4, channels), np.int32)
-    column_best = np.zeros(columns, kind)
-    column_where = np.zeros(columns, np.int32)
-    hidden = np.zeros(fc1.shape[2], kind)
-    v_padded = np.zeros(psi_padded, kind)
-    t_padded = np.zeros(psi_padded, kind)
-    z = np.zeros(psi_wide, kind)
-    polynomial = np.zeros(psi_wide, kind)
-    bits, power = exponent_bits[slot], exponent_power[slot]
+    step = lanes_of(w)
+    like = splat(w.dtype.type(0))
+    depth, channels, positions, taps = sizes.depth, sizes.channels, sizes.positions, sizes.taps
+    v = np.zeros(sizes.map_plane * step, w.dtype)
+    t = np.zeros(sizes.map_plane * step, w.dtype)
+    result = np.zeros(positions * step, w.dtype)
+    gates = np.ones(channels * step, w.dtype)
+    means = np.zeros(channels * step, w.dtype)
+    tops = np.zeros(channels * step, w.dtype)
+    last = positions - 1
     for task in range(start, stop):
-        b, m0 = task // blocks, 4 * (task % blocks)
-        lanes = min(4, outputs - m0)
-        m1, m2, m3 = min(m0 + 1, outputs - 1), min(m0 + 2, outputs - 1), min(m0 + 3, outputs - 1)
-        total[:] = 0
+        b, block = task // sizes.blocks, task % sizes.blocks
+        result[:] = 0
         for g in range(depth):
-            v[:] = 0
-            s[:] = 0
-            t[:] = -np.inf
-            index[:] = 0
-            if has_channel:
+            here, first = block * depth + g, (b * depth + g) * channels * sizes.plane
+            row = here * channels * taps * step
+            kept = (task * depth + g) * step
+            if flags.channel:
                 for i in range(channels):
-                    here = f[i if store else 0]
-                    _correlate_four(x[b, g, i], offsets, w[g, m0, i], w[g, m1, i], w[g, m2, i], w[g, m3, i], here)
-                    for lane in range(lanes):
-                        tops[lane, i], places[lane, i] = _plane_maximum(
-                            here[lane], rows, columns, pitch, column_best, column_where
-                        )
-                for lane in range(lanes):
-                    m = m0 + lane
-                    for i in range(channels):
-                        average = kind.type(0)
-                        for tap in range(taps):
-                            average += w[g, m, i, tap] * windows[b, g, i, tap]
-                        means[lane, i] = average
-                    _gate(means[lane], tops[lane], fc1[g, m], fc2[g, m], hidden, a[lane])
-                    if save:
-                        gate[b, g, m] = a[lane]
-                        mean[b, g, m] = means[lane]
-                        maximum[b, g, m] = tops[lane]
-                        position[b, g, m] = places[lane]
-            for i in range(0, channels, 2):
-                paired = i + 1 < channels
-                if not store:
-                    for c in range(i, min(i + 2, channels)):
-                        _correlate_four(
-                            x[b, g, c], offsets, w[g, m0, c], w[g, m1, c], w[g, m2, c], w[g, m3, c], f[c - i]
-                        )
-                first, second = (f[i], f[min(i + 1, channels - 1)]) if store else (f[0], f[1])
-                for lane in range(lanes):
-                    sums = (v[lane], t[lane], index[lane], s[lane])
-                    if paired:
-                        _accumulate_two(first[lane], second[lane], a[lane, i], a[lane, i + 1], i, *sums)
-                    else:
-                        _accumulate(first[lane], a[lane, i], i, *sums)
-            for lane in range(lanes):
-                m = m0 + lane
-                if has_spatial:
-                    _embed(v[lane], v_padded, psi_start, rows, columns, pitch, psi_pitch)
-                    _embed(t[lane], t_padded, psi_start, rows, columns, pitch, psi_pitch)
-                    z[:] = 0
-                    _correlate_add(v_padded, psi_offsets, psi[g, m, 0], z, psi_wide)
-                    _correlate_add(t_padded, psi_offsets, psi[g, m, 1], z, psi_wide)
-                    _sigmoid(z, psi_wide, constants, mantissa, bias, polynomial, bits, power)
-                for y in range(rows):
-                    sums_row = total[lane, y * columns :]
-                    plain, attending = s[lane, y * pitch :], v[lane, y * pitch :]
-                    if has_spatial:
-                        map_row = z[y * psi_pitch :]
-                        for c in range(columns):
-                            sums_row[c] += skip * plain[c] + attended * map_row[c] * attending[c]
-                    else:
-                        for c in range(columns):
-                            sums_row[c] += skip * plain[c] + attended * attending[c]
-                if save and has_spatial:
-                    _embed(v[lane], value[b, g, m], 0, rows, columns, pitch, columns)
-                    _embed(t[lane], top[b, g, m], 0, rows, columns, pitch, columns)
-                    _embed(z, alpha[b, g, m], 0, rows, columns, psi_pitch, columns)
-                    _embed(index[lane], chosen[b, g, m], 0, rows, columns, pitch, columns)
-        for lane in range(lanes):
-            out[b, m0 + lane] = total[lane]
+                    average, largest, place = _statistics(
+                        x, first + i * sizes.plane, offsets, bases, w, row + i * taps * step, like
+                    )
+                    store(means, i * step, average)
+                    store(tops, i * step, largest)
+                    if flags.save:
+                        store_integers(position, kept * channels + i * step, place)
+                gate_row = here * sizes.hidden * channels * step
+                _gate(means, tops, fc1, gate_row, fc2, gate_row, sizes, constants, gates)
+                if flags.save:
+                    at = kept * channels
+                    gate[at : at + channels * step] = gates
+                    mean[at : at + channels * step] = means
+                    maximum[at : at + channels * step] = tops
+            _responses(
+                x, first, offsets, bases, map_bases, w, row, gates, sizes, flags, factors, v, t, chosen,
+                kept * positions, result, like,
+            )  # fmt: skip
+            if flags.spatial:
+                psi_row = here * sizes.map_taps * 2 * step
+                for p in range(0, positions, 4):
+                    b0, b1 = map_bases[p], map_bases[min(p + 1, last)]
+                    b2, b3 = map_bases[min(p + 2, last)], map_bases[min(p + 3, last)]
+                    z0, z1, z2, z3 = _four_logits(v, t, map_offsets, b0, b1, b2, b3, psi, psi_row)
+                    rest = (flags, factors, constants, v, t, value, top, alpha, kept * positions, result)
+                    _attend(z0, p, sizes.map_centre + b0, *rest)
+                    if p + 1 <= last:
+                        _attend(z1, p + 1, sizes.map_centre + b1, *rest)
+                    if p + 2 <= last:
+                        _attend(z2, p + 2, sizes.map_centre + b2, *rest)
+                    if p + 3 <= last:
+                        _attend(z3, p + 3, sizes.map_centre + b3, *rest)
+        for lane in range(min(step, sizes.outputs - block * step)):
+            at = (b * sizes.outputs + block * step + lane) * positions
+            for p in range(positions):
+                out[at + p] = result[p * step + lane]
 
 
-@_inline
-def _spatial_backward(
-    d: Any,
-    v: Any,
-    t: Any,
-    alpha: Any,
-    psi: Any,
-    reversed_psi: Any,
-    offsets: Any,
-    rows: int,
-    columns: int,
-    pitch: int,
-    start: int,
-    wide: int,
-    attended: Any,
-    z: Any,
-    v_padded: Any,
-    t_padded: Any,
-    dv: Any,
-    dt: Any,
-    d_psi: Any,
+@_compile
+def into_blocks(slot: int, start: int, stop: int, planes: Any, sizes: Any, out: Any) -> None:
+    """Planes (B, M, P) as rows (B, block, P, L), for tasks (sample, block); absent outputs stay as they are."""
+    step = lanes_of(planes)
+    for task in range(start, stop):
+        b, block = task // sizes.blocks, task % sizes.blocks
+        for lane in range(min(step, sizes.outputs - block * step)):
+            at = (b * sizes.outputs + block * step + lane) * sizes.positions
+            for p in range(sizes.positions):
+                out[(task * sizes.positions + p) * step + lane] = planes[at + p]
+
+
+@_compile
+def _fill_map(source: Any, row: int, map_bases: Any, centre: int, out: Any) -> None:
+    """Rows of positions into a padded map."""
+    step = lanes_of(out)
+    for p in range(map_bases.shape[0]):
+        store(out, (centre + map_bases[p]) * step, load(source, row + p * step))
+
+
+@_compile
+def _transposed(dz: Any, map_offsets: Any, map_bases: Any, psi: Any, row: int, dv: Any, dt: Any) -> None:
+    """dV += dwconvᵀ(dz, ψ_mean), dT = dwconvᵀ(dz, ψ_max): correlations with the reversed kernels."""
+    step = lanes_of(dz)
+    zero = splat(dz.dtype.type(0))
+    last, taps = map_bases.shape[0] - 1, map_offsets.shape[0]
+    for p in range(0, last + 1, 2):
+        p1 = min(p + 1, last)
+        b0, b1 = map_bases[p], map_bases[p1]
+        v0, t0, v1, t1 = zero, zero, zero, zero
+        for tap in range(taps):
+            at, reverse = map_offsets[tap], row + 2 * (taps - 1 - tap) * step
+            of_mean, of_top = load(psi, reverse), load(psi, reverse + step)
+            d0, d1 = load(dz, (at + b0) * step), load(dz, (at + b1) * step)
+            v0, t0 = fma(of_mean, d0, v0), fma(of_top, d0, t0)
+            v1, t1 = fma(of_mean, d1, v1), fma(of_top, d1, t1)
+        store(dt, p * step, t0)
+        store(dt, p1 * step, t1)
+        store(dv, p * step, add(v0, load(dv, p * step)))
+        if p + 1 <= last:
+            store(dv, p1 * step, add(v1, load(dv, p1 * step)))
+
+
+@_compile
+def _map_kernel_gradient(
+    dz: Any, v: Any, t: Any, map_offsets: Any, map_bases: Any, centre: int, d_psi: Any, row: int
 ) -> None:
-    """Through the spatial attention of one plane: dV and dT (rows `pitch` apart, from 0) and the kernel's gradient."""
-    _embed(v, v_padded, start, rows, columns, columns, pitch)
-    _embed(t, t_padded, start, rows, columns, columns, pitch)
-    for y in range(rows):
-        for c in range(columns):
-            p, q = y * columns + c, y * pitch + c
-            a = alpha[p]
-            z[start + q] = attended * d[p] * v[p] * a * (1 - a)
-            dv[q] = attended * d[p] * a
-            dt[q] = 0
-        for q in range(y * pitch + columns, min((y + 1) * pitch, wide)):
-            dv[q] = 0
-            dt[q] = 0
-    _correlate_add(z, offsets, reversed_psi[0], dv, wide)
-    _correlate_add(z, offsets, reversed_psi[1], dt, wide)
-    _inner_products(v_padded, offsets, z[start:], wide, d_psi[0], 1.0)
-    _inner_products(t_padded, offsets, z[start:], wide, d_psi[1], 1.0)
+    """dψ[tap] += Σ_p dz[p]·(V, T)[p + tap], four taps at a time; behind the last tap it is computed again."""
+    step = lanes_of(dz)
+    zero = splat(dz.dtype.type(0))
+    last = map_offsets.shape[0] - 1
+    for tap in range(0, last + 1, 4):
+        o0, o1 = map_offsets[tap], map_offsets[min(tap + 1, last)]
+        o2, o3 = map_offsets[min(tap + 2, last)], map_offsets[min(tap + 3, last)]
+        v0, v1, v2, v3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
+        for p in range(map_bases.shape[0]):
+            at = map_bases[p]
+            d = load(dz, (centre + at) * step)
+            v0, t0 = fma(d, load(v, (at + o0) * step), v0), fma(d, load(t, (at + o0) * step), t0)
+            v1, t1 = fma(d, load(v, (at + o1) * step), v1), fma(d, load(t, (at + o1) * step), t1)
+            v2, t2 = fma(d, load(v, (at + o2) * step), v2), fma(d, load(t, (at + o2) * step), t2)
+            v3, t3 = fma(d, load(v, (at + o3) * step), v3), fma(d, load(t, (at + o3) * step), t3)
+        _add_pair(d_psi, row, tap, v0, t0)
+        if tap + 1 <= last:
+            _add_pair(d_psi, row, tap + 1, v1, t1)
+        if tap + 2 <= last:
+            _add_pair(d_psi, row, tap + 2, v2, t2)
+        if tap + 3 <= last:
+            _add_pair(d_psi, row, tap + 3, v3, t3)
 
 
-@_inline
-def _response_gradients(
-    channel: int, a: Any, skip: Any, d: Any, dv: Any, dt: Any, index: Any, du: Any, df: Any
+@_compile
+def _add_pair(out: Any, row: int, tap: int, first: Any, second: Any) -> None:
+    step = lanes_of(out)
+    at = row + 2 * tap * step
+    store(out, at, add(load(out, at), first))
+    store(out, at + step, add(load(out, at + step), second))
+
+
+@_compile
+def _response_gradient(dv: Any, dt: Any, chosen: Any, at: int, kept: int, number: Any) -> Any:
+    """du = dV + dT·[this channel holds the maximum] of one position."""
+    d = load(dt, at)
+    zero = splat(dv.dtype.type(0))
+    return add(load(dv, at), where_equal(load_integers(chosen, kept + at, d), number, d, zero))
+
+
+@_compile
+def _kernel_gradient(
+    x: Any, plane: int, offsets: Any, bases: Any, dv: Any, dt: Any, chosen: Any, kept: int, channel: int, out: Any
 ) -> None:
-    """du = dV + dT·[this channel holds the maximum], and df = skip·d + a·du, for one channel."""
-    zero = d.dtype.type(0)
-    for q in range(d.shape[0]):
-        u = dv[q] + (dt[q] if index[q] == channel else zero)
-        du[q] = u
-        df[q] = skip * d[q] + a * u
+    """dW'[t] = Σ_p du[p]·x[p + t] for one channel: nine taps a pass, or three; behind the last it is computed again."""
+    step = lanes_of(dv)
+    zero = splat(dv.dtype.type(0))
+    number = splat_integer(channel, zero)
+    positions, last = bases.shape[0], offsets.shape[0] - 1
+    if last >= 6:
+        for t in range(0, last + 1, 9):
+            o0, o1, o2 = offsets[t], offsets[min(t + 1, last)], offsets[min(t + 2, last)]
+            o3, o4, o5 = offsets[min(t + 3, last)], offsets[min(t + 4, last)], offsets[min(t + 5, last)]
+            o6, o7, o8 = offsets[min(t + 6, last)], offsets[min(t + 7, last)], offsets[min(t + 8, last)]
+            s0, s1, s2, s3, s4, s5, s6, s7, s8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
+            for p in range(positions):
+                du = _response_gradient(dv, dt, chosen, p * step, kept, number)
+                at = plane + bases[p]
+                s0 = fma(du, splat(x[at + o0]), s0)
+                s1 = fma(du, splat(x[at + o1]), s1)
+                s2 = fma(du, splat(x[at + o2]), s2)
+                s3 = fma(du, splat(x[at + o3]), s3)
+                s4 = fma(du, splat(x[at + o4]), s4)
+                s5 = fma(du, splat(x[at + o5]), s5)
+                s6 = fma(du, splat(x[at + o6]), s6)
+                s7 = fma(du, splat(x[at + o7]), s7)
+                s8 = fma(du, splat(x[at + o8]), s8)
+            store(out, min(t + 8, last) * step, s8)
+            store(out, min(t + 7, last) * step, s7)
+            store(out, min(t + 6, last) * step, s6)
+            store(out, min(t + 5, last) * step, s5)
+            store(out, min(t + 4, last) * step, s4)
+            store(out, min(t + 3, last) * step, s3)
+            store(out, min(t + 2, last) * step, s2)
+            store(out, min(t + 1, last) * step, s1)
+            store(out, t * step, s0)
+    else:
+        for t in range(0, last + 1, 3):
+            o0, o1, o2 = offsets[t], offsets[min(t + 1, last)], offsets[min(t + 2, last)]
+            s0, s1, s2 = zero, zero, zero
+            for p in range(positions):
+                du = _response_gradient(dv, dt, chosen, p * step, kept, number)
+                at = plane + bases[p]
+                s0 = fma(du, splat(x[at + o0]), s0)
+                s1 = fma(du, splat(x[at + o1]), s1)
+                s2 = fma(du, splat(x[at + o2]), s2)
+            store(out, min(t + 2, last) * step, s2)
+            store(out, min(t + 1, last) * step, s1)
+            store(out, t * step, s0)
 
 
-@_inline
-def _four_products(x: Any, offsets: Any, du: Any, n: int, out: Any) -> None:
-    """out[lane, t] = Σ_q du[lane, q]·x[offset[t] + q] for four lanes, three taps a pass."""
-    taps = offsets.shape[0]
-    d0, d1, d2, d3 = du[0], du[1], du[2], du[3]
-    t = 0
-    while t < taps:
-        t1, t2 = min(t + 1, taps - 1), min(t + 2, taps - 1)
-        a, b, c = x[offsets[t] :], x[offsets[t1] :], x[offsets[t2] :]
-        zero = d0.dtype.type(0)
-        a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = c0 = c1 = c2 = c3 = zero
-        for q in range(n):
-            a0 += d0[q] * a[q]
-            a1 += d1[q] * a[q]
-            a2 += d2[q] * a[q]
-            a3 += d3[q] * a[q]
-            b0 += d0[q] * b[q]
-            b1 += d1[q] * b[q]
-            b2 += d2[q] * b[q]
-            b3 += d3[q] * b[q]
-            c0 += d0[q] * c[q]
-            c1 += d1[q] * c[q]
-            c2 += d2[q] * c[q]
-            c3 += d3[q] * c[q]
-        out[0, t], out[1, t], out[2, t], out[3, t] = a0, a1, a2, a3
-        out[0, t1], out[1, t1], out[2, t1], out[3, t1] = b0, b1, b2, b3
-        out[0, t2], out[1, t2], out[2, t2], out[3, t2] = c0, c1, c2, c3
-        t += 3
+@_compile
+def _input_gradient(
+    offsets: Any, bases: Any, w: Any, row: int, d: Any, d_row: int, dv: Any, dt: Any, chosen: Any, kept: int, gate: Any,
+    channel: int, skip: Any, out: Any,
+) -> None:  # fmt: skip
+    """Add w[t]·(skip·d + α_C·du)[p] to place p + t of one channel's plane, a row of outputs for each place."""
+    step = lanes_of(dv)
+    zero = splat(dv.dtype.type(0))
+    number, s = splat_integer(channel, zero), splat(skip)
+    for p in range(bases.shape[0]):
+        du = _response_gradient(dv, dt, chosen, p * step, kept, number)
+        df = fma(gate, du, multiply(s, load(d, d_row + p * step)))
+        for t in range(offsets.shape[0]):
+            at = (bases[p] + offsets[t]) * step
+            store(out, at, fma(load(w, row + t * step), df, load(out, at)))
 
 
-@_ordered
-def _four_scatters(dx: Any, offsets: Any, w: Any, df: Any, n: int) -> None:
-    """dx[offset[t] + q] += Σ_lane w[lane, t]·df[lane, q] for four lanes."""
-    d0, d1, d2, d3 = df[0], df[1], df[2], df[3]
+@_compile
+def _gate_backward(
+    mean: Any, top: Any, gate: Any, kept: int, fc1: Any, row1: int, fc2: Any, row2: int, d_gate: Any, sizes: Any,
+    d_mean: Any, d_top: Any, d_fc1: Any, to1: int, d_fc2: Any, to2: int,
+) -> None:  # fmt: skip
+    """Through the channel gate: gradients of the statistics; those of its weights are added."""
+    step = lanes_of(fc1)
+    zero, one = splat(fc1.dtype.type(0)), splat(fc1.dtype.type(1))
+    hidden, channels = sizes.hidden, sizes.channels
+    of_mean = np.empty(hidden * step, fc1.dtype)
+    of_top = np.empty(hidden * step, fc1.dtype)
+    _hidden(fc1, row1, mean[kept:], hidden, channels, of_mean)
+    _hidden(fc1, row1, top[kept:], hidden, channels, of_top)
+    for i in range(channels):
+        a = load(gate, kept + i * step)
+        store(d_gate, i * step, multiply(load(d_gate, i * step), multiply(a, subtract(one, a))))
+        store(d_mean, i * step, zero)
+        store(d_top, i * step, zero)
+    for r in range(hidden):
+        h_mean, h_top = load(of_mean, r * step), load(of_top, r * step)
+        both = add(_rectified(h_mean, zero), _rectified(h_top, zero))
+        d_hidden = zero
+        for i in range(channels):
+            at = (i * hidden + r) * step
+            d = load(d_gate, i * step)
+            d_hidden = fma(load(fc2, row2 + at), d, d_hidden)
+            store(d_fc2, to2 + at, fma(d, both, load(d_fc2, to2 + at)))
+        d_of_mean, d_of_top = where_greater(h_mean, zero, d_hidden, zero), where_greater(h_top, zero, d_hidden, zero)
+        for i in range(channels):
+            at = (r * channels + i) * step
+            weight = load(fc1, row1 + at)
+            store(d_mean, i * step, fma(weight, d_of_mean, load(d_mean, i * step)))
+            store(d_top, i * step, fma(weight, d_of_top, load(d_top, i * step)))
+            found = fma(d_of_mean, load(mean, kept + i * step), multiply(d_of_top, load(top, kept + i * step)))
+            store(d_fc1, to1 + at, add(load(d_fc1, to1 + at), found))
+
+
+@_compile
+def _statistics_gradient(
+    x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, windows: Any, window: int, d_mean: Any, d_top: Any,
+    at: int, position: Any, kept: int, coefficient: Any, dx: Any, dw: Any, to: int,
+) -> None:  # fmt: skip
+    """Through mean and maximum of one channel's f~, without f~: the mean is the kernel times the windows' means (their
+    part of dx waits in `coefficient`), the maximum is one sample.
+    """  # fmt: skip
+    step = lanes_of(w)
     for t in range(offsets.shape[0]):
-        target = dx[offsets[t] :]
-        w0, w1, w2, w3 = w[0, t], w[1, t], w[2, t], w[3, t]
-        for q in range(n):
-            target[q] = w3 * d3[q] + (w2 * d2[q] + (w1 * d1[q] + (w0 * d0[q] + target[q])))
+        d, weight = load(d_mean, at), load(w, row + t * step)
+        seen = splat(windows[window + t])
+        store(dw, to + t * step, fma(d, seen, load(dw, to + t * step)))
+        coefficient[t] += total(multiply(d, weight))
+    for lane in range(step):
+        d_one = d_top[at + lane]
+        place = plane + bases[position[kept + lane]]
+        for t in range(offsets.shape[0]):
+            dw[to + t * step + lane] += d_one * x[place + offsets[t]]
+            dx[place + offsets[t]] += d_one * w[row + t * step + lane]
 
 
 @_compile
 def backward(
-    slot: int,
-    start: int,
-    stop: int,
-    x: Any,
-    w: Any,
-    offsets: Any,
-    psi: Any,
-    reversed_psi: Any,
-    psi_offsets: Any,
-    sizes: Any,
-    factors: Any,
-    flags: Any,
-    grad: Any,
-    value: Any,
-    top: Any,
-    alpha: Any,
-    chosen: Any,
-    gate: Any,
-    dx: Any,
-    d_gate: Any,
-    dw: Any,
-    d_psi: Any,
-) -> None:
-    """Gradients of tasks (sample, pose of the input), all but those through the channel statistics.
+    slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
+    map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, windows: Any, grad: Any, value: Any,
+    top: Any, alpha: Any, chosen: Any, gate: Any, mean: Any, maximum: Any, position: Any, dx: Any, dw: Any, d_fc1: Any,
+    d_fc2: Any, d_psi: Any,
+) -> None:  # fmt: skip
+    """Gradients of tasks (sample, pose of the input), without the plain convolution's weight gradient.
 
-    grad (B, M, P) is the output's gradient times the scale; adds to dx (B, G, I, N), dw (slots, G, M, I, K) (without
-    the plain convolution's, which the caller has) and d_psi (slots, G, M, 2, A); writes d_gate (B, G, M, I).
+    As in `forward`; windows (B, G, I, K) the mean of what each tap sees; grad (B, block, P, L). Adds to dx (B, G, I, N)
+    and, slot by slot, to dw, d_fc1, d_fc2, d_psi, which are like the weights.
     """
-    depth, channels = x.shape[1:3]
-    outputs, taps = w.shape[1], offsets.shape[0]
-    rows, columns, pitch, wide, psi_pitch, psi_wide, psi_start, psi_padded = _eight(sizes)
+    step = lanes_of(w)
+    zero = splat(w.dtype.type(0))
+    depth, channels, positions, taps = sizes.depth, sizes.channels, sizes.positions, sizes.taps
+    plane = sizes.plane
     skip, attended = factors[0], factors[1]
-    has_channel, has_spatial = flags[0], flags[1]
-    kind = x.dtype
-    d = np.zeros((4, wide), kind)
-    dv = np.zeros((4, wide), kind)
-    dt = np.zeros((4, wide), kind)
-    index = np.full((4, wide), -1, np.int32)
-    du = np.zeros((4, wide), kind)
-    df = np.zeros((4, wide), kind)
-    block = np.zeros((4, taps), kind)
-    products = np.zeros((4, taps), kind)
-    z = np.zeros(psi_padded, kind)
-    v_padded = np.zeros(psi_padded, kind)
-    t_padded = np.zeros(psi_padded, kind)
-    dv_map = np.zeros(psi_wide, kind)
-    dt_map = np.zeros(psi_wide, kind)
+    dz = np.zeros(sizes.map_plane * step, w.dtype)
+    v = np.zeros(sizes.map_plane * step, w.dtype)
+    t = np.zeros(sizes.map_plane * step, w.dtype)
+    dv = np.zeros(positions * step, w.dtype)
+    dt = np.zeros(positions * step, w.dtype)
+    spread = np.zeros(channels * plane * step, w.dtype)
+    products = np.zeros(taps * step, w.dtype)
+    d_gate = np.zeros(channels * step, w.dtype)
+    d_mean = np.zeros(channels * step, w.dtype)
+    d_top = np.zeros(channels * step, w.dtype)
+    coefficient = np.zeros((channels, taps), w.dtype)
+    ones = np.ones(step, w.dtype)
     for task in range(start, stop):
         b, g = task // depth, task % depth
-        for m0 in range(0, outputs, 4):
-            lanes = min(4, outputs - m0)
-            for lane in range(4):
-                if lane >= lanes:  # absent lanes contribute zeros
-                    d[lane, :] = 0
-                    dv[lane, :] = 0
-                    dt[lane, :] = 0
-                    block[lane, :] = 0
-                    continue
-                m = m0 + lane
-                _embed(grad[b, m], d[lane], 0, rows, columns, columns, pitch)
-                if has_spatial:
-                    _spatial_backward(
-                        grad[b, m],
-                        value[b, g, m],
-                        top[b, g, m],
-                        alpha[b, g, m],
-                        psi[g, m],
-                        reversed_psi[g, m],
-                        psi_offsets,
-                        rows,
-                        columns,
-                        psi_pitch,
-                        psi_start,
-                        psi_wide,
-                        attended,
-                        z,
-                        v_padded,
-                        t_padded,
-                        dv_map,
-                        dt_map,
-                        d_psi[slot, g, m],
-                    )
-                    _embed(dv_map, dv[lane], 0, rows, columns, psi_pitch, pitch)
-                    _embed(dt_map, dt[lane], 0, rows, columns, psi_pitch, pitch)
-                    _embed(chosen[b, g, m], index[lane], 0, rows, columns, columns, pitch)
-                else:
-                    for q in range(wide):
-                        dv[lane, q] = attended * d[lane, q]
+        first = task * channels * plane
+        spread[:] = 0
+        coefficient[:] = 0
+        for block in range(sizes.blocks):
+            here = block * depth + g
+            there = (slot * sizes.blocks + block) * depth + g
+            row, to = here * channels * taps * step, there * channels * taps * step
+            kept = ((b * sizes.blocks + block) * depth + g) * step
+            d_row = (b * sizes.blocks + block) * positions * step
+            rows = kept * positions if flags.spatial else 0
+            for p in range(positions):
+                d = multiply(splat(attended), load(grad, d_row + p * step))
+                if flags.spatial:
+                    a = load(alpha, rows + p * step)
+                    slope = multiply(a, subtract(splat(w.dtype.type(1)), a))
+                    there_z = (sizes.map_centre + map_bases[p]) * step
+                    store(dz, there_z, multiply(multiply(d, load(value, rows + p * step)), slope))
+                    d = multiply(d, a)
+                store(dv, p * step, d)
+            if flags.spatial:
+                _fill_map(value, rows, map_bases, sizes.map_centre, v)
+                _fill_map(top, rows, map_bases, sizes.map_centre, t)
+                psi_row = 2 * sizes.map_taps * step
+                _transposed(dz, map_offsets, map_bases, psi, here * psi_row, dv, dt)
+                _map_kernel_gradient(dz, v, t, map_offsets, map_bases, sizes.map_centre, d_psi, there * psi_row)
             for i in range(channels):
-                for lane in range(lanes):
-                    a = gate[b, g, m0 + lane, i] if has_channel else gate[0, 0, 0, 0]
-                    _response_gradients(i, a, skip, d[lane], dv[lane], dt[lane], index[lane], du[lane], df[lane])
-                    block[lane] = w[g, m0 + lane, i]
-                for lane in range(lanes, 4):
-                    du[lane, :] = 0
-                    df[lane, :] = 0
-                _four_products(x[b, g, i], offsets, du, wide, products)
-                _four_scatters(dx[b, g, i], offsets, block, df, wide)
-                for lane in range(lanes):
-                    m = m0 + lane
-                    a = gate[b, g, m, i] if has_channel else gate[0, 0, 0, 0]
-                    through_gate = kind.type(0)
-                    for tap in range(taps):
-                        through_gate += block[lane, tap] * products[lane, tap]
-                        dw[slot, g, m, i, tap] += a * products[lane, tap]
-                    if has_channel:
-                        d_gate[b, g, m, i] = through_gate
-
-
-@_compile
-def statistics_backward(
-    slot: int,
-    start: int,
-    stop: int,
-    x: Any,
-    w: Any,
-    offsets: Any,
-    sizes: Any,
-    windows: Any,
-    d_mean: Any,
-    d_maximum: Any,
-    position: Any,
-    dx: Any,
-    dw: Any,
-) -> None:
-    """Gradients through the channel statistics of tasks (sample, pose of the input).
-
-    The mean of f~ is the kernel times the windows' means; its maximum is one sample: no pass over f~. d_mean, d_maximum
-    and position are (B, G, M, I); adds to dx (B, G, I, N) and dw (slots, G, M, I, K).
-    """
-    depth, channels = x.shape[1:3]
-    outputs, taps = w.shape[1], offsets.shape[0]
-    rows, columns, pitch = sizes[0], sizes[1], sizes[2]
-    positions = rows * columns
-    coefficient = np.zeros(taps, x.dtype)
-    for task in range(start, stop):
-        b, g = task // depth, task % depth
-        for i in range(channels):
-            plane, d_plane = x[b, g, i], dx[b, g, i]
-            coefficient[:] = 0
-            for m in range(outputs):
-                from_mean, from_maximum = d_mean[b, g, m, i], d_maximum[b, g, m, i]
-                place = position[b, g, m, i]
-                shift = (place // columns) * pitch + place % columns
+                _kernel_gradient(x, first + i * plane, offsets, bases, dv, dt, chosen, rows, i, products)
+                gates = load(gate, kept * channels + i * step) if flags.channel else load(ones, 0)
+                through_gate = zero
                 for tap in range(taps):
-                    weight = w[g, m, i, tap]
-                    coefficient[tap] += from_mean * weight
-                    dw[slot, g, m, i, tap] += (
-                        from_mean * windows[b, g, i, tap] + from_maximum * plane[offsets[tap] + shift]
-                    )
-                    d_plane[offsets[tap] + shift] += from_maximum * weight
-            for tap in range(taps):
-                share = coefficient[tap] / positions
-                for y in range(rows):
-                    row = d_plane[offsets[tap] + y * pitch :]
-                    for c in range(columns):
-                        row[c] += share
-
-
-def _over_chunks(kernel: Any) -> Any:
-    """A kernel over all chunks of its tasks, chunk c being ``bounds[c] … bounds[c + 1] - 1``, on OpenMP's threads."""
-
-    @njit(parallel=True, nogil=True, cache=True)
-    def run(bounds: Any, arguments: Any) -> None:
-        for chunk in prange(bounds.shape[0] - 1):
-            kernel(chunk, bounds[chunk], bounds[chunk + 1], *arguments)
-
-    return run
-
-
-PARALLEL = {kernel: _over_chunks(kernel) for kernel in (window_means, forward, backward, statistics_backward)}
+                    at = i * taps + tap
+                    product = load(products, tap * step)
+                    through_gate = fma(load(w, row + at * step), product, through_gate)
+                    store(dw, to + at * step, fma(gates, product, load(dw, to + at * step)))
+                store(d_gate, i * step, through_gate)
+                _input_gradient(
+                    offsets, bases, w, row + i * taps * step, grad, d_row, dv, dt, chosen, rows, gates, i, skip,
+                    spread[i * plane * step :],
+                )  # fmt: skip
+            if flags.channel:
+                gate_row = sizes.hidden * channels * step
+                _gate_backward(
+                    mean, maximum, gate, kept * channels, fc1, here * gate_row, fc2, here * gate_row, d_gate, sizes,
+                    d_mean, d_top, d_fc1, there * gate_row, d_fc2, there * gate_row,
+                )  # fmt: skip
+                for i in range(channels):
+                    _statistics_gradient(
+                        x, first + i * plane, offsets, bases, w, row + i * taps * step, windows,
+                        (task * channels + i) * taps, d_mean, d_top, i * step, position, (kept * channels + i * step),
+                        coefficient[i], dx, dw, to + i * taps * step,
+                    )  # fmt: skip
+        for i in range(channels):
+            at = first + i * plane
+            for n in range(plane):
+                dx[at + n] += total(load(spread, (i * plane + n) * step))
+            if flags.channel:
+                for tap in range(taps):
+                    share = coefficient[i, tap] / positions
+                    for p in range(positions):
+                        dx[at + bases[p] + offsets[tap]] += share

@@ -78,9 +78,11 @@ class AttentiveConvolution(torch.autograd.Function):
         # the weights are in there so that a change in place since forward is noticed
         x, _, _, _, _, *maps = ctx.saved_tensors
         problem: Problem = ctx.problem
-        total = _backward(plan, problem, x, Saved(*maps), grad.contiguous())
-        if problem.skip:
-            total.weight += _plain_weight_gradient(problem, x, grad)
+        # backward may be called inside the autocast region
+        with torch.autocast(x.device.type, enabled=False):
+            total = _backward(plan, problem, x, Saved(*maps), grad.contiguous())
+            if problem.skip:
+                total.weight += _plain_weight_gradient(problem, x, grad)
         return total.x, None, None, total.weight, total.fc1, total.fc2, total.psi
 
 

@@ -91,9 +91,14 @@ class Saved:
     maximum: Tensor | None = None
     position: Tensor | None = None
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What there may be, in the order above."""
+        return tuple(field.name for field in fields(cls))
+
     def tensors(self) -> tuple[Tensor | None, ...]:
         """All of them, in the order above."""
-        return tuple(getattr(self, field.name) for field in fields(self))
+        return tuple(getattr(self, name) for name in self.names())
 
     def samples(self, start: int, stop: int) -> "Saved":
         """Those of some samples."""
