@@ -14,7 +14,9 @@ from typing import Any
 from attentive_gconv.benchmark.allocators import allocator_environment
 from attentive_gconv.benchmark.cases import Case
 from attentive_gconv.benchmark.figures import Figure
+from attentive_gconv.benchmark.steps import WHAT
 from attentive_gconv.benchmark.timing import MIN_SECONDS, ratios
+from attentive_gconv.lookup import find
 
 
 class BenchmarkError(RuntimeError):
@@ -83,6 +85,7 @@ def measure(
         for case in comparison.cases:
             case.check()
     for measurement in measurements:
+        find("measurement", measurement.what, WHAT)
         allocator_environment(measurement.allocator)
     found: list[Figure] = []
     for comparison in comparisons:

@@ -45,7 +45,8 @@ def blocks(documents: Mapping[str, dict[str, Any]], pictures: str = "") -> dict[
             parts.append("".join(f"- {sentence}\n" for sentence in sentences(figures, plan["axis"])))
         protocol = plan["protocol"]
         rounds = f"{protocol['repeats']} rounds, {protocol['warmup']} calls of warm-up"
-        peaks = f"memory measured {protocol['memory_repeats']} times over {protocol['steps']} steps"
+        times = {1: "once", 2: "twice"}.get(protocol["memory_repeats"], f"{protocol['memory_repeats']} times")
+        peaks = f"memory measured {times}, over {protocol['steps']} steps"
         parts.append(f"{rounds}; {peaks}; [all samples]({pictures}{name}.json).\n")
         found[name] = "\n".join(parts)
     if documents:

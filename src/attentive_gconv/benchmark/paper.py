@@ -67,7 +67,7 @@ def _growth(vary: str, values: tuple[Any, ...], case: Case, baseline: str) -> tu
 def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = None) -> dict[str, Entry]:
     """All entries by name, on a device, in a dtype."""
     usual = Protocol(threads=threads)
-    quick, slow, exact = replace(usual, repeats=7), replace(usual, repeats=3, warmup=1), replace(usual, repeats=21)
+    quick, slow, exact = replace(usual, repeats=7), replace(usual, repeats=3, warmup=1), replace(usual, repeats=15)
     alpha = Case("alpha_p4cnn")
     layer = Case("full", "group", batch=32, padding=1)
     backends = ("torch", "numba" if device == "cpu" else "triton")
@@ -77,8 +77,8 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
                 f"networks-{batch}",
                 f"The rot-MNIST networks, batch {batch}",
                 (_networks(batch),),
-                (TRAIN, TUNED, MEMORY),
-                usual if batch < 128 else quick,
+                (TRAIN, MEMORY) if batch == 64 else (TRAIN, TUNED, MEMORY),
+                usual if batch < 64 else quick,
             )
             for batch in (16, 64, 128)
         ),
@@ -123,7 +123,7 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
         Entry(
             "growth-batch",
             "Growth with the batch",
-            _growth("batch", (8, 16, 32, 64, 128), alpha, "p4cnn"),
+            _growth("batch", (8, 20, 50, 128), alpha, "p4cnn"),
             (TRAIN, MEMORY),
             quick,
             axis="batch",
@@ -131,7 +131,7 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
         Entry(
             "growth-pixels",
             "Growth with the pixels: a group layer, p4, 10 channels, batch 32",
-            _growth("side", (14, 20, 28, 40, 56), layer, "none"),
+            _growth("side", (14, 22, 35, 56), layer, "none"),
             (TRAIN, MEMORY),
             quick,
             axis="pixels",
