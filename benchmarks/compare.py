@@ -27,9 +27,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from attentive_gconv.benchmark import Comparison, Figure, Measurement, Protocol, Sweep, measure, table
+from attentive_gconv.benchmark import Comparison, Figure, Measurement, Protocol, Sweep, jobs, measure, table
 from attentive_gconv.benchmark.cases import DTYPES, Case, load_factory
-from attentive_gconv.benchmark.jobs import run_worker
 from attentive_gconv.benchmark.steps import WHAT
 from attentive_gconv.benchmark.sweep import values
 from attentive_gconv.cli.devices import find_device
@@ -59,7 +58,7 @@ def check_shapes(pair: Comparison, threads: int | None) -> dict[str, Any]:
     """
     ours, theirs = pair.cases
     job = {"task": "compare", "cases": [ours.to_mapping(), theirs.to_mapping()], "threads": threads}
-    result = run_worker(job)
+    result = jobs.run_worker(job)
     about = {"case": ours.to_mapping(), "label": ours.label()}
     if not result.get("offered", True):
         return {**about, "agreed": None, "reason": result["error"]}

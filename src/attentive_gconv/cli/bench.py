@@ -227,8 +227,8 @@ def _suite(
     page: Path | None,
     fresh: bool,
 ) -> None:
+    from attentive_gconv.benchmark import paper
     from attentive_gconv.benchmark.page import blocks, fill, write_page
-    from attentive_gconv.benchmark.paper import SUITES, entries
     from attentive_gconv.benchmark.suite import figures_of, run_entry
     from attentive_gconv.benchmark.sweep import values
     from attentive_gconv.environment import describe_environment
@@ -239,8 +239,8 @@ def _suite(
     if page is not None:
         # what is wrong with the page is to be known before anything is measured
         fill(page.read_text(encoding="utf-8"), blocks({}))
-    known = entries(device, dtype, threads)
-    wanted = values(names, "--entry", str) or list(find("suite", suite or "paper", SUITES))
+    known = paper.entries(device, dtype, threads)
+    wanted = values(names, "--entry", str) or list(find("suite", suite or "paper", paper.SUITES))
     chosen = [find("entry", name, known) for name in wanted]
     about = describe_environment()
     failed: list[Figure] = []
