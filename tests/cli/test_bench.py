@@ -7,7 +7,7 @@ from in_process import in_process
 
 __all__ = ["in_process"]
 
-TINY = ("--channels", 2, "--image-sizes", 7, "--batch-sizes", 2, "--repeats", 2)
+TINY = ("--channels", 2, "--image-sizes", 7, "--batch-sizes", 2, "--repeats", 2, "--device", "cpu")
 
 
 def test_layers_are_measured_and_written(agconv, in_process, tmp_path):

@@ -56,7 +56,7 @@ def bench_command(
     recompute: Annotated[
         Recompute | None, typer.Option(help="Keep only the input of each full-attention layer.", rich_help_panel=_HOW)
     ] = None,
-    device: Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.", _HOW)] = "cpu",
+    device: Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.", _HOW)] = "auto",
     dtype: Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="PyTorch's threads.", rich_help_panel=_HOW)] = None,
     allocator: Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)] = None,
