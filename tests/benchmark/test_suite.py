@@ -121,13 +121,13 @@ def test_the_page_is_filled_between_its_marks_and_nowhere_else(measured):
     page = folder.parent / f"{folder.name}.md"
     page.write_text(
         "Before\n<!-- figures: growth-batch -->\nold\n<!-- end of figures -->\nbetween\n"
-        "<!-- figures: layers -->\nkept\n<!-- end of figures -->\nafter\n"
+        "<!-- figures: layers-p4 -->\nkept\n<!-- end of figures -->\nafter\n"
     )
     written = {path.name for path in write_page(folder, page)}
     assert written == {"growth-batch.png", "tables.md", page.name}
     text = page.read_text()
     assert text.startswith("Before\n<!-- figures: growth-batch -->\n\n| layer | batch | step")
-    assert text.endswith("\nbetween\n<!-- figures: layers -->\nkept\n<!-- end of figures -->\nafter\n")
+    assert text.endswith("\nbetween\n<!-- figures: layers-p4 -->\nkept\n<!-- end of figures -->\nafter\n")
     assert "old" not in text
     assert f"({folder.name}/growth-batch.png)" in text
     assert "full: time grows with exponent" in text

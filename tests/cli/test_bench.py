@@ -16,8 +16,9 @@ def test_layers_are_measured_and_written(agconv, in_process, tmp_path):
         *("--allocator", "default,tuned", "--json", tmp_path / "a.json", "--out", tmp_path / "out"),
     )
     assert result.exit_code == 0, result.stderr
-    assert "(tuned)" in result.stdout
-    assert [line.split()[0] for line in result.stdout.splitlines()[-2:]] == ["none", "full"]
+    lines = result.stdout.splitlines()
+    assert "x none (tuned)" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == ["none", "full"]
     document = json.loads((tmp_path / "a.json").read_text())
     assert document.keys() == {"schema", "environment", "protocol", "figures"}
     assert [(figure["what"], figure["allocator"], figure["label"]) for figure in document["figures"]] == [
@@ -73,7 +74,7 @@ def test_networks_by_pattern(agconv, in_process):
         (("--backend", "numba", "--models", "p4cnn"), "which none of p4cnn has"),
         (("--suite", "paper"), "--suite needs --out"),
         (("--suite", "papr", "--out", "x"), "unknown suite 'papr': did you mean 'paper'"),
-        (("--entry", "layer", "--out", "x"), "unknown entry 'layer': did you mean 'layers'"),
+        (("--entry", "layers-p5", "--out", "x"), "unknown entry 'layers-p5': did you mean 'layers-p4'"),
         (("--suite", "paper", "--out", "x", "--repeats", 3), "--repeats has no meaning with a suite"),
         (("--fresh",), "--fresh belongs to a suite"),
         (("--info", "--models", "p4cnn"), "--models has no meaning with --info"),
@@ -104,15 +105,15 @@ def test_a_suite_fills_a_folder_and_a_page(agconv, in_process, monkeypatch, tmp_
 
     cases = tuple(Case(name, "group", batch=2, channels=2, side=7) for name in ("none", "full"))
     quick = Protocol(repeats=2, warmup=1, min_seconds=0.0)
-    entry = paper.Entry("layers", "Layers", (Comparison(cases, True),), (Measurement("train"),), quick)
-    monkeypatch.setattr(paper, "entries", lambda *_: {"layers": entry})
+    entry = paper.Entry("layers-p4", "Layers", (Comparison(cases, True),), (Measurement("train"),), quick)
+    monkeypatch.setattr(paper, "entries", lambda *_: {"layers-p4": entry})
     page = tmp_path / "page.md"
-    page.write_text("<!-- figures: layers -->\n<!-- end of figures -->\n")
-    arguments = ("bench", "--entry", "layers", "--out", tmp_path / "figures", "--page", page)
+    page.write_text("<!-- figures: layers-p4 -->\n<!-- end of figures -->\n")
+    arguments = ("bench", "--entry", "layers-p4", "--out", tmp_path / "figures", "--page", page)
     result = agconv(*arguments)
     assert result.exit_code == 0, result.stderr
     assert "| full |" in page.read_text()
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"layers.json", "tables.md"}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"layers-p4.json", "tables.md"}
     done = len(in_process)
     assert "kept" in agconv(*arguments).stderr
     assert len(in_process) == done

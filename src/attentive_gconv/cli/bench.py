@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from attentive_gconv.benchmark import Figure
 
 _WHAT, _SIZES, _HOW, _RESULT = "What", "Sizes, several with commas between", "How", "Result"
+WIDE = 500
 TABLE_FILE, DATA_FILE = "table.md", "bench.json"
 EVERYTHING = ("train", "inference", "memory")
 _OF_INFO = ("info", "json_file")
@@ -205,7 +206,10 @@ def _print(figures: "list[Figure]") -> None:
         grid.add_column(heading, justify="right" if index else "left")
     for row in found.rows:
         grid.add_row(*row)
-    Console(soft_wrap=True).print(grid, markup=False)
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDE  # one line a row in files and pipes
+    console.print(grid, markup=False)
 
 
 def _stop_if_failed(figures: "list[Figure]") -> None:
