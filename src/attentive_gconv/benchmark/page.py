@@ -43,16 +43,22 @@ def blocks(documents: Mapping[str, dict[str, Any]], pictures: str = "") -> dict[
         if plan["axis"] is not None:
             parts.append(f"![{plan['title']}]({pictures}{name}.png)\n")
             parts.append("".join(f"- {sentence}\n" for sentence in sentences(figures, plan["axis"])))
-        protocol = plan["protocol"]
-        rounds = f"{protocol['repeats']} rounds, {protocol['warmup']} calls of warm-up"
-        times = {1: "once", 2: "twice"}.get(protocol["memory_repeats"], f"{protocol['memory_repeats']} times")
-        peaks = f"memory measured {times}, over {protocol['steps']} steps"
-        parts.append(f"{rounds}; {peaks}; [all samples]({pictures}{name}.json).\n")
+        parts.append(f"{_how(plan)}; [all samples]({pictures}{name}.json).\n")
         found[name] = "\n".join(parts)
     if documents:
         found[MACHINE] = _machine(documents)
         found[WHERE_IT_LOSES] = losses(documents)
     return found
+
+
+def _how(plan: Mapping[str, Any]) -> str:
+    """How often an entry was measured."""
+    protocol = plan["protocol"]
+    found = [f"{protocol['repeats']} rounds, {protocol['warmup']} calls of warm-up"]
+    if any(measurement["what"] == "memory" for measurement in plan["measurements"]):
+        times = {1: "once", 2: "twice"}.get(protocol["memory_repeats"], f"{protocol['memory_repeats']} times")
+        found.append(f"memory measured {times}, over {protocol['steps']} steps")
+    return "; ".join(found)
 
 
 def losses(documents: Mapping[str, dict[str, Any]]) -> str:
