@@ -20,9 +20,10 @@ from typing import Any
 
 from rich.console import Console
 
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.training import RunFolder, TrainConfig, load_recipe, resume, train
-from attentive_gconv.training.environment import describe_environment
-from attentive_gconv.training.run_folder import read_json, write_atomically, write_json
+from attentive_gconv.training.run_folder import read_json
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 import attentive_gconv as ag
+from attentive_gconv.files import write_json
 from attentive_gconv.training import RunFolder, load_recipe
-from attentive_gconv.training.run_folder import write_json
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "attention_table.py"
 PARAMETERS = {"p4cnn": 24_610, "alpha": 73_130, "alpha_f": 29_462, "cbam": 29_462, "co_attention": 24_851}

@@ -9,7 +9,7 @@ import attentive_gconv as ag
 from attentive_gconv.cli import app as app_module
 from attentive_gconv.cli import main
 
-COMMANDS = ("train", "evaluate", "predict", "models", "data")
+COMMANDS = ("train", "evaluate", "predict", "models", "data", "bench")
 
 
 def test_help_names_every_command(agconv):

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json, write_atomically, write_json
+from attentive_gconv.files import write_atomically, write_json
+from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json
 from tiny import tiny_config
 
 

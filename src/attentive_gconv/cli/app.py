@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from attentive_gconv import __version__
+from attentive_gconv.cli.bench import bench_command
 from attentive_gconv.cli.data import data_command
 from attentive_gconv.cli.errors import OneLineErrors, debug_errors
 from attentive_gconv.cli.evaluate import evaluate_command
@@ -15,7 +16,7 @@ from attentive_gconv.cli.train import train_command
 app = typer.Typer(
     name="agconv",
     cls=OneLineErrors,
-    help="Attentive group equivariant convolutional networks: train, evaluate, predict.",
+    help="Attentive group equivariant convolutional networks: train, evaluate, predict, measure.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,3 +45,4 @@ app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("models")(models_command)
 app.command("data")(data_command)
+app.command("bench")(bench_command)

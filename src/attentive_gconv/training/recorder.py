@@ -9,8 +9,9 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from attentive_gconv.files import write_atomically
 from attentive_gconv.training.module import Classifier
-from attentive_gconv.training.run_folder import RunFolder, write_atomically
+from attentive_gconv.training.run_folder import RunFolder
 from attentive_gconv.training.weights import ModelCard, save_weights
 
 Row = dict[str, float]

@@ -13,12 +13,11 @@ result.json                    written when the run is complete
 """
 
 import json
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attentive_gconv.files import write_atomically
 from attentive_gconv.training.config import TrainConfig
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
 from attentive_gconv.training.recipe import dump_settings, read_settings
@@ -105,22 +104,6 @@ class RunFolder:
         """The settings the run was started with."""
         self.require_run()
         return config_from_mapping(read_settings(self.config_file))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is either there as a whole or, after a crash, not at all (or still the old one)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write plain values as indented JSON."""
-    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

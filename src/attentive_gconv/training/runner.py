@@ -16,8 +16,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.files import write_json
 from attentive_gconv.training.config import ConfigError, TrainConfig
-from attentive_gconv.training.environment import describe_environment
 from attentive_gconv.training.evaluation import Evaluation, evaluate
 from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
@@ -26,7 +27,7 @@ from attentive_gconv.training.progress import EpochLines
 from attentive_gconv.training.quiet import contained_lightning
 from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
-from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json, write_json
+from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json
 from attentive_gconv.training.seeding import seed_everything
 from attentive_gconv.training.weights import ModelCard, build_model, load_weights
 

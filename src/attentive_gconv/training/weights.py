@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from attentive_gconv.data import DataSplits
+from attentive_gconv.files import write_atomically
 from attentive_gconv.models import create_model
 from attentive_gconv.training.config import ConfigError
 from attentive_gconv.training.parsing import dataclass_from_mapping
-from attentive_gconv.training.run_folder import write_atomically
 
 try:
     from safetensors import SafetensorError, safe_open

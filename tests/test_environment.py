@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from attentive_gconv.training import environment
+from attentive_gconv import environment
 
 
 def test_the_description_is_plain_and_names_versions():

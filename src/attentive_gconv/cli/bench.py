@@ -1,0 +1,269 @@
+"""`agconv bench`."""
+
+import json
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+if TYPE_CHECKING:
+    from attentive_gconv.benchmark import Figure
+
+_WHAT, _SIZES, _HOW, _RESULT = "What", "Sizes, several with commas between", "How", "Result"
+WIDE = 500
+TABLE_FILE, DATA_FILE = "table.md", "bench.json"
+EVERYTHING = ("train", "inference", "memory")
+_OF_INFO = ("info", "json_file")
+_OF_A_SUITE = ("suite", "entry", "out", "fresh", "page", "device", "dtype", "threads")
+
+
+class Recompute(StrEnum):
+    """Whether full attention keeps its maps for backward or computes them again."""
+
+    NO = "no"
+    YES = "yes"
+    BOTH = "both"
+
+
+def _listed(help_text: str, panel: str) -> Any:
+    return typer.Option(help=help_text, rich_help_panel=panel)
+
+
+def bench_command(
+    context: typer.Context,
+    models: Annotated[list[str] | None, _listed("Networks, names or patterns such as 'alpha_*p4cnn'.", _WHAT)] = None,
+    layers: Annotated[
+        list[str] | None, _listed("Layers instead: conv2d, none, full, full_channel, input, ... or patterns.", _WHAT)
+    ] = None,
+    lifting: Annotated[
+        bool, typer.Option("--lifting", help="Lifting layers, on planar maps.", rich_help_panel=_WHAT)
+    ] = False,
+    what: Annotated[list[str] | None, _listed("train, inference, memory; default: all.", _WHAT)] = None,
+    baseline: Annotated[
+        str | None, _listed("Network or layer that ratios are formed with, in the same rounds.", _WHAT)
+    ] = None,
+    batch_sizes: Annotated[list[str] | None, _listed("Samples a step; default 16.", _SIZES)] = None,
+    groups: Annotated[list[str] | None, _listed("Default: the network's own; layers: p4.", _SIZES)] = None,
+    channels: Annotated[list[str] | None, _listed("Widths; default: the network's own; layers: 10.", _SIZES)] = None,
+    image_sizes: Annotated[list[str] | None, _listed("Sides; default: the network's; layers: 26.", _SIZES)] = None,
+    kernel_size: Annotated[int, typer.Option(min=1, help="Of layers.", rich_help_panel=_SIZES)] = 3,
+    padding: Annotated[int, typer.Option(min=0, help="Of layers.", rich_help_panel=_SIZES)] = 0,
+    method: Annotated[list[str] | None, _listed("Of full attention: streaming, definition.", _HOW)] = None,
+    backend: Annotated[list[str] | None, _listed("Of the streaming form; --info lists them.", _HOW)] = None,
+    recompute: Annotated[
+        Recompute | None, typer.Option(help="Keep only the input of each full-attention layer.", rich_help_panel=_HOW)
+    ] = None,
+    device: Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.", _HOW)] = "auto",
+    dtype: Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)] = "float32",
+    threads: Annotated[int | None, typer.Option(min=1, help="PyTorch's threads.", rich_help_panel=_HOW)] = None,
+    allocator: Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of timing.", rich_help_panel=_HOW)] = 11,
+    warmup: Annotated[int, typer.Option(min=0, help="Calls before these.", rich_help_panel=_HOW)] = 2,
+    memory_repeats: Annotated[
+        int, typer.Option(min=1, help="Processes a figure of memory is measured in.", rich_help_panel=_HOW)
+    ] = 1,
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Samples and machine; -: print.", rich_help_panel=_RESULT),
+    ] = None,
+    out: Annotated[
+        Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}; of a suite: for its files.", _RESULT)
+    ] = None,
+    suite: Annotated[str | None, _listed("Measure what docs/performance.md shows: paper, allcnnc.", _RESULT)] = None,
+    entry: Annotated[list[str] | None, _listed("Of a suite: these entries only.", _RESULT)] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
+    ] = False,
+    page: Annotated[
+        Path | None, _listed("Of a suite: a Markdown page whose marked places the tables fill.", _RESULT)
+    ] = None,
+    info: Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")] = False,
+) -> None:
+    """Measure training steps, inference and peak memory, side by side.
+
+    [bold]agconv bench --models p4cnn,alpha_p4cnn --baseline p4cnn --batch-sizes 16,64[/bold]
+
+    [bold]agconv bench --layers none,full --baseline none --groups p4,p4m --channels 10,20 --what train[/bold]
+
+    benchmarks/README.md states the method.
+    """
+    from attentive_gconv.benchmark.sweep import values
+
+    if info:
+        _only(context, "--info", _OF_INFO)
+        _info(json_file)
+        return
+    from attentive_gconv.benchmark.jobs import Measurement, Protocol
+    from attentive_gconv.cli.devices import find_device
+
+    place = str(find_device(device))
+    if suite is not None or entry:
+        _only(context, "a suite, which fixes what is measured", _OF_A_SUITE)
+        _suite(suite, entry or [], place, dtype, threads, out, page, fresh)
+        return
+    if page is not None or fresh:
+        raise ValueError(f"--{'page' if page is not None else 'fresh'} belongs to a suite: add --suite paper")
+    chosen = values(what or [], "--what", str) or list(EVERYTHING)
+    settings = values(allocator or [], "--allocator", str) or ["default"]
+    if place != "cpu" and settings != ["default"]:
+        raise ValueError(f"--allocator {','.join(settings)} bears on the CPU alone, and --device is {place}")
+    comparisons = _comparisons(
+        models, layers, lifting, baseline,
+        sizes={
+            "batches": values(batch_sizes or ["16"], "--batch-sizes", int),
+            "groups": values(groups or [], "--groups", str),
+            "channels": values(channels or [], "--channels", int),
+            "sides": values(image_sizes or [], "--image-sizes", int),
+            "methods": values(method or [], "--method", str),
+            "backends": values(backend or [], "--backend", str),
+            "recompute": {None: [], "no": [False], "yes": [True], "both": [False, True]}[recompute],
+        },
+        fixed={"kernel_size": kernel_size, "padding": padding, "device": place, "dtype": dtype},
+    )  # fmt: skip
+    protocol = Protocol(repeats=repeats, warmup=warmup, memory_repeats=memory_repeats, threads=threads)
+    measurements = [Measurement(name, setting) for setting in settings for name in chosen]
+    _measure(comparisons, measurements, protocol, json_file, out)
+
+
+def _only(context: typer.Context, mode: str, allowed: tuple[str, ...]) -> None:
+    """An error if an option is given that would be ignored."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
+            raise ValueError(f"{parameter.opts[0]} has no meaning with {mode}: leave it out")
+
+
+def _comparisons(
+    models: list[str] | None,
+    layers: list[str] | None,
+    lifting: bool,
+    baseline: str | None,
+    sizes: dict[str, Any],
+    fixed: dict[str, Any],
+) -> list[Any]:
+    from attentive_gconv.benchmark.cases import Case
+    from attentive_gconv.benchmark.sweep import Sweep, values
+
+    if models and layers:
+        raise ValueError("--models and --layers are measured one at a time: give one of them")
+    if lifting and not layers:
+        raise ValueError("--lifting is for --layers")
+    if layers:
+        names, kind = values(layers, "--layers", str), "lifting" if lifting else "group"
+    else:
+        names, kind = values(models or [], "--models", str), "network"
+        if (fixed["kernel_size"], fixed["padding"]) != (3, 0):
+            raise ValueError("--kernel-size and --padding are for --layers")
+        if not names:
+            names, baseline = ["p4cnn", "alpha_f_p4cnn", "alpha_p4cnn"], baseline or "p4cnn"
+    return Sweep(names, kind, baseline, **sizes).comparisons(Case("p4cnn", **fixed))
+
+
+def _measure(comparisons: Any, measurements: Any, protocol: Any, json_file: str | None, out: Path | None) -> None:
+    from dataclasses import asdict
+
+    from attentive_gconv.benchmark.jobs import measure
+    from attentive_gconv.benchmark.paper import SCHEMA
+    from attentive_gconv.benchmark.tables import table
+    from attentive_gconv.environment import describe_environment
+    from attentive_gconv.files import write_atomically, write_json
+
+    about = describe_environment()
+    figures = measure(comparisons, measurements, protocol, _reporter())
+    document = {
+        "schema": SCHEMA,
+        "environment": about,
+        "protocol": asdict(protocol),
+        "figures": [figure.to_mapping() for figure in figures],
+    }
+    if json_file == "-":
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _print(figures)
+        if json_file is not None:
+            write_json(Path(json_file), document)
+    if out is not None:
+        write_json(out / DATA_FILE, document)
+        write_atomically(out / TABLE_FILE, table(figures).markdown().encode())
+    _stop_if_failed(figures)
+
+
+def _reporter() -> Callable[[str], None]:
+    console = Console(stderr=True, soft_wrap=True)
+    return lambda line: console.print(line, highlight=False, markup=False)
+
+
+def _print(figures: "list[Figure]") -> None:
+    from attentive_gconv.benchmark.tables import table
+
+    found = table(figures)
+    grid = Grid(box=None, pad_edge=False)
+    for index, heading in enumerate(found.headings):
+        grid.add_column(heading, justify="right" if index else "left")
+    for row in found.rows:
+        grid.add_row(*row)
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDE  # one line a row in files and pipes
+    console.print(grid, markup=False)
+
+
+def _stop_if_failed(figures: "list[Figure]") -> None:
+    failed = [figure for figure in figures if figure.error]
+    if failed:
+        lines = [
+            f"{figure.case.label()}, batch {figure.case.batch}, {figure.what}: {figure.error}" for figure in failed
+        ]
+        raise ValueError(f"{len(failed)} of {len(figures)} figures could not be measured: {'; '.join(lines)}")
+
+
+def _suite(
+    suite: str | None,
+    names: list[str],
+    device: str,
+    dtype: str,
+    threads: int | None,
+    out: Path | None,
+    page: Path | None,
+    fresh: bool,
+) -> None:
+    from attentive_gconv.benchmark import paper
+    from attentive_gconv.benchmark.page import blocks, fill, write_page
+    from attentive_gconv.benchmark.suite import figures_of, run_entry
+    from attentive_gconv.benchmark.sweep import values
+    from attentive_gconv.environment import describe_environment
+    from attentive_gconv.lookup import find
+
+    if out is None:
+        raise ValueError("--suite needs --out, the folder of its files")
+    if page is not None:
+        # what is wrong with the page is to be known before anything is measured
+        fill(page.read_text(encoding="utf-8"), blocks({}))
+    known = paper.entries(device, dtype, threads)
+    wanted = values(names, "--entry", str) or list(find("suite", suite or "paper", paper.SUITES))
+    chosen = [find("entry", name, known) for name in wanted]
+    about = describe_environment()
+    failed: list[Figure] = []
+    for item in chosen:
+        document = run_entry(item, out, about, fresh=fresh, report=_reporter())
+        failed += [figure for figure in figures_of(document) if figure.error]
+    for path in write_page(out, page):
+        typer.echo(path)
+    _stop_if_failed(failed)
+
+
+def _info(json_file: str | None) -> None:
+    from attentive_gconv.benchmark.info import describe, lines
+    from attentive_gconv.files import write_json
+
+    facts = describe()
+    if json_file == "-":
+        typer.echo(json.dumps(facts, indent=2))
+        return
+    typer.echo("\n".join(lines(facts)))
+    if json_file is not None:
+        write_json(Path(json_file), facts)

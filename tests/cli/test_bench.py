@@ -1,0 +1,129 @@
+import json
+
+import pytest
+
+from attentive_gconv.benchmark import paper
+from in_process import in_process
+
+__all__ = ["in_process"]
+
+TINY = ("--channels", 2, "--image-sizes", 7, "--batch-sizes", 2, "--repeats", 2, "--device", "cpu")
+
+
+def test_layers_are_measured_and_written(agconv, in_process, tmp_path):
+    result = agconv(
+        *("bench", "--layers", "none,full", "--baseline", "none", "--what", "train,memory", *TINY),
+        *("--allocator", "default,tuned", "--json", tmp_path / "a.json", "--out", tmp_path / "out"),
+    )
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert "x none (tuned)" in lines[0]
+    assert [line.split()[0] for line in lines[1:]] == ["none", "full"]
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document.keys() == {"schema", "environment", "protocol", "figures"}
+    assert [(figure["what"], figure["allocator"], figure["label"]) for figure in document["figures"]] == [
+        (what, allocator, label)
+        for allocator in ("default", "tuned")
+        for what in ("train", "memory")
+        for label in ("none", "full")
+    ]
+    assert json.loads((tmp_path / "out" / "bench.json").read_text()) == document
+    assert (tmp_path / "out" / "table.md").read_text().startswith("| layer |")
+
+
+def test_options_reach_the_measurement(agconv, in_process):
+    result = agconv(
+        *("bench", "--layers", "full", "--lifting", "--what", "train", "--groups", "z2,p4m", "--kernel-size", 5),
+        *("--padding", 2, "--method", "definition", "--dtype", "float64", "--threads", 1, "--warmup", 1, *TINY),
+        *("--json", "-"),
+    )
+    assert result.exit_code == 0, result.stderr
+    figures = json.loads(result.stdout)["figures"]
+    assert [figure["case"]["group"] for figure in figures] == ["z2", "p4m"]
+    expected = {
+        "kind": "lifting",
+        "kernel_size": 5,
+        "padding": 2,
+        "method": "definition",
+        "dtype": "float64",
+        "channels": 2,
+        "side": 7,
+        "batch": 2,
+        "device": "cpu",
+    }
+    assert figures[0]["case"].items() >= expected.items()
+    job, allocator = in_process[0]
+    assert (job["threads"], job["repeats"], job["warmup"], allocator) == (1, 2, 1, "default")
+
+
+def test_networks_by_pattern(agconv, in_process):
+    options = ("--what", "inference", "--batch-sizes", 1, "--repeats", 1)
+    result = agconv("bench", "--models", "alpha_[fr]*_p4cnn", "--baseline", "p4cnn", *options)
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == ["p4cnn", "alpha_f_p4cnn", "alpha_rx_p4cnn"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--models", "alpha_p4cn"), "unknown model 'alpha_p4cn': did you mean 'alpha_p4cnn'"),
+        (("--device", "cuda:77"), "--device cuda:77: not available here"),
+        (("--what", "speed"), "unknown measurement 'speed'"),
+        (("--layers", "none", "--models", "p4cnn"), "give one of them"),
+        (("--lifting",), "--lifting is for --layers"),
+        (("--padding", 1), "--kernel-size and --padding are for --layers"),
+        (("--backend", "numba", "--models", "p4cnn"), "which none of p4cnn has"),
+        (("--suite", "paper"), "--suite needs --out"),
+        (("--suite", "papr", "--out", "x"), "unknown suite 'papr': did you mean 'paper'"),
+        (("--entry", "layers-p5", "--out", "x"), "unknown entry 'layers-p5': did you mean 'layers-p4'"),
+        (("--suite", "paper", "--out", "x", "--repeats", 3), "--repeats has no meaning with a suite"),
+        (("--fresh",), "--fresh belongs to a suite"),
+        (("--info", "--models", "p4cnn"), "--models has no meaning with --info"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_measured(agconv, in_process, options, message):
+    result = agconv("bench", *options)
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert in_process == []
+
+
+def test_a_figure_that_fails_is_shown_and_ends_with_an_error(agconv, monkeypatch):
+    from attentive_gconv.benchmark import jobs
+
+    def fail(job, allocator="default"):
+        raise jobs.BenchmarkError("killed by the system")
+
+    monkeypatch.setattr(jobs, "run_worker", fail)
+    result = agconv("bench", "--models", "p4cnn", "--what", "train")
+    assert result.exit_code == 1
+    assert "killed by the system" in result.stdout
+    assert "1 of 1 figures could not be measured: p4cnn, batch 16, train: killed by the system" in result.stderr
+
+
+def test_a_suite_fills_a_folder_and_a_page(agconv, in_process, monkeypatch, tmp_path):
+    from attentive_gconv.benchmark import Case, Comparison, Measurement, Protocol
+
+    cases = tuple(Case(name, "group", batch=2, channels=2, side=7) for name in ("none", "full"))
+    quick = Protocol(repeats=2, warmup=1, min_seconds=0.0)
+    entry = paper.Entry("layers-p4", "Layers", (Comparison(cases, True),), (Measurement("train"),), quick)
+    monkeypatch.setattr(paper, "entries", lambda *_: {"layers-p4": entry})
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: layers-p4 -->\n<!-- end of figures -->\n")
+    arguments = ("bench", "--entry", "layers-p4", "--out", tmp_path / "figures", "--page", page)
+    result = agconv(*arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "| full |" in page.read_text()
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"layers-p4.json", "tables.md"}
+    done = len(in_process)
+    assert "kept" in agconv(*arguments).stderr
+    assert len(in_process) == done
+    agconv(*arguments, "--fresh")
+    assert len(in_process) == 2 * done
+
+
+def test_info_measures_nothing(agconv, in_process, tmp_path):
+    result = agconv("bench", "--info", "--json", tmp_path / "info.json")
+    assert '"auto" takes' in result.stdout
+    assert json.loads((tmp_path / "info.json").read_text()).keys() >= {"environment", "backends", "auto"}
+    assert json.loads(agconv("bench", "--info", "--json", "-").stdout)["backends"]
+    assert in_process == []

@@ -1,0 +1,36 @@
+"""docs/performance.md shows what the files beside it hold, and nothing else; it has a place for every entry."""
+
+import re
+from pathlib import Path
+
+from attentive_gconv.benchmark.page import MACHINE, MARKED, WHERE_IT_LOSES, blocks, fill, read_folder
+from attentive_gconv.benchmark.paper import entries
+
+PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+FOLDER = PAGE.with_suffix("")
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def test_there_is_a_place_for_every_entry():
+    assert sorted(match[2] for match in MARKED.finditer(TEXT)) == sorted([*entries(), MACHINE, WHERE_IT_LOSES])
+
+
+def test_the_tables_are_those_of_the_files():
+    assert fill(TEXT, blocks(read_folder(FOLDER), f"{FOLDER.name}/")) == TEXT
+
+
+def test_an_unmeasured_entry_shows_no_figures():
+    measured = {*read_folder(FOLDER), MACHINE, WHERE_IT_LOSES}
+    assert not [match[2] for match in MARKED.finditer(TEXT) if match[2] not in measured and "|" in match[0]]
+
+
+def test_pictures_and_files_that_the_page_links_to_are_there():
+    targets = [target for target in re.findall(r"\]\(([^)#]+)", TEXT) if not target.startswith("http")]
+    assert targets
+    assert [target for target in targets if not (PAGE.parent / target).is_file()] == []
+
+
+def test_no_figure_comes_from_a_changed_library_or_names_a_folder_of_its_machine():
+    for name, document in read_folder(FOLDER).items():
+        assert not str(document["environment"]["git_revision"]).endswith("-dirty"), name
+        assert not [part for part in document["environment"]["command"] if part.startswith("/")], name
