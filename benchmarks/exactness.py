@@ -1,0 +1,87 @@
+"""How exact it is: the largest errors that the tests of equivariance and of the authors' numbers meet.
+
+    python benchmarks/exactness.py --out runs/exactness.json
+
+Runs the tests of layers, networks and checkpoints and notes every relative error that `assert_equivariant` accepts in
+float64, the largest over all elements of the group, and the deviations that the tests of the authors' checkpoints record. Nothing
+is measured beside the tests. Calls that are meant to fail (configurations that break equivariance) are left out: their
+errors are above the tolerance.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from attentive_gconv import testing
+from attentive_gconv.training.environment import describe_environment
+from attentive_gconv.training.run_folder import write_json
+
+ROOT = Path(__file__).parents[1]
+TESTS = ["tests/functional", "tests/nn", "tests/models", "tests/interop"]
+TOLERANCE = testing.TOLERANCE[torch.float64]
+
+
+class Recorder:
+    """A plugin of pytest: the errors that each test saw and passed with."""
+
+    def __init__(self) -> None:
+        self.equivariance: dict[str, list[float]] = defaultdict(list)
+        self.deviations: dict[str, dict[str, float]] = {}
+        self._seen: list[float] = []
+        self._check = testing.check_equivariance
+
+    def check(self, module: Any, group: Any, x: torch.Tensor) -> torch.Tensor:
+        """`check_equivariance`, with a note of its largest error."""
+        errors = self._check(module, group, x)
+        if x.dtype == torch.float64 and errors.max() <= TOLERANCE:
+            self._seen.append(float(errors.max()))
+        return errors
+
+    def pytest_sessionstart(self) -> None:
+        """Put the note-taking into `assert_equivariant`, which looks the check up when it is called."""
+        testing.check_equivariance = self.check
+
+    def pytest_sessionfinish(self) -> None:
+        """Leave the library as it was."""
+        testing.check_equivariance = self._check
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a test saw, if it passed."""
+        if report.when != "call":
+            return
+        seen, self._seen = self._seen, []
+        if report.passed:
+            if seen:
+                self.equivariance[report.nodeid.partition("::")[0]] += seen
+            if report.user_properties:
+                self.deviations[report.nodeid.partition("::")[2]] = dict(report.user_properties)
+
+
+def main() -> None:
+    """Run the tests and write what they saw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("tests", nargs="*", default=TESTS, help=f"which tests {TESTS}")
+    arguments = parser.parse_args()
+    recorder = Recorder()
+    options = ["--rootdir", str(ROOT), "-q", "-n", "0", "-p", "no:cacheprovider"]
+    if status := pytest.main([*options, *(str(ROOT / test) for test in arguments.tests)], plugins=[recorder]):
+        raise SystemExit(f"the tests did not pass (pytest's status {int(status)}); nothing was written")
+    by_file = {
+        path: {"checks": len(errors), "largest_relative_error": max(errors)}
+        for path, errors in sorted(recorder.equivariance.items())
+    }
+    figures = {"equivariance_float64": by_file, "deviations_from_the_authors_numbers": recorder.deviations}
+    write_json(arguments.out, {**figures, "environment": describe_environment()})
+    for path, row in by_file.items():
+        print(f"{path:<45} {row['checks']:>5} checks  {row['largest_relative_error']:.1e}")
+    for test, values in recorder.deviations.items():
+        print(f"{test}: {', '.join(f'{name} {value:.1e}' for name, value in values.items())}")
+
+
+if __name__ == "__main__":
+    main()
