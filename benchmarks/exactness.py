@@ -3,9 +3,9 @@
     python benchmarks/exactness.py --out runs/exactness.json
 
 Runs the tests of layers, networks and checkpoints and notes every relative error that `assert_equivariant` accepts in
-float64, the largest over all elements of the group, and the deviations that the tests of the authors' checkpoints record. Nothing
-is measured beside the tests. Calls that are meant to fail (configurations that break equivariance) are left out: their
-errors are above the tolerance.
+float64, the largest over all elements of the group, and the deviations that the tests of the authors' checkpoints
+record. Nothing is measured beside the tests. Calls that are meant to fail (configurations that break equivariance) are
+left out: their errors are above the tolerance.
 """
 
 import argparse
