@@ -1,11 +1,11 @@
-"""How exact it is: the largest errors that the tests of equivariance and of the authors' numbers meet.
+"""How exact it is: the largest errors that the tests of equivariance, of the authors' numbers and of timm's meet.
 
     python benchmarks/exactness.py --out runs/exactness.json
 
 Runs the tests of layers, networks and checkpoints and notes every relative error that `assert_equivariant` accepts in
-float64, the largest over all elements of the group, and the deviations that the tests of the authors' checkpoints
-record. Nothing is measured beside the tests. Calls that are meant to fail (configurations that break equivariance) are
-left out: their errors are above the tolerance.
+float64, the largest over all elements of the group, and the deviations from the authors' numbers and from timm's that
+tests record as properties. Nothing is measured beside the tests. Calls that are meant to fail (configurations that
+break equivariance) are left out: their errors are above the tolerance.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def main() -> None:
         path: {"checks": len(errors), "largest_relative_error": max(errors)}
         for path, errors in sorted(recorder.equivariance.items())
     }
-    figures = {"equivariance_float64": by_file, "deviations_from_the_authors_numbers": recorder.deviations}
+    figures = {"equivariance_float64": by_file, "recorded_deviations": recorder.deviations}
     write_json(arguments.out, {**figures, "environment": describe_environment()})
     for path, row in by_file.items():
         print(f"{path:<45} {row['checks']:>5} checks  {row['largest_relative_error']:.1e}")
