@@ -29,7 +29,8 @@ quickstart: setup
 	$(BIN)/python examples/save_test_images.py digits --count 5 --out $(RUN)/pictures
 	$(BIN)/agconv predict $(RUN) $(RUN)/pictures/*.png
 	@echo
-	@echo "the run folder is $(CURDIR)/$(RUN): settings, metrics, weights, and the test images that were predicted"
+	@echo "The pictures are test images, and their names say what they show: 001-is-4.png is a 4."
+	@echo "The run folder, with settings, metrics and weights, is $(CURDIR)/$(RUN)"
 
 test: lint types unit
 
