@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+RUN    := runs/quickstart
 
 .PHONY: setup quickstart test lint types unit format clean
 
@@ -14,6 +15,22 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[dev]'
 	@touch $@
+
+# A run that is there already is kept; one that was broken off is continued.
+quickstart: setup
+	@if [ -f $(RUN)/result.json ]; then \
+		echo "$(RUN) holds a finished run, which is kept; remove it (rm -r $(RUN)) to train again"; \
+	elif [ -f $(RUN)/config.yaml ]; then \
+		$(BIN)/agconv train --resume --out $(RUN); \
+	else \
+		$(BIN)/agconv train digits --model alpha_f_p4cnn --seed 0 --out $(RUN); \
+	fi
+	$(BIN)/agconv evaluate $(RUN)
+	$(BIN)/python examples/save_test_images.py digits --count 5 --out $(RUN)/pictures
+	$(BIN)/agconv predict $(RUN) $(RUN)/pictures/*.png
+	@echo
+	@echo "The pictures are test images, and their names say what they show: 001-is-4.png is a 4."
+	@echo "The run folder, with settings, metrics and weights, is $(CURDIR)/$(RUN)"
 
 test: lint types unit
 

@@ -10,6 +10,11 @@ images are used once. One image is 0.25 % of them: differences below about one p
 
 Finished runs are kept and not repeated, broken ones are continued, so the table can be made in several sittings. The
 figures go to OUT/attention_table.json with the machine, versions, command and seeds, and to OUT/attention_table.md.
+
+Seconds per epoch are the median over the epochs of a row's runs. If the machine had other work meanwhile, time the rows
+by themselves when it is idle; the table then shows those seconds, and the JSON file says so:
+
+    python benchmarks/attention_table.py --out runs/attention-table --timing-epochs 3
 """
 
 import argparse
@@ -49,6 +54,17 @@ ROWS = [
 ]
 
 
+def settings(row: Row, epochs: int, seed: int) -> TrainConfig:
+    """The settings of a row's run."""
+    options = {f"model.{option}": value for option, value in row.options.items()}
+    return load_recipe("digits", {**options, "model.name": row.model, "epochs": epochs, "seed": seed})
+
+
+def timing_folder(out: Path, row: Row) -> RunFolder:
+    """Where the run lies that was made for a row's seconds alone."""
+    return RunFolder(out / f"{row.name}-timing")
+
+
 def run(row: Row, config: TrainConfig, folder: RunFolder, console: Console) -> dict[str, Any]:
     """The result of one run: the finished one's, the continued one's, or a new one's."""
     if not folder.config_file.exists():
@@ -68,9 +84,16 @@ def run(row: Row, config: TrainConfig, folder: RunFolder, console: Console) -> d
     return read_json(folder.result_file)
 
 
-def summary(row: Row, results: list[dict[str, Any]]) -> dict[str, Any]:
-    """A row's figures; errors in per cent, the standard deviation is that of a sample."""
+def summary(row: Row, results: list[dict[str, Any]], timing: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A row's figures; errors in per cent, the standard deviation is that of a sample.
+
+    Args:
+        row: the line of the table.
+        results: of its runs, one a seed.
+        timing: of a run that was made for its seconds alone; None: take those of the runs.
+    """
     errors = [100 * result["test_error"] for result in results]
+    timed = results if timing is None else [timing]
     return {
         "name": row.name,
         "label": row.label,
@@ -81,7 +104,9 @@ def summary(row: Row, results: list[dict[str, Any]]) -> dict[str, Any]:
         "mean": statistics.mean(errors),
         "std": statistics.stdev(errors) if len(errors) > 1 else None,
         "best_epochs": [result["best_epoch"] for result in results],
-        "seconds_per_epoch": statistics.median(result["seconds_per_epoch"] for result in results),
+        "seconds_per_epoch": statistics.median(result["seconds_per_epoch"] for result in timed),
+        "timed_epochs": sum(result["epochs"] for result in timed),
+        "timed_apart": timing is not None,
     }
 
 
@@ -104,17 +129,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of weights, order and dropout [0 1 2]")
     names = [row.name for row in ROWS]
     parser.add_argument("--rows", nargs="+", choices=names, default=names, help="which lines [all]")
+    parser.add_argument("--timing-epochs", type=int, help="time each row by a run of so many epochs, and make no table")
     arguments = parser.parse_args()
     console = Console(soft_wrap=True)
+    chosen = [row for row in ROWS if row.name in arguments.rows]
+    if arguments.timing_epochs is not None:
+        for row in chosen:
+            folder = timing_folder(arguments.out, row)
+            run(row, settings(row, arguments.timing_epochs, arguments.seeds[0]), folder, console)
+        return
     rows = []
-    for row in (row for row in ROWS if row.name in arguments.rows):
-        results = []
-        for seed in arguments.seeds:
-            overrides = {f"model.{option}": value for option, value in row.options.items()}
-            overrides |= {"model.name": row.model, "epochs": arguments.epochs, "seed": seed}
-            config = load_recipe("digits", overrides)
-            results.append(run(row, config, RunFolder(arguments.out / f"{row.name}-{seed}"), console))
-        rows.append(summary(row, results))
+    for row in chosen:
+        folders = {seed: RunFolder(arguments.out / f"{row.name}-{seed}") for seed in arguments.seeds}
+        results = [run(row, settings(row, arguments.epochs, seed), folder, console) for seed, folder in folders.items()]
+        timing = timing_folder(arguments.out, row).result_file
+        rows.append(summary(row, results, read_json(timing) if timing.exists() else None))
     table = {"dataset": "digits", "epochs": arguments.epochs, "seeds": arguments.seeds, "rows": rows}
     write_json(arguments.out / "attention_table.json", {**table, "environment": describe_environment()})
     write_atomically(arguments.out / "attention_table.md", markdown(rows).encode())

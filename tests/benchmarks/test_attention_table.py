@@ -60,12 +60,32 @@ def test_a_run_of_another_budget_is_refused(table, tmp_path):
 
 def test_figures_of_a_row(table):
     results = [
-        {"test_error": error, "parameters": 7, "best_epoch": 3, "seconds_per_epoch": seconds}
+        {"test_error": error, "parameters": 7, "best_epoch": 3, "epochs": 5, "seconds_per_epoch": seconds}
         for error, seconds in [(0.01, 1.0), (0.02, 9.0), (0.03, 2.0)]
     ]
     row = table.summary(table.ROWS[0], results)
     assert (row["mean"], row["std"], row["seconds_per_epoch"]) == (pytest.approx(2.0), pytest.approx(1.0), 2.0)
+    assert (row["timed_epochs"], row["timed_apart"]) == (15, False)
     assert table.markdown([row]).splitlines()[-1] == "| p4-CNN | 2.00 ± 1.00 | 7 | 2.00 |"
     single = table.summary(table.ROWS[0], results[:1])
     assert single["std"] is None
     assert "| 1.00 |" in table.markdown([single])
+
+
+def test_seconds_of_a_run_made_for_them_take_the_place_of_the_others(table):
+    result = {"test_error": 0.01, "parameters": 7, "best_epoch": 3, "epochs": 5, "seconds_per_epoch": 9.0}
+    timing = {"test_error": 0.9, "parameters": 7, "best_epoch": 1, "epochs": 2, "seconds_per_epoch": 3.0}
+    row = table.summary(table.ROWS[0], [result], timing)
+    assert (row["seconds_per_epoch"], row["timed_epochs"], row["timed_apart"]) == (3.0, 2, True)
+    assert row["mean"] == pytest.approx(1.0)
+
+
+def test_timing_makes_a_run_of_its_own_and_no_table(table, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(table, "run", lambda row, config, folder, console: made.append((row.name, config, folder.path)))
+    arguments = ["--out", str(tmp_path), "--rows", "se", "alpha", "--timing-epochs", "2", "--seeds", "4"]
+    monkeypatch.setattr(sys, "argv", ["attention_table", *arguments])
+    table.main()
+    assert [(name, path.name) for name, _, path in made] == [("se", "se-timing"), ("alpha", "alpha-timing")]
+    assert [(config.epochs, config.seed) for _, config, _ in made] == [(2, 4), (2, 4)]
+    assert list(tmp_path.iterdir()) == []

@@ -75,8 +75,8 @@ def parsed_archive(folder: Path, archive: Archive, *, may_download: bool) -> Arr
     path = folder / archive.file_name
     if not path.is_file():
         remedy = (
-            f"Put the archive there by hand, or take source='remade', which makes an equivalent set from MNIST "
-            f"(its files go to {folder.parent / 'mnist'})."
+            f"Put the archive there by hand, or take source='remade' (`agconv data rot-mnist --source remade`), which "
+            f"makes an equivalent set from MNIST, whose files go to {folder.parent / 'mnist'}."
         )
         if not may_download:
             raise DatasetError(f"{path} is missing, and downloads are not allowed. {remedy}")

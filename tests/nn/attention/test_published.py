@@ -101,8 +101,8 @@ def test_combination_is_a_choice(method, combination):
 
 def agree(
     ours: nn.Module, oracle: Callable[[Tensor], Tensor], planar: bool, weights: list[tuple[Tensor, Tensor]]
-) -> None:
-    """Values and gradients, of the input and of each pair (our parameter, the oracle's)."""
+) -> float:
+    """Values and gradients, of the input and of each pair (our parameter, the oracle's); the largest deviation."""
     x = torch.randn(3, CHANNELS, 9, 9, dtype=torch.float64)
     mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     out = ours(mine) if planar else ours(mine.unsqueeze(2)).squeeze(2)
@@ -110,9 +110,11 @@ def agree(
     weight = torch.randn_like(expected)
     grads = torch.autograd.grad((out * weight).sum(), [mine, *(pair[0] for pair in weights)])
     wanted = torch.autograd.grad((expected * weight).sum(), [theirs, *(pair[1] for pair in weights)])
-    torch.testing.assert_close(out, expected, rtol=0, atol=1e-6)
-    for actual, target in zip(grads, wanted, strict=True):
+    deviations = []
+    for actual, target in zip([out, *grads], [expected, *wanted], strict=True):
         torch.testing.assert_close(actual.reshape(target.shape), target, rtol=0, atol=1e-6)
+        deviations.append(float((actual.reshape(target.shape) - target).detach().abs().max()))
+    return max(deviations)
 
 
 def copied(pairs: list[tuple[nn.Parameter | None, nn.Parameter | None]]) -> list[tuple[Tensor, Tensor]]:
@@ -130,7 +132,7 @@ def copied(pairs: list[tuple[nn.Parameter | None, nn.Parameter | None]]) -> list
 
 @pytest.mark.parametrize("planar", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_squeeze_excite_is_timms(bias, planar):
+def test_squeeze_excite_is_timms(record_property, bias, planar):
     oracle = SEModule(CHANNELS, rd_ratio=1 / 4, bias=bias).double()
     ratio = CHANNELS // oracle.fc1.out_channels  # timm rounds the hidden layer up to a multiple of eight
     ours = ag.nn.SqueezeExcite("z2", CHANNELS, ratio, bias=bias, over_group=not planar, dtype=torch.float64)
@@ -143,13 +145,13 @@ def test_squeeze_excite_is_timms(bias, planar):
             (gate.bias_fc2, oracle.fc2.bias),
         ]
     )
-    agree(ours, oracle, planar, weights)
+    record_property("deviation", agree(ours, oracle, planar, weights))
 
 
 @pytest.mark.parametrize("planar", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
-def test_cbam_is_timms(bias, training, planar):
+def test_cbam_is_timms(record_property, bias, training, planar):
     oracle = CbamModule(CHANNELS, rd_ratio=1 / 4, spatial_kernel_size=5, mlp_bias=bias).double()
     ours = ag.nn.CBAM(
         "z2", CHANNELS, 4, spatial_kernel_size=5, bias=bias, norm=True, over_group=not planar, dtype=torch.float64
@@ -169,7 +171,8 @@ def test_cbam_is_timms(bias, training, planar):
     )
     where.norm.running_mean.copy_(norm.running_mean.fill_(0.3))
     where.norm.running_var.copy_(norm.running_var.fill_(1.7))
-    agree(ours.train(training), oracle.train(training), planar, weights)
+    deviation = agree(ours.train(training), oracle.train(training), planar, weights)
+    record_property("deviation", deviation)
     torch.testing.assert_close(where.norm.running_mean, norm.running_mean)
     torch.testing.assert_close(where.norm.running_var, norm.running_var)
 
