@@ -182,8 +182,8 @@ def attentive_conv2d(
     Args:
         x, kernel, fc1, fc2, spatial_kernel, stride, padding, dilation, spatial_dilation, scale, combination: as in
             `attentive_conv2d_definition`.
-        method: ``"streaming"`` or ``"definition"``. The definition is also differentiable twice, and is what
-            `torch.compile` and `torch.export` trace.
+        method: ``"streaming"`` or ``"definition"``. `torch.compile` and `torch.export` trace the definition, and
+            gradients of gradients (``create_graph=True``) go through it.
         recompute: keep only x for backward and compute the rest again there: less memory, one more forward pass.
         memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
             a few planes of one sample are larger.

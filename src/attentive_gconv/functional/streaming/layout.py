@@ -106,5 +106,5 @@ def same_padding(size: Pair, side: int, dilation: int) -> tuple[Geometry, Pair]:
 
 
 def index_dtype(channels: int) -> torch.dtype:
-    """The narrowest integers that number the channels."""
-    return torch.uint8 if channels <= 256 else torch.int16 if channels < 2**15 else torch.int32
+    """Integers that number the channels: of two bytes, so that one compiled form serves nearly all layers."""
+    return torch.int16 if channels < 2**15 else torch.int32

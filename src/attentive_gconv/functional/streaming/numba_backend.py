@@ -131,7 +131,7 @@ def _allocate(work: _Work, x: Tensor) -> Saved:
 
 
 def _kept_arrays(kept: Saved, x: Tensor) -> tuple[np.ndarray, ...]:
-    integers = {"chosen": torch.uint8, "position": torch.int32}
+    integers = {"chosen": torch.int16, "position": torch.int32}
     return tuple(_or_empty(getattr(kept, name), x, integers.get(name)) for name in Saved.names())
 
 

@@ -9,7 +9,8 @@ share the work; ``slot`` numbers the chunk of tasks and selects its own accumula
 `attentive_gconv.functional.streaming.operation`; arrays are flat, in the order that the kernels' docstrings give, with
 the sizes in a `Sizes`. Positions come in fours; behind the last one it is computed again, which changes nothing.
 
-NaN: maxima ignore it; the means beside them carry it into the same gates, as in the definition.
+NaN: comparisons ignore it; the maxima over positions take it from the means, and those over channels stand beside means
+that carry it into the same gates.
 """
 
 import math
@@ -33,6 +34,7 @@ from attentive_gconv.functional.streaming.simd import (
     store_integers,
     subtract,
     total,
+    where_at_most,
     where_equal,
     where_greater,
 )
@@ -140,13 +142,14 @@ def _statistics(x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, 
                 summed = add(summed, f1)
             if p + 2 <= last:
                 summed = add(summed, f2)
-    return divide(summed, splat(w.dtype.type(last + 1))), top, place
+    mean = divide(summed, splat(w.dtype.type(last + 1)))
+    return mean, where_at_most(mean, mean, top, mean), place
 
 
 @_compile
 def _rectified(h: Any, zero: Any) -> Any:
     """relu, through which NaN passes."""
-    return where_greater(zero, h, zero, h)
+    return where_at_most(h, zero, zero, h)
 
 
 @_compile
@@ -525,7 +528,7 @@ def _gate_backward(
             d = load(d_gate, i * step)
             d_hidden = fma(load(fc2, row2 + at), d, d_hidden)
             store(d_fc2, to2 + at, fma(d, both, load(d_fc2, to2 + at)))
-        d_of_mean, d_of_top = where_greater(h_mean, zero, d_hidden, zero), where_greater(h_top, zero, d_hidden, zero)
+        d_of_mean, d_of_top = where_at_most(h_mean, zero, zero, d_hidden), where_at_most(h_top, zero, zero, d_hidden)
         for i in range(channels):
             at = (r * channels + i) * step
             weight = load(fc1, row1 + at)

@@ -17,15 +17,15 @@ Source of the operation: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03
 `attentive_gconv.functional.attentive`. The streaming form is ours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from attentive_gconv.functional.attention import Combination
 from attentive_gconv.functional.convolution import Pair
+from attentive_gconv.functional.streaming import torch_backend
 from attentive_gconv.functional.streaming.backends import Backend, get_backend
 from attentive_gconv.functional.streaming.layout import Geometry, same_padding
 from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved
@@ -71,19 +71,31 @@ class AttentiveConvolution(torch.autograd.Function):
         return parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        """The exact gradients."""
+        """The exact gradients; with ``create_graph`` they can be differentiated again, by way of the definition."""
         plan: Plan = ctx.plan
         # the weights are in there so that a change in place since forward is noticed
-        x, _, _, _, _, *maps = ctx.saved_tensors
+        x, weight, fc1, fc2, psi, *maps = ctx.saved_tensors
         problem: Problem = ctx.problem
         # backward may be called inside the autocast region
         with torch.autocast(x.device.type, enabled=False):
+            if torch.is_grad_enabled():
+                of = replace(problem, weight=weight, fc1=fc1, fc2=fc2, psi=psi)
+                return _differentiable_backward(of, x, grad, ctx.needs_input_grad)
             total = _backward(plan, problem, x, Saved(*maps), grad.contiguous())
             if problem.skip:
                 total.weight += _plain_weight_gradient(problem, x, grad)
         return total.x, None, None, total.weight, total.fc1, total.fc2, total.psi
+
+
+def _differentiable_backward(problem: Problem, x: Tensor, grad: Tensor, needed: tuple[bool, ...]) -> tuple[Any, ...]:
+    inputs = (x, None, None, problem.weight, problem.fc1, problem.fc2, problem.psi)
+    wanted = [tensor for tensor, needs in zip(inputs, needed, strict=True) if needs and tensor is not None]
+    out = torch_backend.differentiable(problem, x)
+    found = iter(torch.autograd.grad(out, wanted, grad, create_graph=True, materialize_grads=True))
+    return tuple(
+        next(found) if needs and tensor is not None else None for tensor, needs in zip(inputs, needed, strict=True)
+    )
 
 
 def _backward(plan: Plan, problem: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gradients:

@@ -181,6 +181,16 @@ def where_greater(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
 
 
 @intrinsic
+def where_at_most(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+    """x where a ≤ b, else y (also where either is NaN)."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<=", args[0], args[1]), args[2], args[3])
+
+    return x(a, b, x, y), build
+
+
+@intrinsic
 def where_equal(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
     """x where the integers a and b are equal, else y."""
 

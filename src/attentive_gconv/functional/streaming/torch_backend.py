@@ -31,6 +31,12 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     return out.unflatten(-1, (rows, columns)), kept
 
 
+def differentiable(problem: Problem, x: Tensor) -> Tensor:
+    """The same output as a graph of PyTorch operations over the whole f~, for gradients of gradients."""
+    out, _ = _attend(problem, _responses(problem, _windows(problem.geometry, x)))
+    return out.unflatten(-1, problem.geometry.output)
+
+
 def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
     total = Gradients.zeros(problem, x)
