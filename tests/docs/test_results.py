@@ -1,0 +1,49 @@
+"""The figures of docs/results.md are those of the files in benchmarks/results."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+
+
+def figures(name: str) -> Any:
+    return json.loads((ROOT / "benchmarks" / "results" / name).read_text(encoding="utf-8"))
+
+
+def cells(first: str) -> list[str]:
+    """The row of a table whose first cell starts so."""
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| {first}")]
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def scientific(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.name)
+def test_every_file_is_linked_and_names_no_folder_of_a_machine(path):
+    assert f"(../benchmarks/results/{path.name})" in PAGE
+    assert not re.search(r'"/|/(home|root|tmp|work)/', path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("tests", "row"), figures("exactness.json")["equivariance_float64"].items())
+def test_equivariance(tests, row):
+    if tests in ("tests/functional/test_theorem.py", "tests/nn/attention/test_violations.py"):
+        return  # their subject is what breaks it
+    _, checks, largest = cells(f"`{tests}`")
+    assert (checks, largest) == (str(row["checks"]), scientific(row["largest_relative_error"]))
+
+
+@pytest.mark.parametrize("name", ["z2cnn", "p4cnn", "alpha_f_p4cnn", "alpha_p4cnn"])
+def test_deviations_of_the_checkpoints(name):
+    recorded = figures("exactness.json")["recorded_deviations"]
+    row = recorded[f"test_released_networks_give_the_authors_numbers[{name}]"]
+    table = PAGE[PAGE.index("| checkpoint | logits") :]
+    (line,) = re.findall(rf"^\| `{name}` \|(.*)\|$", table[: table.index("\n\n")], re.MULTILINE)
+    assert [cell.strip() for cell in line.split("|")] == [scientific(row[key]) for key in ("logits", "c1", "c2", "c7")]
