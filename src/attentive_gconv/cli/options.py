@@ -24,3 +24,8 @@ TARGET_ARGUMENT = Annotated[
 MODEL_OPTION = Annotated[
     str | None, typer.Option(help="For .pth files: the network they belong to; `agconv models` lists them.")
 ]
+
+DATASET_DIR_OPTION = Annotated[
+    Path | None,
+    typer.Option(help="For image-folder: the folder that holds train/ and test/, with a folder of pictures a class."),
+]
