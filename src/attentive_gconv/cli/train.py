@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from attentive_gconv.cli.options import DATASET_DIR_OPTION
+
 if TYPE_CHECKING:
     from attentive_gconv.training.runner import TrainResult
 
@@ -49,15 +51,35 @@ def train_command(
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe file of your own.", rich_help_panel=_SETTINGS)] = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(help="none, or flip-crop: flips and crops of the images at random.", rich_help_panel=_SETTINGS),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="A recipe file of your own, or another dataset's by name.", rich_help_panel=_SETTINGS),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New run folder; default runs/DATASET-MODEL-SEED.", rich_help_panel=_RUN)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=_RUN)] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", rich_help_panel=_RUN)] = None,
+    dataset_dir: DATASET_DIR_OPTION = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)] = None,
     devices: Annotated[
-        int | None, typer.Option(help="How many; they share every batch.", rich_help_panel=_MACHINE)
+        int | None, typer.Option(help="How many on each machine; they share every batch.", rich_help_panel=_MACHINE)
+    ] = None,
+    num_nodes: Annotated[int | None, typer.Option(help="How many machines.", rich_help_panel=_MACHINE)] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="auto, or ddp: one process a device.", rich_help_panel=_MACHINE)
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(help="Parts in which a device sees its share of a batch.", rich_help_panel=_MACHINE),
+    ] = None,
+    sync_batch_norm: Annotated[
+        bool | None,
+        typer.Option(help="Whether the devices share batch statistics; by default they do.", rich_help_panel=_MACHINE),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that load images; 0: none.", rich_help_panel=_MACHINE)
@@ -72,6 +94,8 @@ def train_command(
     flags = {
         "dataset.name": dataset,
         "dataset.dir": str(data_dir) if data_dir else None,
+        "dataset.folder": str(dataset_dir) if dataset_dir else None,
+        "dataset.augmentation": augmentation,
         "model.name": model,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -82,6 +106,10 @@ def train_command(
         "precision": precision,
         "accelerator": accelerator,
         "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "accumulate": accumulate,
+        "sync_batch_norm": sync_batch_norm,
         "workers": workers,
     }
     overrides = _with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
