@@ -1,12 +1,12 @@
 """`agconv train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
 
 if TYPE_CHECKING:
     from attentive_gconv.training.runner import TrainResult
@@ -112,7 +112,7 @@ def train_command(
         "sync_batch_norm": sync_batch_norm,
         "workers": workers,
     }
-    overrides = _with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
+    overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
     console = Console(soft_wrap=True)
     from attentive_gconv.training.config import ConfigError
 
@@ -134,19 +134,6 @@ def train_command(
         result = train(config, out, console=console)
     if result is not None:
         _report(console, result, out)
-
-
-def _with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    from attentive_gconv.training.config import ConfigError
-    from attentive_gconv.training.recipe import parse_override
-
-    overrides = dict(flags)
-    for text in settings:
-        field, value = parse_override(text)
-        if field in overrides:
-            raise ConfigError(f"--set {text!r}: {field} is given twice, already as {overrides[field]!r}")
-        overrides[field] = value
-    return overrides
 
 
 def _report(console: Console, result: "TrainResult", out: Path) -> None:

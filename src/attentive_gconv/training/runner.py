@@ -223,20 +223,24 @@ class _Run:
 
     def resume(self) -> TrainResult | None:
         """Train on in the folder of an earlier start."""
-        if read_json(self.folder.dataset_file) != self._dataset_facts():
+        checkpoint = self.folder.checkpoint("last")
+        # a start that ended before these were written has trained nothing
+        records = (self.folder.dataset_file, self.folder.environment_file)
+        begun = checkpoint.exists() or all(file.exists() for file in records)
+        if begun and read_json(self.folder.dataset_file) != self._dataset_facts():
             raise RunFolderError(
                 f"the data of {self.folder.path} are no longer those it was started with "
                 f"({self.folder.dataset_file.name} differs): restore them, or start another run"
             )
-        checkpoint = self.folder.checkpoint("last")
         done = _finished_epochs(checkpoint) if checkpoint.exists() else 0
         if done > self.config.epochs:
             raise ConfigError(f"epochs (={self.config.epochs}) is less than the {done} that are already finished")
         if done == self.config.epochs and self.folder.result_file.exists():
             raise RunFolderError(f"{self.folder.path} is complete with its {done} epochs: add some with --epochs")
         if _is_first_process():
-            starts = read_json(self.folder.environment_file).get("starts", [])
+            starts = read_json(self.folder.environment_file).get("starts", []) if begun else []
             self.folder.write_config(self.config)
+            write_json(self.folder.dataset_file, self._dataset_facts())
             entry = {"from_epoch": done, **describe_environment()}
             write_json(self.folder.environment_file, {"starts": [*starts, entry]})
         self.console.print(f"resuming {self.folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
