@@ -24,11 +24,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.files import write_json
 from attentive_gconv.models import create_model, list_models, model_entry
 from attentive_gconv.training import load_recipe
-from attentive_gconv.training.environment import describe_environment
 from attentive_gconv.training.optim import make_optimizer
-from attentive_gconv.training.run_folder import read_json, write_json
+from attentive_gconv.training.run_folder import read_json
 
 RECIPES = {"rot-mnist": "rot-mnist", "allcnnc": "cifar10", "resnet": "cifar10", "densenet": "pcam"}
 DEFAULT = "*allcnnc,*resnet44,*densenet"

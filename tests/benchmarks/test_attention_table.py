@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from rich.console import Console
 
 import attentive_gconv as ag
 from attentive_gconv.files import write_json
@@ -42,25 +43,19 @@ def test_every_row_is_a_network(table):
     assert PARAMETERS.keys() <= {row.name for row in table.ROWS}
 
 
-def arguments(monkeypatch, out, epochs):
-    flags = ["--out", str(out), "--epochs", str(epochs), "--seeds", "1", "--rows", "p4cnn"]
-    monkeypatch.setattr(sys, "argv", ["attention_table.py", *flags])
-
-
-def test_finished_runs_are_not_repeated(table, tmp_path, monkeypatch):
-    folder = finished(RunFolder(tmp_path / "p4cnn-1"))
+def test_finished_runs_are_not_repeated(table, tmp_path):
+    folder = finished(RunFolder(tmp_path))
     before = folder.result_file.stat().st_mtime_ns
-    arguments(monkeypatch, tmp_path, epochs=2)
-    table.main()
-    assert "| p4-CNN | 10.00 | 24,610 | 1.50 |" in (tmp_path / "attention_table.md").read_text()
+    result = table.run(table.ROWS[0], folder.read_config(), folder, Console(quiet=True))
+    assert result["test_error"] == 0.1
     assert folder.result_file.stat().st_mtime_ns == before
 
 
-def test_a_run_of_another_budget_is_refused(table, tmp_path, monkeypatch):
-    finished(RunFolder(tmp_path / "p4cnn-1"))
-    arguments(monkeypatch, tmp_path, epochs=3)
+def test_a_run_of_another_budget_is_refused(table, tmp_path):
+    folder = finished(RunFolder(tmp_path))
+    wanted = load_recipe("digits", {"model.name": "p4cnn", "epochs": 3, "seed": 1})
     with pytest.raises(SystemExit, match="epochs 2, not 3: give another --out"):
-        table.main()
+        table.run(table.ROWS[0], wanted, folder, Console(quiet=True))
 
 
 def test_figures_of_a_row(table):
