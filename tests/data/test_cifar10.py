@@ -5,6 +5,7 @@ import io
 import pickle
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torchvision.datasets import CIFAR10
 
 from attentive_gconv.data import DatasetError, DataSplits
 from attentive_gconv.data.cifar10 import MEAN, STD, load_cifar10
+from attentive_gconv.data.registry import DATASETS
 from attentive_gconv.data.request import LoadRequest
+from attentive_gconv.training import load_recipe, train
 
 ROWS, HELD_OUT = 6, 7
 BATCHES = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
@@ -201,3 +204,22 @@ def test_mislabelled_files_are_refused_whatever_their_checksum(
 def test_a_seed_has_no_effect_and_is_refused(data_dir: Path, make: Callable) -> None:
     with pytest.raises(ValueError, match=r"`seed` \(=3\) has no effect"):
         load(data_dir, make(), seed=3)
+
+
+def test_the_recipe_trains_on_it(
+    data_dir: Path, make: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = make()
+    entry = replace(DATASETS["cifar10"], load=lambda request: load_cifar10(request, files, held_out=HELD_OUT))
+    monkeypatch.setitem(DATASETS, "cifar10", entry)
+    overrides = {
+        "model": {"name": "p4_allcnnc", "channels": 2},
+        "dataset.dir": str(data_dir),
+        "dataset.augmentation": "flip-crop",
+        "epochs": 1,
+        "batch_size": 10,
+        "accelerator": "cpu",
+    }
+    result = train(load_recipe("cifar10", overrides), tmp_path / "run")
+    assert result is not None
+    assert (result.dataset, result.test_images) == ("cifar10", 6)

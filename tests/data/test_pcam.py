@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch.utils.data import DataLoader
 
 from attentive_gconv.data import DatasetError, DataSplits, load_dataset
 from attentive_gconv.data.pcam import MEAN, PCAM, STD, PackedFile, PcamFiles, load_pcam
+from attentive_gconv.data.registry import DATASETS
 from attentive_gconv.data.request import LoadRequest
+from attentive_gconv.training import load_recipe, train
 
 COUNTS = {"train": 20, "valid": 7, "test": 5}
 X, Y = "camelyonpatch_level_2_split_train_x.h5", "camelyonpatch_level_2_split_train_y.h5"
@@ -252,3 +255,25 @@ def test_names_checksums_and_places_are_torchvisions() -> None:
         listed = TORCHVISION._FILES[theirs]
         assert (images.name, images.drive, images.md5) == listed["images"]
         assert (labels.name, labels.drive, labels.md5) == listed["targets"]
+
+
+def test_the_recipe_trains_on_the_files_with_several_workers(
+    data_dir: Path, files: PcamFiles, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = replace(DATASETS["pcam"], load=lambda request: load_pcam(request, files))
+    monkeypatch.setitem(DATASETS, "pcam", entry)
+    config = load_recipe(
+        "pcam",
+        {
+            "model": {"name": "alpha_f_p4_densenet", "channels": 2},
+            "dataset.dir": str(data_dir),
+            "dataset.augmentation": "flip-crop",
+            "epochs": 1,
+            "batch_size": 10,
+            "accelerator": "cpu",
+        },
+    )
+    assert (config.workers, config.schedule.name) == (2, "plateau")
+    result = train(config, tmp_path / "run")
+    assert result is not None
+    assert (result.dataset, result.test_images, result.protocol) == ("pcam", 5, "validation")
