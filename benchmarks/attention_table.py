@@ -27,8 +27,9 @@ from rich.console import Console
 
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_atomically, write_json
-from attentive_gconv.training import RunFolder, TrainConfig, load_recipe, resume, train
+from attentive_gconv.training import RunFolder, RunFolderError, TrainConfig, load_recipe
 from attentive_gconv.training.run_folder import read_json
+from attentive_gconv.training.sweep import Job, finish
 
 
 @dataclass(frozen=True)
@@ -67,21 +68,10 @@ def timing_folder(out: Path, row: Row) -> RunFolder:
 
 def run(row: Row, config: TrainConfig, folder: RunFolder, console: Console) -> dict[str, Any]:
     """The result of one run: the finished one's, the continued one's, or a new one's."""
-    if not folder.config_file.exists():
-        console.print(f"\n{row.label}, seed {config.seed}")
-        train(config, folder.path, console=console)
-    else:
-        stored = folder.read_config()
-        for name in ("dataset", "model", "epochs", "batch_size", "optimizer", "schedule", "protocol", "seed"):
-            found, wanted = getattr(stored, name), getattr(config, name)
-            if name == "dataset":
-                found, wanted = (found.name, found.seed), (wanted.name, wanted.seed)
-            if found != wanted:
-                raise SystemExit(f"{folder.path} holds a run with {name} {found}, not {wanted}: give another --out")
-        if not folder.result_file.exists():
-            console.print(f"\n{row.label}, seed {config.seed}")
-            resume(folder.path, console=console)
-    return read_json(folder.result_file)
+    try:
+        return finish(Job(f"{row.label}, seed {config.seed}", config, folder), console)
+    except RunFolderError as error:
+        raise SystemExit(str(error)) from error
 
 
 def summary(row: Row, results: list[dict[str, Any]], timing: dict[str, Any] | None = None) -> dict[str, Any]:

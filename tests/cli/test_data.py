@@ -6,6 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from attentive_gconv.cli.data import data_command
+from pictures import write_pictures
 
 app = typer.Typer()
 app.command("data")(data_command)
@@ -47,9 +48,23 @@ def test_json(tmp_path: Path) -> None:
     assert list(Path().iterdir()) == []
 
 
+def test_pictures_of_ones_own(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "own", {"train": {"cat": 10, "dog": 10}, "test": {"cat": 1, "dog": 2}})
+    options = ["--dataset-dir", str(folder), "--image-size", "12", "--augmentation", "flip-crop", "--json"]
+    facts = json.loads(run("image-folder", *options))
+    assert (facts["name"], facts["image_shape"], facts["augmentation"]) == ("image-folder", [3, 12, 12], "flip-crop")
+    assert facts["classes"] == ["cat", "dog"]
+    assert {name: split["per_class"] for name, split in facts["splits"].items()} == {
+        "train": [9, 9],
+        "valid": [1, 1],
+        "test": [1, 2],
+    }
+    assert Path("image-folder-samples.png").is_file()
+
+
 def test_without_a_name_the_datasets_are_listed() -> None:
     assert "rot-mnist" in run()
-    assert list(json.loads(run("--json"))) == ["digits", "rot-mnist"]
+    assert list(json.loads(run("--json"))) == ["cifar10", "digits", "image-folder", "pcam", "rot-mnist"]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +73,9 @@ def test_without_a_name_the_datasets_are_listed() -> None:
         (["digit"], "did you mean 'digits'"),
         (["digits", "--picture", "samples.gif"], "must end in .png"),
         (["rot-mnist", "--no-download"], "has no source"),
+        (["cifar10", "--no-download"], "are both missing: put the archive there"),
+        (["pcam", "--no-download"], "lacks camelyonpatch_level_2_split_train_x.h5.gz"),
+        (["image-folder"], "`dataset_dir` is missing"),
         (["digits", "--source", "original"], "unknown source of digits 'original'"),
     ],
 )

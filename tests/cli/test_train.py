@@ -4,6 +4,7 @@ import re
 import pytest
 
 from attentive_gconv.training import RunFolder
+from pictures import write_pictures
 from tiny import RECIPE
 
 
@@ -38,16 +39,58 @@ def test_every_flag_reaches_the_settings(agconv, tiny, tmp_path):
         "--accelerator": "cpu",
         "--devices": 1,
         "--workers": 0,
+        "--num-nodes": 1,
+        "--strategy": "auto",
+        "--accumulate": 3,
         "--out": tmp_path / "run",
     }
     settings = ["--set", "schedule={name: multistep, milestones: [1], gamma: 0.5}", "--set", "dataset.seed=3"]
-    result = agconv("train", "tiny", "--recipe", RECIPE, *(x for pair in flags.items() for x in pair), *settings)
+    result = agconv(
+        "train",
+        "tiny",
+        "--recipe",
+        RECIPE,
+        *(x for pair in flags.items() for x in pair),
+        *settings,
+        "--no-sync-batch-norm",
+    )
     assert result.exit_code == 0, result.stderr
     config = RunFolder(tmp_path / "run").read_config()
     assert (config.model.name, config.epochs, config.batch_size) == ("z2cnn", 1, 12)
     assert (config.optimizer.lr, config.optimizer.weight_decay, config.seed) == (0.02, 0.5, 7)
     assert (config.protocol, config.precision, config.dataset.dir) == ("paper", "bf16-mixed", str(tmp_path))
     assert (config.schedule.milestones, config.dataset.seed) == ((1,), 3)
+    assert (config.accumulate, config.num_nodes, config.strategy, config.sync_batch_norm) == (3, 1, "auto", False)
+
+
+def test_pictures_of_ones_own_are_trained_on_evaluated_and_predicted(agconv, tmp_path, monkeypatch):
+    monkeypatch.setenv("AGCONV_CACHE_DIR", str(tmp_path / "cache"))
+    counts = {"train": {"cat": 6, "dog": 6}, "test": {"cat": 2, "dog": 3}}
+    folder = write_pictures(tmp_path / "pictures", counts, size=(9, 7))
+    flags = ["--dataset-dir", folder, "--set", "dataset.image_size=8", "--recipe", "cifar10", "--model", "p4_allcnnc"]
+    flags += ["--augmentation", "flip-crop", "--set", "model.channels=2", "--epochs", 1, "--batch-size", 5]
+    result = agconv("train", "image-folder", *flags, "--accelerator", "cpu", "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    config = RunFolder(tmp_path / "run").read_config()
+    assert (config.dataset.folder, config.dataset.augmentation) == (str(folder), "flip-crop")
+    assert (config.optimizer.name, config.dataset.image_size) == ("sgd", 8)
+
+    evaluated = json.loads(agconv("evaluate", tmp_path / "run", "--device", "cpu", "--json").stdout)
+    assert (evaluated["dataset"], evaluated["images"]) == ("image-folder", 5)
+    moved = folder.rename(tmp_path / "moved")
+    weights = tmp_path / "run" / "checkpoints" / "best.safetensors"
+    again = agconv("evaluate", weights, "--dataset-dir", moved, "--device", "cpu", "--json")
+    assert {**json.loads(again.stdout), "weights": ""} == {**evaluated, "weights": ""}
+    predicted = agconv("predict", tmp_path / "run", moved / "test" / "dog" / "00.png", "--format", "json")
+    assert predicted.exit_code == 0, predicted.stderr
+    assert json.loads(predicted.stdout)
+
+
+def test_recipes_of_other_datasets_go_by_name(agconv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = agconv("train", "image-folder", "--recipe", "cifar", "--dataset-dir", tmp_path)
+    assert "no recipe for 'cifar', only for cifar10" in result.stderr
+    assert result.exit_code == 1
 
 
 def test_the_folder_has_a_name_by_default(agconv, tiny, tmp_path, monkeypatch):

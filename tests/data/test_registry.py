@@ -9,7 +9,7 @@ from attentive_gconv.data import list_datasets, load_dataset
 
 
 def test_names_are_sorted() -> None:
-    assert list_datasets() == ["digits", "rot-mnist"]
+    assert list_datasets() == ["cifar10", "digits", "image-folder", "pcam", "rot-mnist"]
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,13 @@ def test_names_are_sorted() -> None:
         ("digits", {"seed": -1}, r"`seed` \(=-1\) must be an integer from 0"),
         ("digits", {"seed": 2**32}, r"`seed` \(=4294967296\)"),
         ("digits", {"seed": 1.0}, r"`seed` \(=1.0\)"),
+        ("cifar10", {"augmentation": "flip-crops"}, "unknown augmentation 'flip-crops': did you mean 'flip-crop'"),
+        ("rot-mnist", {"augmentation": "flip-crop"}, r"`augmentation` \(='flip-crop'\) has no meaning for rot-mnist"),
+        ("cifar10", {"dataset_dir": "pictures"}, r"`dataset_dir` \(='pictures'\) has no meaning for cifar10"),
+        ("pcam", {"image_size": 32}, r"`image_size` \(='32'\) has no meaning for pcam, only for 'image-folder'"),
+        ("image-folder", {"image_size": 0}, r"`image_size` \(=0\) must be a number of pixels from 1 to 4096"),
+        ("image-folder", {}, r"`dataset_dir` is missing: give the folder .*\(--dataset-dir\)"),
+        ("image-folder", {"dataset_dir": "nowhere"}, r"`dataset_dir` \(='nowhere'\) is no folder"),
     ],
 )
 def test_arguments_that_make_no_sense(name: str, options: dict[str, Any], message: str, data_dir: Path) -> None:
@@ -46,7 +53,7 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_importing_needs_no_extra() -> None:
     code = (
         "import sys; from attentive_gconv.data import load_dataset; "
-        "print({'torchvision', 'sklearn', 'matplotlib', 'lightning'} & set(sys.modules))"
+        "print({'torchvision', 'sklearn', 'matplotlib', 'lightning', 'h5py', 'PIL'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -38,8 +38,14 @@ DATASET, MODEL = DatasetConfig("digits"), ModelConfig("p4cnn")
         (lambda: TrainConfig(DATASET, MODEL, 1, 8, devices=0), r"devices \(=0\)"),
         (
             lambda: TrainConfig(DATASET, MODEL, 1, 9, devices=2),
-            r"batch_size \(=9\) must be a multiple of devices \(=2\)",
+            r"batch_size \(=9\) must be a multiple of devices x num_nodes x accumulate \(=2\)",
         ),
+        (
+            lambda: TrainConfig(DATASET, MODEL, 1, 16, devices=2, num_nodes=2, accumulate=8),
+            r"batch_size \(=16\) must be a multiple of .* \(=32\)",
+        ),
+        (lambda: TrainConfig(DATASET, MODEL, 1, 8, num_nodes=0), r"num_nodes \(=0\) must be at least 1"),
+        (lambda: TrainConfig(DATASET, MODEL, 1, 8, accumulate=0), r"accumulate \(=0\) must be at least 1"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_name_and_a_remedy(make, message):

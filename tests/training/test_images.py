@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from attentive_gconv.training import images
+from attentive_gconv.data.image_file import MAX_PIXELS, ImageError, read_pixels
 from attentive_gconv.training.config import ConfigError
-from attentive_gconv.training.images import ImageError, read_image, read_pixels
+from attentive_gconv.training.images import read_image
 from attentive_gconv.training.weights import ModelCard
 
 GREY = ModelCard(
@@ -227,4 +227,4 @@ def test_networks_of_two_channels_take_no_pictures(tmp_path):
 
 
 def test_the_limit_leaves_room_for_photographs():
-    assert images.MAX_PIXELS >= 6000 * 8000
+    assert MAX_PIXELS >= 6000 * 8000

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from attentive_gconv.models import list_models
-from attentive_gconv.training.config import ConfigError
+from attentive_gconv.training.config import ConfigError, OptimizerConfig, ScheduleConfig
 from attentive_gconv.training.recipe import dump_settings, list_recipes, load_recipe, parse_override, read_settings
 
 
@@ -18,6 +18,30 @@ def test_the_recipe_for_rot_mnist_is_that_of_the_paper():
     assert (config.epochs, config.batch_size, config.protocol) == (100, 128, "validation")
     assert (config.optimizer.name, config.optimizer.lr, config.optimizer.weight_decay) == ("adam", 1e-3, 1e-4)
     assert config.schedule.name == "constant"
+
+
+@pytest.mark.parametrize("model", list_models("*allcnnc"))
+def test_the_recipe_of_the_all_cnns_is_that_of_the_paper(model):
+    config = load_recipe("cifar10", {"model.name": model})
+    assert (config.epochs, config.batch_size, config.dataset.augmentation) == (350, 128, "none")
+    assert config.optimizer == OptimizerConfig("sgd", lr=0.05, weight_decay=1e-3, momentum=0.9)
+    assert config.schedule == ScheduleConfig("multistep", milestones=(200, 250, 300), gamma=0.1)
+
+
+@pytest.mark.parametrize("model", list_models("*resnet44"))
+def test_the_recipe_of_the_resnets_is_that_of_the_paper(model):
+    config = load_recipe("cifar10", {"model.name": model})
+    assert (config.epochs, config.batch_size) == (300, 128)
+    assert config.optimizer == OptimizerConfig("sgd", lr=0.05, weight_decay=0.0, momentum=0.9)
+    assert config.schedule == ScheduleConfig("multistep", milestones=(50, 100, 150), gamma=0.1)
+
+
+@pytest.mark.parametrize("model", list_models("*densenet"))
+def test_the_recipe_for_pcam_is_that_of_the_paper(model):
+    config = load_recipe("pcam", {"model.name": model})
+    assert (config.epochs, config.batch_size, config.protocol) == (100, 64, "validation")
+    assert config.optimizer == OptimizerConfig("adam", lr=1e-3, weight_decay=1e-4)
+    assert config.schedule == ScheduleConfig("plateau", gamma=0.5, patience=20)
 
 
 @pytest.mark.parametrize(("model", "epochs"), [("z2cnn", 300), ("p4cnn", 100), ("alpha_p4cnn", 100)])
@@ -108,7 +132,9 @@ def test_a_huge_file_is_not_read(tmp_path):
 
 
 def test_an_unknown_recipe_and_a_missing_file_are_named(tmp_path):
-    with pytest.raises(ConfigError, match="no recipe for 'mnist', only for digits, rot-mnist"):
+    with pytest.raises(
+        ConfigError, match="no recipe for 'mnist', only for cifar10, digits, image-folder, pcam, rot-mnist"
+    ):
         load_recipe("mnist")
     with pytest.raises(FileNotFoundError, match=r"missing\.yaml"):
         load_recipe(tmp_path / "missing.yaml")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from attentive_gconv.training import ConfigError, RunFolderError, load_weights, resume, train
+from attentive_gconv.training import ConfigError, RunFolderError, evaluate, load_weights, resume, train
 from attentive_gconv.training.module import TrainingError
-from tiny import PowerCut, tiny_config
+from pictures import write_pictures
+from tiny import PowerCut, WatchedImages, tiny_config
 
 PLATEAU = {"name": "plateau", "gamma": 0.5, "patience": 0}
 MULTISTEP = {"name": "multistep", "gamma": 0.1, "milestones": [1, 2]}
@@ -130,6 +131,29 @@ def test_more_epochs_make_the_run_that_a_longer_one_would_have_been(tiny, tmp_pa
     assert "epochs: 3" in (tmp_path / "short" / "config.yaml").read_text()
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_resumed_run_augments_as_the_unbroken_one_would_have(tmp_path, monkeypatch, workers):
+    monkeypatch.setenv("AGCONV_CACHE_DIR", str(tmp_path / "cache"))
+    counts = {"train": {"a": 9, "b": 9}, "test": {"a": 1, "b": 1}}
+    folder = write_pictures(tmp_path / "pictures", counts)
+
+    def config(epochs, workers=0, augmentation="flip-crop"):
+        overrides = {
+            "dataset": {"name": "image-folder", "folder": str(folder), "augmentation": augmentation},
+            "model": {"name": "p4_allcnnc", "channels": 2},
+        }
+        return tiny_config(epochs=epochs, workers=workers, **overrides)
+
+    train(config(3), tmp_path / "whole")
+    train(config(1, workers), tmp_path / "broken")
+    resume(tmp_path / "broken", {"epochs": 3})
+    assert same_weights(tmp_path / "whole", tmp_path / "broken", "last")
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "broken")
+    if not workers:
+        train(config(3, augmentation="none"), tmp_path / "plain")
+        assert not same_weights(tmp_path / "whole", tmp_path / "plain", "last")
+
+
 def test_validation_never_sees_the_test_images_before_the_end(tiny, tmp_path):
     train(tiny_config(), tmp_path / "run")
     first = tiny.journal.index("test")
@@ -147,6 +171,17 @@ def test_validation_reports_the_test_error_of_the_best_weights(tiny, tmp_path):
     assert load_weights(tmp_path / "run/checkpoints/best.safetensors").card.epoch == result.best_epoch
     assert result.valid_error == pytest.approx(float(ranked[0]["valid_error"]))
     assert result.best_test is None
+
+
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+def test_losses_are_means_over_images_also_where_the_last_batch_is_smaller(tiny, tmp_path, precision):
+    """15 held-out images in batches of 8 and 7."""
+    train(tiny_config(precision=precision), tmp_path / "run")
+    trained = load_weights(tmp_path / "run/checkpoints/last.safetensors")
+    dtype = torch.float64 if precision == "64-true" else torch.float32
+    images = WatchedImages("valid", 15, 2, [])
+    figures = evaluate(trained.module, images, trained.card.classes, rotations=False, dtype=dtype)
+    assert figures.loss == pytest.approx(float(metrics(tmp_path / "run")[-1]["valid_loss"]), rel=1e-5)
 
 
 def test_paper_trains_on_all_and_labels_what_is_selected_on_the_test_set(tiny, tmp_path):

@@ -11,6 +11,7 @@ from attentive_gconv.cli.errors import OneLineErrors, debug_errors
 from attentive_gconv.cli.evaluate import evaluate_command
 from attentive_gconv.cli.models import models_command
 from attentive_gconv.cli.predict import predict_command
+from attentive_gconv.cli.table import table_command
 from attentive_gconv.cli.train import train_command
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ def _options(
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("table")(table_command)
 app.command("models")(models_command)
 app.command("data")(data_command)
 app.command("bench")(bench_command)

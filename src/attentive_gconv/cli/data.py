@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from attentive_gconv.cli.options import DATASET_DIR_OPTION
+
 if TYPE_CHECKING:
     from attentive_gconv.data import DataSplits
 
@@ -20,6 +22,11 @@ def data_command(
         Path | None,
         typer.Option(help="Folder that holds mnist/, rot-mnist/, ...; downloads go there (default: the cache folder)"),
     ] = None,
+    dataset_dir: DATASET_DIR_OPTION = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="For image-folder: the side that pictures are scaled to.")
+    ] = None,
+    augmentation: Annotated[str, typer.Option(help="'flip-crop' changes the training images at random.")] = "none",
     seed: Annotated[int, typer.Option(help="Seed of the making of the dataset.")] = 0,
     source: Annotated[str, typer.Option(help="Where it comes from; 'auto' takes what is there.")] = "auto",
     protocol: Annotated[str, typer.Option(help="'validation' holds images out, 'paper' trains on all.")] = "validation",
@@ -43,7 +50,17 @@ def data_command(
     find("dataset", dataset, DATASETS)
     picture = picture or Path(f"{dataset}-samples.png")
     check_picture_path(picture)
-    splits = load_dataset(dataset, data_dir, protocol=protocol, seed=seed, source=source, download=download)
+    splits = load_dataset(
+        dataset,
+        data_dir,
+        protocol=protocol,
+        seed=seed,
+        source=source,
+        download=download,
+        augmentation=augmentation,
+        dataset_dir=dataset_dir,
+        image_size=image_size,
+    )
     sample_picture(splits, picture)
     facts = {**_facts(splits), "picture": str(picture)}
     if as_json:
@@ -61,6 +78,7 @@ def _facts(splits: "DataSplits") -> dict[str, Any]:
         "protocol": splits.protocol,
         "image_shape": list(splits.image_shape),
         "transposed": splits.transposed,
+        "augmentation": splits.augmentation,
         "mean": list(splits.mean),
         "std": list(splits.std),
         "classes": list(splits.classes),
@@ -98,6 +116,7 @@ def _print_facts(splits: "DataSplits", facts: dict[str, Any]) -> None:
         "source": splits.source,
         "protocol": splits.protocol,
         "images": f"{channels} × {height} × {width}" + (", stored transposed" if splits.transposed else ""),
+        "augmented": splits.augmentation,
         "mean, std": f"{_numbers(splits.mean)}, {_numbers(splits.std)} of pixels in [0, 1]",
         "cache": facts["cache"] or "none",
         "picture": facts["picture"],

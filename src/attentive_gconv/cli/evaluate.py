@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from attentive_gconv.cli.options import MODEL_OPTION, TARGET_ARGUMENT, Weights
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, MODEL_OPTION, TARGET_ARGUMENT, Weights
 
 if TYPE_CHECKING:
     from attentive_gconv.training import Evaluation
@@ -33,6 +33,7 @@ class Arithmetic(StrEnum):
 def evaluate_command(
     target: TARGET_ARGUMENT,
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    dataset_dir: DATASET_DIR_OPTION = None,
     split: Annotated[Split, typer.Option(help="Which images.")] = Split.TEST,
     weights: Annotated[
         Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
@@ -41,6 +42,7 @@ def evaluate_command(
     dtype: Annotated[Arithmetic, typer.Option(help="Arithmetic.")] = Arithmetic.FLOAT32,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 250,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that load images; 0: none.")] = 0,
     model: MODEL_OPTION = None,
     dataset: Annotated[
         str | None, typer.Option(help="Another dataset than the one trained on; needed for .pth files.")
@@ -59,9 +61,10 @@ def evaluate_command(
     from attentive_gconv.training.evaluation import restandardise
 
     directory = str(data_dir) if data_dir else None
+    pictures = str(dataset_dir) if dataset_dir else None
     chosen_device = find_device(device)
-    opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)
-    splits = opened.load_splits(directory, dataset)
+    opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=pictures)
+    splits = opened.load_splits(directory, dataset, pictures)
     images = splits.by_name().get(split)
     if images is None:
         raise ConfigError(
@@ -77,6 +80,7 @@ def evaluate_command(
         rotations=rotations,
         limit=limit,
         batch_size=batch_size,
+        workers=workers,
         dtype=getattr(torch, dtype),
         device=chosen_device,
     )

@@ -1,10 +1,12 @@
 """`agconv train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
 
 if TYPE_CHECKING:
     from attentive_gconv.training.runner import TrainResult
@@ -49,15 +51,35 @@ def train_command(
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe file of your own.", rich_help_panel=_SETTINGS)] = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(help="none, or flip-crop: flips and crops of the images at random.", rich_help_panel=_SETTINGS),
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="A recipe file of your own, or another dataset's by name.", rich_help_panel=_SETTINGS),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="New run folder; default runs/DATASET-MODEL-SEED.", rich_help_panel=_RUN)
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=_RUN)] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", rich_help_panel=_RUN)] = None,
+    dataset_dir: DATASET_DIR_OPTION = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)] = None,
     devices: Annotated[
-        int | None, typer.Option(help="How many; they share every batch.", rich_help_panel=_MACHINE)
+        int | None, typer.Option(help="How many on each machine; they share every batch.", rich_help_panel=_MACHINE)
+    ] = None,
+    num_nodes: Annotated[int | None, typer.Option(help="How many machines.", rich_help_panel=_MACHINE)] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="auto, or ddp: one process a device.", rich_help_panel=_MACHINE)
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(help="Parts in which a device sees its share of a batch.", rich_help_panel=_MACHINE),
+    ] = None,
+    sync_batch_norm: Annotated[
+        bool | None,
+        typer.Option(help="Whether the devices share batch statistics; by default they do.", rich_help_panel=_MACHINE),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes that load images; 0: none.", rich_help_panel=_MACHINE)
@@ -72,6 +94,8 @@ def train_command(
     flags = {
         "dataset.name": dataset,
         "dataset.dir": str(data_dir) if data_dir else None,
+        "dataset.folder": str(dataset_dir) if dataset_dir else None,
+        "dataset.augmentation": augmentation,
         "model.name": model,
         "epochs": epochs,
         "batch_size": batch_size,
@@ -82,9 +106,13 @@ def train_command(
         "precision": precision,
         "accelerator": accelerator,
         "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "accumulate": accumulate,
+        "sync_batch_norm": sync_batch_norm,
         "workers": workers,
     }
-    overrides = _with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
+    overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
     console = Console(soft_wrap=True)
     from attentive_gconv.training.config import ConfigError
 
@@ -106,19 +134,6 @@ def train_command(
         result = train(config, out, console=console)
     if result is not None:
         _report(console, result, out)
-
-
-def _with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    from attentive_gconv.training.config import ConfigError
-    from attentive_gconv.training.recipe import parse_override
-
-    overrides = dict(flags)
-    for text in settings:
-        field, value = parse_override(text)
-        if field in overrides:
-            raise ConfigError(f"--set {text!r}: {field} is given twice, already as {overrides[field]!r}")
-        overrides[field] = value
-    return overrides
 
 
 def _report(console: Console, result: "TrainResult", out: Path) -> None:

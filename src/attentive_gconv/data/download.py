@@ -28,7 +28,7 @@ def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> N
             with written_whole(target) as partial:
                 utils.download_url(address, str(partial.parent), filename=partial.name, md5=md5)
             return
-        # torchvision reports a wrong checksum as a RuntimeError
-        except (OSError, RuntimeError, HTTPException) as error:
+        # torchvision reports a wrong checksum as a RuntimeError, and needs another package for some addresses
+        except (OSError, RuntimeError, HTTPException, ImportError) as error:
             failures.append(f"{address}: {error or type(error).__name__}")
     raise DatasetError(f"cannot download {target} ({'; '.join(failures)}). {remedy}")

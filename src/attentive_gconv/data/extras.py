@@ -1,15 +1,16 @@
-"""Imports of what only the ``train`` extra installs, at the moment it is needed."""
+"""Imports of what only an extra installs, at the moment it is needed."""
 
 import importlib
 from types import ModuleType
 
 
-def import_extra(module: str, purpose: str) -> ModuleType:
+def import_extra(module: str, purpose: str, extra: str = "train") -> ModuleType:
     """The module, or an error that says what to install.
 
     Args:
         module: full name, e.g. ``"sklearn.datasets"``.
         purpose: what it is needed for, to begin the message with.
+        extra: the extra of this package that installs it.
 
     Raises:
         ImportError: if the module cannot be imported.
@@ -17,4 +18,4 @@ def import_extra(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise ImportError(f"{purpose} needs {module} ({error}): pip install 'attentive-gconv[train]'") from error
+        raise ImportError(f"{purpose} needs {module} ({error}): pip install 'attentive-gconv[{extra}]'") from error

@@ -10,7 +10,7 @@ from attentive_gconv.data.splits import DataSplits
 
 
 def sample_picture(splits: DataSplits, path: Path, rows: int = 4, columns: int = 10) -> Path:
-    """Draws the first training images, as the network sees them, with their labels as titles.
+    """Draws training images from all over the set, as the network sees them, with their labels as titles.
 
     Args:
         path: a .png file; it is replaced if it is there.
@@ -29,11 +29,13 @@ def sample_picture(splits: DataSplits, path: Path, rows: int = 4, columns: int =
     figure.suptitle(splits.description + note, fontsize="medium")
     channels = splits.image_shape[0]
     mean, std = (torch.tensor(values).reshape(channels, 1, 1) for values in (splits.mean, splits.std))
-    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+    shown = min(rows * columns, len(splits.train))
+    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         axes.set_axis_off()
-        if index >= len(splits.train):
+        if number >= shown:
             continue
-        image, label = splits.train[index]
+        # pictures in folders come class by class: the first ones would be of one class
+        image, label = splits.train[number * len(splits.train) // shown]
         pixels = (image * std + mean).clamp(0, 1).permute(1, 2, 0).numpy()
         axes.imshow(pixels[..., 0] if channels == 1 else pixels, cmap="gray", vmin=0, vmax=1)
         axes.set_title(splits.classes[label], fontsize="small")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attentive_gconv.data import digits, rot_mnist
+from attentive_gconv.data import cifar10, digits, image_folder, pcam, rot_mnist
 from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.splits import DataSplits
@@ -19,18 +19,44 @@ class DatasetEntry:
         summary: what it is, in one line.
         sources: where it can come from, each with a line about it; ``"auto"`` is always among them.
         load: makes the splits.
+        augmentable: whether its training images can be augmented.
+        official_validation: whether its authors set the validation images apart, so that there is one protocol only.
+        own_folder: whether its pictures are the user's, in a folder that is given with ``dataset_dir``.
     """
 
     summary: str
     sources: Mapping[str, str]
     load: Callable[[LoadRequest], DataSplits]
+    augmentable: bool = False
+    official_validation: bool = False
+    own_folder: bool = False
 
 
 DATASETS = {
+    "cifar10": DatasetEntry(
+        "CIFAR-10: 50,000 pictures of ten kinds of things to train on and 10,000 to test on, 32×32",
+        cifar10.SOURCES,
+        cifar10.load_cifar10,
+        augmentable=True,
+    ),
     "digits": DatasetEntry(
         "scikit-learn's digits, turned by random angles: 1,797 images of 28×28, nothing to download",
         digits.SOURCES,
         digits.load_digits,
+    ),
+    "image-folder": DatasetEntry(
+        "PNG and JPEG pictures of your own, in a folder for every class",
+        image_folder.SOURCES,
+        image_folder.load_image_folder,
+        augmentable=True,
+        own_folder=True,
+    ),
+    "pcam": DatasetEntry(
+        "PatchCamelyon: 327,680 patches of lymph-node sections in an official split, 96×96, read from the files",
+        pcam.SOURCES,
+        pcam.load_pcam,
+        augmentable=True,
+        official_validation=True,
     ),
     "rot-mnist": DatasetEntry(
         "rotated MNIST: 12,000 images to train on and 50,000 to test on, 28×28",
@@ -45,7 +71,7 @@ def list_datasets() -> list[str]:
 
     Example:
         >>> list_datasets()
-        ['digits', 'rot-mnist']
+        ['cifar10', 'digits', 'image-folder', 'pcam', 'rot-mnist']
     """
     return sorted(DATASETS)
 
@@ -58,6 +84,9 @@ def load_dataset(
     seed: int = 0,
     source: str = "auto",
     download: bool = True,
+    augmentation: str = "none",
+    dataset_dir: str | Path | None = None,
+    image_size: int | None = None,
 ) -> DataSplits:
     """A dataset in its splits, standardised; what it is made of is downloaded, and kept, where it is missing.
 
@@ -70,6 +99,10 @@ def load_dataset(
         seed: of what is random in the making of the dataset; it is not the seed of a training.
         source: where the dataset comes from, if there is a choice; ``"auto"`` takes what is there.
         download: whether missing files may be downloaded.
+        augmentation: what happens to the training images at random, ``"none"`` or ``"flip-crop"``; of ``cifar10``,
+            ``pcam`` and ``image-folder``.
+        dataset_dir: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
+        image_size: of ``image-folder``, the side that the pictures are scaled to; by default they are left as they are.
 
     Raises:
         ValueError: if a name is unknown or an argument does not fit the dataset.
@@ -85,5 +118,25 @@ def load_dataset(
     """
     entry = find("dataset", name, DATASETS)
     find(f"source of {name}", source, entry.sources)
-    folder = cache_dir() if data_dir is None else Path(data_dir).expanduser()
-    return entry.load(LoadRequest(folder, protocol=protocol, seed=seed, source=source, download=download))
+    own = {"dataset_dir": dataset_dir, "image_size": image_size}
+    for argument, value in own.items():
+        if value is not None and not entry.own_folder:
+            raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for 'image-folder'")
+    request = LoadRequest(
+        cache_dir() if data_dir is None else Path(data_dir).expanduser(),
+        protocol=protocol,
+        seed=seed,
+        source=source,
+        download=download,
+        augmentation=augmentation,
+        dataset_dir=None if dataset_dir is None else Path(dataset_dir).expanduser(),
+        image_size=image_size,
+    )
+    if protocol == "paper" and entry.official_validation:
+        raise ValueError(
+            f"`protocol` (='paper') has no meaning for {name}: its validation images are an official part, on which "
+            "the paper's authors chose as well; take 'validation'"
+        )
+    if augmentation != "none" and not entry.augmentable:
+        raise ValueError(f"`augmentation` (={augmentation!r}) has no meaning for {name}: leave it at 'none'")
+    return entry.load(request)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from attentive_gconv.data.augmentation import AUGMENTATIONS
 from attentive_gconv.lookup import find
 
 PROTOCOLS = {
@@ -12,6 +13,8 @@ PROTOCOLS = {
 
 # seeds that numpy's RandomState takes
 _SEEDS = 2**32
+# of an image that a network is trained on
+LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,9 @@ class LoadRequest:
         seed: of what is random in the making of the dataset.
         source: one of the dataset's sources.
         download: whether missing originals may be downloaded.
+        dataset_dir: the folder of a dataset of one's own.
+        image_size: side that its pictures are scaled to; None leaves them as they are.
+        augmentation: one of `AUGMENTATIONS`.
     """
 
     data_dir: Path
@@ -31,10 +37,22 @@ class LoadRequest:
     seed: int = 0
     source: str = "auto"
     download: bool = True
+    dataset_dir: Path | None = None
+    image_size: int | None = None
+    augmentation: str = "none"
 
     def __post_init__(self) -> None:
         find("protocol", self.protocol, PROTOCOLS)
+        find("augmentation", self.augmentation, AUGMENTATIONS)
+        size = self.image_size
+        if size is not None and (type(size) is not int or not 1 <= size <= LARGEST_SIDE):
+            raise ValueError(f"`image_size` (={size!r}) must be a number of pixels from 1 to {LARGEST_SIDE}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < _SEEDS:
             raise ValueError(f"`seed` (={self.seed!r}) must be an integer from 0 to {_SEEDS - 1}")
         if self.data_dir.exists() and not self.data_dir.is_dir():
             raise ValueError(f"`data_dir` (={str(self.data_dir)!r}) is a file: give the folder that holds the datasets")
+
+    def refuse_seed(self) -> None:
+        """An error if a seed is asked of a dataset in whose making nothing is random."""
+        if self.seed:
+            raise ValueError(f"`seed` (={self.seed}) has no effect: nothing is random in this dataset; leave it at 0")

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 class LabelledDataset(Dataset[tuple[Tensor, int]]):
     """Items (float32 image [C, Y, X], integer label), with all labels known before any image is read.
 
-    Subclasses define ``__getitem__``; those that read lazily, or augment, do it there.
+    Subclasses define ``__getitem__``; those that read lazily, or augment, do it there, and `draw_from` if they draw.
 
     Attributes:
         labels: int64 [N].
@@ -24,6 +24,12 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def draw_from(self, seed: int) -> None:
+        """Make all that is random about an item, from now on, a function of this seed and of its index.
+
+        A training calls it before every epoch; a dataset that draws nothing has nothing to do.
+        """
 
 
 class InMemoryDataset(LabelledDataset):
@@ -68,6 +74,7 @@ class DataSplits:
         mean: of the pixel values in [0, 1], a number a channel: images become ``(image - mean) / std``.
         std: likewise.
         protocol: ``"validation"`` or ``"paper"``.
+        augmentation: what happens to the training images at random, ``"none"`` or ``"flip-crop"``.
         transposed: whether the images have rows and columns exchanged, as the original rot-MNIST archive has them. An
             ordinary picture must be transposed before a network that was trained on such a dataset sees it.
         cache_path: the derived file that the images came from, None where there is none.
@@ -84,6 +91,7 @@ class DataSplits:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     protocol: str
+    augmentation: str = "none"
     transposed: bool = False
     cache_path: Path | None = None
 

@@ -12,9 +12,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from attentive_gconv.data.image_file import ImageError
 from attentive_gconv.training.config import ConfigError, TrainConfig
 from attentive_gconv.training.evaluation import Evaluation, evaluate
-from attentive_gconv.training.images import ImageError, read_image
+from attentive_gconv.training.images import read_image
 from attentive_gconv.training.prediction import Prediction, predict_files
 from attentive_gconv.training.recipe import list_recipes, load_recipe
 from attentive_gconv.training.run_folder import RunFolder, RunFolderError

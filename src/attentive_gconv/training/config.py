@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 
 Protocol = Literal["validation", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
+Strategy = Literal["auto", "ddp"]
+Augmentation = Literal["none", "flip-crop"]
 
 
 class ConfigError(ValueError):
@@ -30,12 +32,18 @@ class DatasetConfig:
         source: which of several sources of the same dataset; ``"auto"`` takes the first that is there.
         seed: of whatever is random in the making of the dataset. It is not the seed of the training, so that runs
             with different seeds see the same images.
+        folder: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
+        image_size: of ``image-folder``, the side that the pictures are scaled to; None leaves them as they are.
+        augmentation: what happens to the training images at random.
     """
 
     name: str
     dir: str | None = None
     source: str = "auto"
     seed: int = 0
+    folder: str | None = None
+    image_size: int | None = None
+    augmentation: Augmentation = "none"
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "dataset.name", self.name, "is empty; `agconv data` lists the datasets")
@@ -141,8 +149,14 @@ class TrainConfig:
         precision: Lightning's name of the arithmetic.
         deterministic: whether only deterministic kernels are used, which some GPU operations pay for in speed.
         batch_size: images a step, over all devices together.
+        accumulate: in how many parts a device sees its share of a batch; the step is taken after the last one. Memory
+            is that of one part; batch normalisation has the statistics of one part, too.
+        sync_batch_norm: whether batch normalisation has the statistics of all devices together, or each its own.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ... as Lightning calls them.
-        devices: how many of them; each takes its share of every batch.
+        devices: how many of them on each machine; each takes its share of every batch.
+        num_nodes: how many machines.
+        strategy: how several devices work together: ``"ddp"``, one process each; ``"auto"`` is that where there are
+            several.
         workers: processes that load images; 0 loads them in the training process, the quickest for data in memory.
     """
 
@@ -156,8 +170,12 @@ class TrainConfig:
     seed: int = 0
     precision: Precision = "32-true"
     deterministic: bool = True
+    accumulate: int = 1
+    sync_batch_norm: bool = True
     accelerator: str = "auto"
     devices: int = 1
+    num_nodes: int = 1
+    strategy: Strategy = "auto"
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -167,13 +185,24 @@ class TrainConfig:
         _require(self.workers >= 0, "workers", self.workers, "must not be negative")
         known = ("auto", "cpu", "gpu", "cuda", "mps")
         _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
-        _require(self.devices >= 1, "devices", self.devices, "must be at least 1")
+        for name in ("devices", "num_nodes", "accumulate"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         _require(
-            self.batch_size % self.devices == 0,
+            self.batch_size % self.shares == 0,
             "batch_size",
             self.batch_size,
-            f"must be a multiple of devices (={self.devices}), which share every batch equally",
+            f"must be a multiple of devices x num_nodes x accumulate (={self.shares}), which share every batch equally",
         )
+
+    @property
+    def processes(self) -> int:
+        """How many processes train, one for every device of every machine."""
+        return self.devices * self.num_nodes
+
+    @property
+    def shares(self) -> int:
+        """In how many parts of equal size a batch is taken, over all devices."""
+        return self.processes * self.accumulate
 
 
 PROTOCOLS: tuple[str, ...] = get_args(Protocol)

@@ -60,6 +60,7 @@ def evaluate(
     rotations: bool = True,
     limit: int | None = None,
     batch_size: int = 250,
+    workers: int = 0,
     dtype: torch.dtype = torch.float32,
     device: str | torch.device = "cpu",
 ) -> Evaluation:
@@ -73,6 +74,8 @@ def evaluate(
         prepare: applied to every batch of images first.
         rotations: whether to count predictions that change with a rotation of the input, at four times the cost.
         limit: look at the first so many images only.
+        batch_size: images at a time.
+        workers: processes that load images.
 
     Raises:
         ValueError: if there are no images, or labels and logits do not agree with the classes.
@@ -82,7 +85,7 @@ def evaluate(
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
         raise ValueError("dataset holds no images")
-    loader = DataLoader(Subset(dataset, range(min(size, limit or size))), batch_size=batch_size)
+    loader = DataLoader(Subset(dataset, range(min(size, limit or size))), batch_size=batch_size, num_workers=workers)
     module = module.to(device=device, dtype=dtype).eval()
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
     changed: dict[str, int] = {}

@@ -2,41 +2,22 @@
 
 The conversion, in this order:
 
-1. The picture is turned upright as its EXIF orientation says. Of several frames the first is taken.
-2. Transparent parts are laid on white. 16-bit grey keeps its depth; CMYK, palettes and bilevel pictures become RGB or
-   grey. Values are scaled to [0, 1].
-3. A network with one channel gets the luma (ITU-R 601), one with three gets RGB (a grey picture three times).
-4. ``invert``: every value v becomes 1 - v, for dark strokes on white where the network knows light strokes on black.
-5. The size becomes the network's with the aspect ratio kept. ``fit="pad"``: the longer side is scaled to fit and the
-   rest filled with the median colour of the picture's border. ``fit="crop"``: the shorter side is scaled to fit, and
-   the centre cut out. Scaling is bilinear with anti-aliasing; a picture that has the size already is left as it is.
-6. If the dataset stores its images columns first (rot-MNIST does), rows and columns are exchanged.
-7. The mean is subtracted and the result divided by the std, both those the network was trained with.
+1. The file is read as `attentive_gconv.data.image_file` says: upright, with one channel (the luma) or three (RGB), and
+   values in [0, 1].
+2. ``invert``: every value v becomes 1 - v, for dark strokes on white where the network knows light strokes on black.
+3. The size becomes the network's with the aspect ratio kept, ``fit="pad"`` or ``fit="crop"``.
+4. If the dataset stores its images columns first (rot-MNIST does), rows and columns are exchanged.
+5. The mean is subtracted and the result divided by the std, both those the network was trained with.
 """
 
-import warnings
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from attentive_gconv.data.image_file import Fit, read_pixels, resize
 from attentive_gconv.training.config import ConfigError
 from attentive_gconv.training.weights import ModelCard
-
-try:
-    from PIL import Image, ImageOps, UnidentifiedImageError
-except ImportError as error:
-    raise ImportError("reading pictures needs Pillow: pip install 'attentive-gconv[train]'") from error
-
-Fit = Literal["pad", "crop"]
-MAX_PIXELS = 50_000_000
-
-
-class ImageError(ValueError):
-    """A picture that cannot be read; the message names the file."""
 
 
 def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:
@@ -63,74 +44,8 @@ def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: 
     pixels = read_pixels(Path(path), channels)
     if invert:
         pixels = 1 - pixels
-    pixels = _resize(pixels, height, width, fit)
+    pixels = resize(pixels, height, width, fit)
     if card.transposed:
         pixels = pixels.transpose(-2, -1)
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
     return ((pixels - mean) / std).contiguous()
-
-
-def read_pixels(path: Path, channels: int) -> Tensor:
-    """The upright picture, float32 ``(channels, Y, X)`` in [0, 1], for 1 or 3 channels.
-
-    Raises:
-        ImageError: if the file cannot be read.
-    """
-    if not path.is_file():
-        raise ImageError(f"{path}: there is no such file")
-    try:
-        with warnings.catch_warnings():
-            # Pillow itself only warns of pictures that would fill the memory
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise ImageError(
-                        f"{path}: {picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}; scale it down"
-                    )
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                return _to_tensor(upright, channels)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: the picture has more than {MAX_PIXELS:,} pixels; scale it down") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: this is no PNG or JPEG picture") from error
-    except (OSError, SyntaxError, EOFError, ValueError, IndexError) as error:
-        if isinstance(error, ImageError):
-            raise
-        # Pillow's readers raise any of these on damaged files
-        raise ImageError(f"{path}: the picture is damaged ({error})") from error
-
-
-def _to_tensor(picture: Image.Image, channels: int) -> Tensor:
-    if picture.mode.startswith("I"):
-        # 16-bit grey, which `convert` would clip to 8 bits
-        grey = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 65535).clamp(0, 1)
-        return grey.expand(channels, *grey.shape).clone()
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-        coloured = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-    array = np.asarray(picture.convert("L" if channels == 1 else "RGB"), dtype=np.float32) / 255
-    pixels = torch.from_numpy(array)
-    return pixels[None] if channels == 1 else pixels.permute(2, 0, 1)
-
-
-def _resize(pixels: Tensor, height: int, width: int, fit: Fit) -> Tensor:
-    old_height, old_width = pixels.shape[-2:]
-    if (old_height, old_width) == (height, width):
-        return pixels
-    ratios = (height / old_height, width / old_width)
-    scale = min(ratios) if fit == "pad" else max(ratios)
-    size = (max(1, round(old_height * scale)), max(1, round(old_width * scale)))
-    scaled = F.interpolate(pixels[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    if fit == "crop":
-        return scaled[:, -top : -top + height, -left : -left + width]
-    canvas = border_colour(pixels).view(-1, 1, 1).repeat(1, height, width)
-    canvas[:, top : top + size[0], left : left + size[1]] = scaled
-    return canvas
-
-
-def border_colour(pixels: Tensor) -> Tensor:
-    """The median along the four edges of ``(C, Y, X)``, a number a channel."""
-    edges = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
-    return torch.cat(edges, dim=1).median(dim=1).values

@@ -54,8 +54,15 @@ class Classifier(L.LightningModule):
         seed_everything(epoch_seed(self.config.seed, self.current_epoch, 3 + self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch."""
-        return self._step(batch, "fit")
+        """The loss of one batch, or of a part of one, weighted so that the parts add up to the loss of the whole."""
+        loss, parts = self._step(batch, "fit"), self.config.accumulate
+        if parts == 1:
+            return loss
+        # Lightning divides by the number of parts; the last batch of an epoch may have fewer of them, and a smaller one
+        share = self.config.batch_size // self.config.processes
+        done = batch_idx // parts * share
+        images = min(share, len(self.trainer.train_dataloader.sampler) - done)  # type: ignore[union-attr]
+        return loss * (parts * len(batch[1]) / images)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of watched images in."""
@@ -65,7 +72,9 @@ class Classifier(L.LightningModule):
         images, labels = batch
         logits = self(images)
         loss = F.cross_entropy(logits, labels)
-        self.losses[stage].update(loss.detach(), len(labels))  # type: ignore[operator]
+        # image by image: that strategy of MeanMetric, which lets a NaN be seen, takes no notice of weights
+        each = F.cross_entropy(logits.detach(), labels, reduction="none")
+        self.losses[stage].update(each)  # type: ignore[operator]
         self.accuracies[stage].update(logits.detach(), labels)  # type: ignore[operator]
         return loss
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attentive_gconv.training.images import Fit, ImageError, border_colour, read_image
+from attentive_gconv.data.image_file import Fit, ImageError, border_colour
+from attentive_gconv.training.images import read_image
 from attentive_gconv.training.weights import ModelCard, TrainedModel
 
 

@@ -29,10 +29,14 @@ from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
 from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json
 from attentive_gconv.training.seeding import seed_everything
+from attentive_gconv.training.synchronise import SynchroniseBatchNorm
 from attentive_gconv.training.weights import ModelCard, build_model, load_weights
 
 # what may differ when a run is resumed: more epochs, and where and on what it runs
-CHANGEABLE = ("epochs", "accelerator", "devices", "workers", "dataset.dir")
+CHANGEABLE = (
+    *("epochs", "accelerator", "devices", "num_nodes", "strategy", "workers"),
+    *("dataset.dir", "dataset.folder"),
+)
 
 SELECTION = {
     "validation": "lowest error on the held-out part of the training images; tested once, with these weights",
@@ -122,7 +126,16 @@ def _is_first_process() -> bool:
 
 def _load(config: TrainConfig) -> DataSplits:
     data = config.dataset
-    return load_dataset(data.name, data.dir, protocol=config.protocol, seed=data.seed, source=data.source)
+    return load_dataset(
+        data.name,
+        data.dir,
+        protocol=config.protocol,
+        seed=data.seed,
+        source=data.source,
+        augmentation=data.augmentation,
+        dataset_dir=data.folder,
+        image_size=data.image_size,
+    )
 
 
 def _require_same_run(stored: TrainConfig, wanted: TrainConfig, folder: RunFolder) -> None:
@@ -171,7 +184,11 @@ class _Run:
             return L.Trainer(
                 accelerator=config.accelerator,
                 devices=config.devices,
+                num_nodes=config.num_nodes,
+                strategy=config.strategy,
                 precision=config.precision,
+                accumulate_grad_batches=config.accumulate,
+                plugins=[SynchroniseBatchNorm()] if config.sync_batch_norm and config.processes > 1 else None,
                 deterministic=config.deterministic,
                 max_epochs=config.epochs,
                 callbacks=[self.recorder, EpochLines(self.console, self.recorder)],
@@ -206,20 +223,24 @@ class _Run:
 
     def resume(self) -> TrainResult | None:
         """Train on in the folder of an earlier start."""
-        if read_json(self.folder.dataset_file) != self._dataset_facts():
+        checkpoint = self.folder.checkpoint("last")
+        # a start that ended before these were written has trained nothing
+        records = (self.folder.dataset_file, self.folder.environment_file)
+        begun = checkpoint.exists() or all(file.exists() for file in records)
+        if begun and read_json(self.folder.dataset_file) != self._dataset_facts():
             raise RunFolderError(
                 f"the data of {self.folder.path} are no longer those it was started with "
                 f"({self.folder.dataset_file.name} differs): restore them, or start another run"
             )
-        checkpoint = self.folder.checkpoint("last")
         done = _finished_epochs(checkpoint) if checkpoint.exists() else 0
         if done > self.config.epochs:
             raise ConfigError(f"epochs (={self.config.epochs}) is less than the {done} that are already finished")
         if done == self.config.epochs and self.folder.result_file.exists():
             raise RunFolderError(f"{self.folder.path} is complete with its {done} epochs: add some with --epochs")
         if _is_first_process():
-            starts = read_json(self.folder.environment_file).get("starts", [])
+            starts = read_json(self.folder.environment_file).get("starts", []) if begun else []
             self.folder.write_config(self.config)
+            write_json(self.folder.dataset_file, self._dataset_facts())
             entry = {"from_epoch": done, **describe_environment()}
             write_json(self.folder.environment_file, {"starts": [*starts, entry]})
         self.console.print(f"resuming {self.folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
@@ -244,7 +265,12 @@ class _Run:
         config, splits = self.config, self.splits
         module = Classifier(self.network, len(splits.classes), config, self.watched)
         data = RunData(
-            splits.train, self.watched_images, batch_size=config.batch_size, workers=config.workers, seed=config.seed
+            splits.train,
+            self.watched_images,
+            batch_size=config.batch_size,
+            shares=config.shares,
+            workers=config.workers,
+            seed=config.seed,
         )
         self.console.print(
             f"{config.model.name} ({self.parameters:,} parameters) on {splits.name}: "
@@ -285,7 +311,15 @@ class _Run:
     def _test(self, which: str, device: torch.device) -> Evaluation:
         dtype = torch.float64 if self.config.precision == "64-true" else torch.float32
         module = load_weights(self.folder.weights(which)).module
-        return evaluate(module, self.splits.test, self.splits.classes, rotations=False, dtype=dtype, device=device)
+        return evaluate(
+            module,
+            self.splits.test,
+            self.splits.classes,
+            rotations=False,
+            workers=self.config.workers,
+            dtype=dtype,
+            device=device,
+        )
 
 
 def _finished_epochs(checkpoint: Path) -> int:

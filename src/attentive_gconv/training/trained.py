@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attentive_gconv.data import DataSplits, load_dataset
+from attentive_gconv.data.registry import DATASETS
 from attentive_gconv.interop import load_reference_checkpoint
+from attentive_gconv.lookup import find
+from attentive_gconv.models import model_entry
 from attentive_gconv.training.config import ConfigError, TrainConfig
 from attentive_gconv.training.run_folder import RunFolder
 from attentive_gconv.training.weights import ModelCard, TrainedModel, load_weights
@@ -17,28 +21,38 @@ class OpenedModel:
     Attributes:
         origin: the file of weights.
         data_dir: the folder of the datasets that the run used, if it was opened from its run folder.
+        dataset_dir: likewise the folder of pictures of the user's own.
     """
 
     trained: TrainedModel
     origin: Path
     data_dir: str | None = None
+    dataset_dir: str | None = None
 
-    def load_splits(self, data_dir: str | None = None, dataset: str | None = None) -> DataSplits:
-        """The dataset it was trained on, made the same way; or another one by name.
+    def load_splits(
+        self, data_dir: str | None = None, dataset: str | None = None, dataset_dir: str | None = None
+    ) -> DataSplits:
+        """The dataset it was trained on, made the same way but not augmented; or another one by name.
+
+        Args:
+            data_dir: the folder of the datasets; by default that of the run.
+            dataset: the name of another dataset.
+            dataset_dir: the folder of pictures, for ``image-folder``; by default that of the run.
 
         Raises:
             ConfigError: if the other dataset has other classes or images of another shape.
         """
         card = self.trained.card
-        data_dir = data_dir or self.data_dir
-        if dataset is None or dataset == card.dataset:
-            return load_dataset(
-                card.dataset, data_dir, protocol=card.protocol, seed=card.dataset_seed, source=card.source
-            )
-        splits = load_dataset(dataset, data_dir)
+        name = dataset or card.dataset
+        options: dict[str, Any] = {"dataset_dir": dataset_dir}
+        if name == card.dataset:
+            options |= {"protocol": card.protocol, "seed": card.dataset_seed, "source": card.source}
+        if name == "image-folder":
+            options |= {"dataset_dir": dataset_dir or self.dataset_dir, "image_size": _side(card)}
+        splits = load_dataset(name, data_dir or self.data_dir, **options)
         if (len(splits.classes), splits.image_shape) != (len(card.classes), card.image_shape):
             raise ConfigError(
-                f"dataset (={dataset!r}) has {len(splits.classes)} classes of images {splits.image_shape}, the network "
+                f"dataset (={name!r}) has {len(splits.classes)} classes of images {splits.image_shape}, the network "
                 f"of {self.origin} takes {len(card.classes)} of {card.image_shape}"
             )
         return splits
@@ -51,6 +65,7 @@ def open_model(
     model: str | None = None,
     dataset: str | None = None,
     data_dir: str | None = None,
+    dataset_dir: str | None = None,
 ) -> OpenedModel:
     """Open a trained network, in eval mode.
 
@@ -61,6 +76,7 @@ def open_model(
         model: for a ``.pth`` file, the name of the network it belongs to.
         dataset: for a ``.pth`` file, the dataset it was trained on, whose mean and std its inputs need.
         data_dir: for a ``.pth`` file, the folder of the datasets.
+        dataset_dir: for a ``.pth`` file and ``image-folder``, the folder of pictures.
 
     Raises:
         ConfigError: if an argument is missing or has no meaning for this target.
@@ -74,7 +90,7 @@ def open_model(
     if path.suffix in (".pth", ".pt"):
         if model is None or dataset is None:
             raise ConfigError(f"{path} holds weights alone: name its network (--model) and its images (--dataset)")
-        return _open_reference(path, model, dataset, data_dir)
+        return _open_reference(path, model, dataset, data_dir, dataset_dir)
     if model is not None:
         raise ConfigError(f"model (={model!r}) has no meaning for {path}, which names its network: leave it out")
     if path.is_dir():
@@ -92,12 +108,25 @@ def _open_run(folder: RunFolder, which: str | None) -> OpenedModel:
             f"{folder.path} has no {weights.name} yet: no epoch is finished; continue the run with "
             f"`agconv train --resume --out {folder.path}`"
         )
-    return OpenedModel(load_weights(weights), weights, config.dataset.dir)
+    return OpenedModel(load_weights(weights), weights, config.dataset.dir, config.dataset.folder)
 
 
-def _open_reference(path: Path, model: str, dataset: str, data_dir: str | None) -> OpenedModel:
+def _side(card: ModelCard) -> int | None:
+    """What pictures are scaled to before the network sees them; those that have the size already are not changed."""
+    height, width = card.image_shape[1:]
+    return height if height == width else None
+
+
+def _open_reference(path: Path, model: str, dataset: str, data_dir: str | None, dataset_dir: str | None) -> OpenedModel:
     module = load_reference_checkpoint(path, model)
     # the authors standardised with the figures of all training images
-    splits = load_dataset(dataset, data_dir, protocol="paper")
+    entry = find("dataset", dataset, DATASETS)
+    splits = load_dataset(
+        dataset,
+        data_dir,
+        protocol="validation" if entry.official_validation else "paper",
+        dataset_dir=dataset_dir,
+        image_size=model_entry(model).image_shape[-1] if entry.own_folder else None,
+    )
     card = ModelCard.of(splits, seed=0, model=model, options={})
-    return OpenedModel(TrainedModel(module, card), path, data_dir)
+    return OpenedModel(TrainedModel(module, card), path, data_dir, dataset_dir)

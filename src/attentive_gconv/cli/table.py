@@ -1,0 +1,149 @@
+"""`agconv table`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
+
+if TYPE_CHECKING:
+    from attentive_gconv.training import TrainConfig
+    from attentive_gconv.training.sweep import Job
+
+
+def table_command(
+    dataset: Annotated[str, typer.Argument(help="rot-mnist, cifar10, pcam, or any dataset that has a recipe.")],
+    models: Annotated[
+        str | None,
+        typer.Option(help="Networks, with commas between; shell patterns will do. Default: those the paper reports."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many runs of each: seeds 0, 1, ...")] = 5,
+    epochs: Annotated[int | None, typer.Option(help="Of every run; default: the recipe's.")] = None,
+    protocol: Annotated[str, typer.Option(help="Of the whole table: validation or paper.")] = "validation",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the runs and the table; default runs/table-DATASET-PROTOCOL.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    dataset_dir: DATASET_DIR_OPTION = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe file of your own, or another dataset's by name.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of every run's settings.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time; default: one for each GPU, else one.")
+    ] = None,
+) -> None:
+    """Make a table of the paper: train what is missing, and set the results beside the published ones.
+
+    [bold]agconv table rot-mnist --models p4cnn,alpha_f_p4cnn --seeds 5 --out runs/table[/bold]
+
+    The same command again takes the finished runs, continues the broken ones, and trains the rest.
+    """
+    from attentive_gconv.training import ConfigError, load_recipe
+    from attentive_gconv.training.run_folder import RunFolder, read_json
+    from attentive_gconv.training.sweep import Job, Result, devices_at_hand, finish_all
+    from attentive_gconv.training.table import Table
+
+    flags = {
+        "dataset.name": dataset,
+        "dataset.dir": str(data_dir) if data_dir else None,
+        "dataset.folder": str(dataset_dir) if dataset_dir else None,
+        "epochs": epochs,
+        "protocol": protocol,
+    }
+    overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
+    for name in ("model.name", "model", "seed"):
+        if name in overrides:
+            raise ConfigError(f"--set {name}={overrides[name]!r}: a table has its own, see --models and --seeds")
+    names = _chosen(dataset, models)
+    out = out or Path("runs") / f"table-{dataset}-{protocol}"
+    wanted = [
+        Job(f"{name}, seed {seed}", config, RunFolder(out / "runs" / f"{name}-{seed}"))
+        for name in names
+        for seed in range(seeds)
+        for config in [load_recipe(recipe or dataset, {**overrides, "model.name": name, "seed": seed})]
+    ]
+    at_once = jobs or (devices_at_hand() if wanted[0].config.processes == 1 else 1)
+    if at_once > 1 and wanted[0].config.processes > 1:
+        raise ConfigError(f"--jobs (={at_once}) and devices (={wanted[0].config.devices}) cannot both be more than one")
+    table = Table(
+        dataset,
+        wanted[0].config.protocol,
+        _in_words(wanted, recipe, overrides),
+        tuple(names),
+        seeds,
+        comparable=all(_like_the_papers(job.config) for job in wanted),
+    )
+    console = Console(soft_wrap=True)
+
+    def report(job: Job, result: Result) -> None:
+        table.add(result, str(read_json(job.folder.dataset_file)["description"]))
+        # after every run: a table that is broken off shows what there is
+        table.write(out)
+
+    failures = finish_all(wanted, console, at_once=at_once, report=report)
+    console.print(f"\n{table.markdown()}", markup=False, highlight=False)
+    console.print(f"written to {out / 'table.md'}, table.csv, table.png", highlight=False)
+    if failures:
+        for job, reason in failures:
+            typer.echo(f"agconv: {job.label} failed: {reason}", err=True)
+        raise typer.Exit(1)
+
+
+def _chosen(dataset: str, patterns: str | None) -> list[str]:
+    from attentive_gconv.models import list_models, model_entry
+    from attentive_gconv.training import ConfigError
+    from attentive_gconv.training.published import PUBLISHED
+
+    if patterns is None:
+        if dataset not in PUBLISHED:
+            raise ConfigError(f"the paper reports no networks on {dataset!r}: name them with --models")
+        return list(PUBLISHED[dataset])
+    names: list[str] = []
+    for pattern in patterns.split(","):
+        found = list_models(pattern.strip())
+        if not found:
+            # says which there are
+            model_entry(pattern.strip())
+        names += [name for name in found if name not in names]
+    return names
+
+
+def _in_words(wanted: "list[Job]", recipe: str | None, overrides: dict[str, Any]) -> str:
+    """What the runs of the table share, for the reader."""
+    from attentive_gconv.training import load_recipe
+
+    shown = {"epochs", "protocol", "dataset.name", "dataset.dir", "dataset.folder"}
+    changed = [f"{name}={value}" for name, value in overrides.items() if name not in shown]
+    dataset = wanted[0].config.dataset.name
+    text = f"{_counts(job.config.epochs for job in wanted)} epochs"
+    if recipe is None:
+        papers = _counts(load_recipe(dataset, {"model.name": job.config.model.name}).epochs for job in wanted)
+        text += f" (the recipe has {papers})" if "epochs" in overrides else ""
+    else:
+        text += f", recipe {Path(recipe).name}"
+    return text + (f", with {', '.join(changed)}" if changed else "")
+
+
+def _counts(counts: Iterable[int]) -> str:
+    return " or ".join(map(str, sorted(set(counts))))
+
+
+def _like_the_papers(config: "TrainConfig") -> bool:
+    """Whether a run's figure may stand beside the published one: it follows the paper's recipe but for the epochs.
+
+    The learning rate is free: of CIFAR-10's the paper says only among which it was chosen.
+    """
+    from attentive_gconv.training import load_recipe
+    from attentive_gconv.training.published import PUBLISHED
+
+    name = config.dataset.name
+    if name not in PUBLISHED:
+        return False
+    papers = load_recipe(name, {"model.name": config.model.name, "optimizer.lr": config.optimizer.lr})
+    fields = ("model", "optimizer", "schedule", "batch_size")
+    same = all(getattr(papers, field) == getattr(config, field) for field in fields)
+    return same and config.dataset.augmentation == papers.dataset.augmentation

@@ -1,0 +1,62 @@
+"""Random changes of training images: the horizontal flips and crops of "CIFAR-10+".
+
+``flip-crop`` mirrors an image left to right with probability 1/2, lays it on black with a border of 4 pixels at each
+side, and cuts a window of the original size out of that, at any of the 9 x 9 places alike. It works on pixels in
+[0, 1], before they are standardised.
+
+Source: He et al., CVPR 2016, §4.2, https://arxiv.org/abs/1512.03385, where ``flip-crop`` is that of CIFAR-10.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+AUGMENTATIONS = {
+    "none": "the images as they are",
+    "flip-crop": "mirrored left to right every second time, and moved by up to 4 pixels on black",
+}
+
+
+class FlipCrop:
+    """The augmentation ``flip-crop`` of a dataset's images.
+
+    What happens to an image is drawn anew whenever it is read, from torch's global generator. After `draw_from` it is a
+    function of that seed and the image's position alone, so that it matters neither which process reads the image nor
+    in which order, and a resumed training sees what the unbroken one would have seen.
+
+    Args:
+        count: how many images the dataset has.
+        border: by how many pixels an image can be moved.
+    """
+
+    def __init__(self, count: int, border: int = 4) -> None:
+        self.count = count
+        self.border = border
+        self._drawn: tuple[np.ndarray, ...] | None = None
+
+    def draw_from(self, seed: int) -> None:
+        """Draw what happens to each of the images until the next call."""
+        self._drawn = self._draw(np.random.RandomState(seed), self.count)
+
+    def __call__(self, images: Tensor, positions: Sequence[int]) -> Tensor:
+        """The images ``(B, C, Y, X)`` at these positions of the dataset, changed."""
+        if self._drawn is None:
+            # numpy's generator is seeded from torch's, which a DataLoader seeds differently in every worker
+            flips, tops, lefts = self._draw(np.random.RandomState(int(torch.randint(2**31, ()))), len(images))
+        else:
+            flips, tops, lefts = (values[np.asarray(positions)] for values in self._drawn)
+        height, width = images.shape[-2:]
+        rows = tops[:, None] + np.arange(height)
+        columns = lefts[:, None] + np.where(flips[:, None], np.arange(width)[::-1], np.arange(width))
+        padded = F.pad(images, (self.border,) * 4)
+        batch, channels = torch.arange(len(images))[:, None, None, None], torch.arange(images.shape[1])[:, None, None]
+        return padded[
+            batch, channels, torch.from_numpy(rows)[:, None, :, None], torch.from_numpy(columns)[:, None, None]
+        ]
+
+    def _draw(self, random: np.random.RandomState, count: int) -> tuple[np.ndarray, ...]:
+        places = 2 * self.border + 1
+        return random.randint(0, 2, count) > 0, random.randint(0, places, count), random.randint(0, places, count)

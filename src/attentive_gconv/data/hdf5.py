@@ -1,0 +1,98 @@
+"""Arrays in HDF5 files that are read piece by piece, by any number of processes."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.extras import import_extra
+from attentive_gconv.data.sources import ImageSource
+
+
+class HDF5Array:
+    """An array of unsigned bytes in a file, checked when it is made; the file is opened anew in each process.
+
+    Args:
+        path: the file.
+        name: of the array in the file.
+        shape: that it must have.
+        remedy: what to do about a file that is not as it must be, for the error's message.
+
+    Raises:
+        DatasetError: if the file cannot be opened, or holds no such array.
+    """
+
+    def __init__(self, path: Path, name: str, shape: tuple[int, ...], remedy: str) -> None:
+        self.path = path
+        self.name = name
+        self.shape = shape
+        self.remedy = remedy
+        self._opened: Any = None
+        self._process = 0
+        # closed again: a process that is forked from this one shall not inherit an open file
+        self._open().file.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # a handle is of no use in another process
+        return {**self.__dict__, "_opened": None, "_process": 0}
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """A piece of the array.
+
+        Raises:
+            DatasetError: if that piece of the file is damaged.
+        """
+        if self._process != os.getpid():
+            self._opened, self._process = self._open(), os.getpid()
+        try:
+            return self._opened[index]
+        except OSError as error:
+            raise self._damaged(f"{self.name}[{index}] cannot be read: {error}") from error
+
+    def _open(self) -> Any:
+        h5py = import_extra("h5py", f"reading {self.path.name}", extra="pcam")
+        try:
+            # nobody writes, and a lock fails on some network file systems
+            file = h5py.File(self.path, "r", locking=False)
+        except OSError as error:
+            raise self._damaged(f"it cannot be opened: {error}") from error
+        try:
+            return self._checked(file, h5py)
+        except DatasetError:
+            file.close()
+            raise
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            # what h5py raises on damaged headers
+            file.close()
+            raise self._damaged(f"its header is damaged: {error}") from error
+
+    def _checked(self, file: Any, h5py: Any) -> Any:
+        if self.name not in file:
+            raise self._damaged(f"it holds {', '.join(map(repr, file)) or 'nothing'}, and no {self.name!r}")
+        # a file could name others, which must not be read in its place
+        array = file[self.name] if isinstance(file.get(self.name, getlink=True), h5py.HardLink) else None
+        if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
+            raise self._damaged(f"{self.name!r} is no array of the file's own")
+        if array.dtype != np.uint8 or array.shape != self.shape:
+            raise self._damaged(f"{self.name!r} has type {array.dtype} and shape {array.shape}, not uint8 {self.shape}")
+        return array
+
+    def _damaged(self, what: str) -> DatasetError:
+        return DatasetError(f"{self.path} is not as it must be: {what}. {self.remedy}")
+
+
+class HDF5Images(ImageSource):
+    """The images of an array ``(N, Y, X, C)``."""
+
+    def __init__(self, array: HDF5Array) -> None:
+        self.array = array
+
+    def read(self, positions: Sequence[int]) -> Tensor:
+        """The images at these positions."""
+        pixels = np.stack([self.array[position] for position in positions])
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)

@@ -1,0 +1,236 @@
+"""Pictures of one's own, in a folder for every class.
+
+    DIR/train/CLASS/...   what is trained on
+    DIR/valid/CLASS/...   held out for choosing the epoch; without it, the last tenth of every class of train/
+    DIR/test/CLASS/...    what the error is reported on
+
+The pictures are PNG and JPEG files, in any depth of folders, in the order of their names; hidden files are left out.
+They are read when they are asked for, in RGB. The first time, every one of them is read once: to know that all are
+whole and of one size, and for the mean and standard deviation of each channel over those that are trained on.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentive_gconv.data.cache import Arrays, CacheEntry, load_or_build
+from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.request import LoadRequest
+from attentive_gconv.data.sources import ImageSource, LabelledSource, splits_from_sources
+from attentive_gconv.data.splits import DataSplits
+
+SOURCES = {"auto": "the only source there is", "folder": "the files in the folder that is given"}
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+# what operating systems leave behind without hiding it
+_LITTER = ("thumbs.db", "desktop.ini")
+CHANNELS = 3
+# of each class, where there is no valid/
+HELD_OUT = 0.1
+_AT_ONCE = 256
+
+
+class PictureFiles(ImageSource):
+    """Picture files, read as ``agconv predict`` reads them.
+
+    Args:
+        paths: the files.
+        image_size: the side that they are scaled to, filled up where they are not square; None leaves them as they are.
+    """
+
+    def __init__(self, paths: Sequence[Path], image_size: int | None) -> None:
+        self.paths = paths
+        self.image_size = image_size
+
+    def read(self, positions: Sequence[int]) -> Tensor:
+        """The images at these positions, which must have one size."""
+        return torch.stack([self.read_one(position) for position in positions])
+
+    def read_one(self, position: int) -> Tensor:
+        """The image at this position, float32 ``(3, Y, X)`` in [0, 1]."""
+        # Pillow is needed here alone
+        from attentive_gconv.data.image_file import ImageError, read_pixels, resize
+
+        try:
+            pixels = read_pixels(self.paths[position], CHANNELS)
+        except ImageError as error:
+            raise DatasetError(f"{error}: repair or remove it") from error
+        return pixels if self.image_size is None else resize(pixels, self.image_size, self.image_size, "pad")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The files of train/, valid/ or test/, by class and name, and their labels."""
+
+    files: list[Path]
+    labels: Tensor
+
+
+def load_image_folder(request: LoadRequest) -> DataSplits:
+    """The pictures of ``request.dataset_dir``.
+
+    Raises:
+        DatasetError: if the folder is not laid out as it must be, or a picture cannot be read or has another size.
+        ValueError: if there is no such folder, or a seed is asked for.
+    """
+    request.refuse_seed()
+    folder = request.dataset_dir
+    if folder is None or not folder.is_dir():
+        what = "is missing" if folder is None else f"(={str(folder)!r}) is no folder"
+        raise ValueError(f"`dataset_dir` {what}: give the folder that holds train/ and test/ (--dataset-dir)")
+    classes = _class_names(folder / "train")
+    parts = {name: _find_files(folder / name, classes) for name in ("train", "test")}
+    if (folder / "valid").is_dir():
+        parts["valid"] = _find_files(folder / "valid", classes)
+    sources = {
+        name: LabelledSource(PictureFiles(part.files, request.image_size), part.labels) for name, part in parts.items()
+    }
+    trained_on, valid = _protocol(request, parts, sources)
+    facts, path = _facts(folder, request, parts, trained_on)
+    height, width = map(int, facts["size"])
+    return splits_from_sources(
+        request,
+        trained_on,
+        valid,
+        sources["test"],
+        name="image-folder",
+        description=f"pictures in folders of {len(classes)} classes",
+        source="folder",
+        classes=classes,
+        image_shape=(CHANNELS, height, width),
+        mean=tuple(facts["mean"].tolist()),
+        std=tuple(facts["std"].tolist()),
+        cache_path=path,
+    )
+
+
+def _class_names(train: Path) -> tuple[str, ...]:
+    if not train.is_dir():
+        raise DatasetError(f"{train} is missing: put the training pictures there, in a folder for every class")
+    names = tuple(sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    if len(names) < 2:
+        raise DatasetError(f"{train} must hold at least two folders, one for every class; it holds {len(names)}")
+    return names
+
+
+def _find_files(folder: Path, classes: tuple[str, ...]) -> _Part:
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is missing: put the pictures there, in a folder for every class")
+    for entry in sorted(folder.iterdir()):
+        if _is_litter(entry.name) or (entry.is_dir() and entry.name in classes):
+            continue
+        known = ", ".join(classes[:20]) + (", ..." if len(classes) > 20 else "")
+        raise DatasetError(f"{entry} belongs to no class: the folders of train/ are the classes ({known})")
+    files, labels = [], []
+    for label, name in enumerate(classes):
+        found = list(_pictures(folder / name)) if (folder / name).is_dir() else []
+        if not found and folder.name == "train":
+            raise DatasetError(f"{folder / name} holds no picture: add some, or remove the folder")
+        files += found
+        labels += [label] * len(found)
+    if not files:
+        raise DatasetError(f"{folder} holds no picture")
+    return _Part(files, torch.tensor(labels, dtype=torch.int64))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if _is_litter(entry.name):
+            continue
+        if entry.is_dir():
+            yield from _pictures(entry)
+        elif entry.suffix.lower() in SUFFIXES:
+            yield entry
+        else:
+            raise DatasetError(f"{entry} is no PNG or JPEG file by its name: convert or remove it")
+
+
+def _protocol(
+    request: LoadRequest, parts: dict[str, _Part], sources: dict[str, LabelledSource]
+) -> tuple[tuple[LabelledSource, Tensor | None], tuple[LabelledSource, Tensor | None] | None]:
+    """What is trained on and what is held out."""
+    if request.protocol == "paper":
+        if "valid" not in parts:
+            return (sources["train"], None), None
+        files = parts["train"].files + parts["valid"].files
+        labels = torch.cat([parts["train"].labels, parts["valid"].labels])
+        return (LabelledSource(PictureFiles(files, request.image_size), labels), None), None
+    if "valid" in parts:
+        return (sources["train"], None), (sources["valid"], None)
+    kept, held_out = [], []
+    for label in parts["train"].labels.unique():
+        positions = (parts["train"].labels == label).nonzero()[:, 0]
+        if len(positions) < 2:
+            raise DatasetError(
+                f"{parts['train'].files[int(positions[0])].parent} holds one picture, and the protocol 'validation' "
+                "holds out a tenth of every class: add some, make a valid/ beside train/, or take the protocol 'paper'"
+            )
+        count = max(1, round(HELD_OUT * len(positions)))
+        kept.append(positions[:-count])
+        held_out.append(positions[-count:])
+    return (sources["train"], torch.cat(kept)), (sources["train"], torch.cat(held_out))
+
+
+def _facts(
+    folder: Path, request: LoadRequest, parts: dict[str, _Part], trained_on: tuple[LabelledSource, Tensor | None]
+) -> tuple[Arrays, Path | None]:
+    """Size of the pictures, mean and std of those that are trained on; known once all of them have been read."""
+    digest = hashlib.sha256()
+    for part in sorted(parts):
+        for path in parts[part].files:
+            status = path.stat()
+            digest.update(f"{path.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    entry = CacheEntry(
+        "image-folder",
+        {"files": digest.hexdigest(), "protocol": request.protocol, "image_size": request.image_size},
+        {"size": ("<i8", (2,)), "mean": ("<f8", (CHANNELS,)), "std": ("<f8", (CHANNELS,))},
+    )
+    return load_or_build(entry, lambda: _read_all(parts, request.image_size, trained_on))
+
+
+def _read_all(
+    parts: dict[str, _Part], image_size: int | None, trained_on: tuple[LabelledSource, Tensor | None]
+) -> Arrays:
+    source, positions = trained_on
+    paths = source.images.paths  # type: ignore[attr-defined]
+    counted = {paths[position] for position in (range(len(paths)) if positions is None else positions.tolist())}
+    every = [path for name in sorted(parts) for path in parts[name].files]
+    files = PictureFiles(every, image_size)
+    size: tuple[int, int] | None = None
+    pixels, sums, squares = 0, np.zeros(CHANNELS), np.zeros(CHANNELS)
+    for path, image in zip(every, _in_order(files), strict=True):
+        found = (int(image.shape[1]), int(image.shape[2]))
+        size = size or found
+        if found != size:
+            raise DatasetError(
+                f"{path} has {found[0]} x {found[1]} pixels and {every[0]} has {size[0]} x {size[1]}: scale them all "
+                "to one size with `image_size` (--image-size)"
+            )
+        if path in counted:
+            values = image.numpy().reshape(CHANNELS, -1).astype(np.float64)
+            pixels += values.shape[1]
+            sums += values.sum(1)
+            squares += np.square(values).sum(1)
+    mean = sums / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
+    if not (std > 0).all():
+        raise DatasetError(f"the pictures below {paths[0].parents[1]} are all of one colour: nothing can be learned")
+    return {"size": np.array(size, np.int64), "mean": mean, "std": std}
+
+
+def _in_order(files: PictureFiles) -> Iterable[Tensor]:
+    """All images in their order, read by several threads, some at a time."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for first in range(0, len(files.paths), _AT_ONCE):
+            yield from pool.map(files.read_one, range(first, min(first + _AT_ONCE, len(files.paths))))

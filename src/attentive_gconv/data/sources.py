@@ -1,0 +1,131 @@
+"""Datasets whose images are read when they are asked for, then augmented and standardised."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from attentive_gconv.data.augmentation import FlipCrop
+from attentive_gconv.data.request import LoadRequest
+from attentive_gconv.data.splits import DataSplits, LabelledDataset
+
+
+class ImageSource(ABC):
+    """Raw images, by position. A source may be copied into several processes, and is then read in all of them."""
+
+    @abstractmethod
+    def read(self, positions: Sequence[int]) -> Tensor:
+        """The images at these positions, float32 ``(B, C, Y, X)`` in [0, 1]."""
+
+
+class StoredPixels(ImageSource):
+    """Images that one array holds, uint8 ``(N, C, Y, X)``: a quarter of the memory that float32 takes."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+    def read(self, positions: Sequence[int]) -> Tensor:
+        """The images at these positions."""
+        return self.pixels[torch.as_tensor(positions)].float().div_(255)
+
+
+@dataclass(frozen=True)
+class LabelledSource:
+    """Raw images of one part of a dataset, and their labels, int64 ``(N,)``."""
+
+    images: ImageSource
+    labels: Tensor
+
+
+class SourceDataset(LabelledDataset):
+    """Some of the images of a source, standardised, and augmented where that is asked for.
+
+    Args:
+        part: the source and the labels of all its images.
+        positions: which of them, int64 ``(N,)``; None is all.
+        mean, std: a number a channel; images become ``(image - mean) / std``.
+        augment: whether to change the images at random, see `FlipCrop`.
+    """
+
+    def __init__(
+        self,
+        part: LabelledSource,
+        positions: Tensor | None,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        augment: bool = False,
+    ) -> None:
+        positions = torch.arange(len(part.labels)) if positions is None else positions
+        super().__init__(part.labels[positions])
+        self.source = part.images
+        self.positions = positions
+        self.mean, self.std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+        self.augmentation = FlipCrop(len(positions)) if augment else None
+
+    def draw_from(self, seed: int) -> None:
+        """Draw the augmentation from this seed until the next call."""
+        if self.augmentation is not None:
+            self.augmentation.draw_from(seed)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
+        """The items of a batch, read at once: what a DataLoader asks for where it can."""
+        chosen = torch.as_tensor(indices)
+        images = self.source.read(self.positions[chosen].tolist())
+        if self.augmentation is not None:
+            images = self.augmentation(images, indices)
+        images = images.sub_(self.mean).div_(self.std)
+        return list(zip(images.unbind(), self.labels[chosen].tolist(), strict=True))
+
+
+def splits_from_sources(
+    request: LoadRequest,
+    train: tuple[LabelledSource, Tensor | None],
+    valid: tuple[LabelledSource, Tensor | None] | None,
+    test: LabelledSource,
+    *,
+    name: str,
+    description: str,
+    source: str,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    cache_path: Path | None = None,
+) -> DataSplits:
+    """Splits of images that are read when they are asked for.
+
+    Args:
+        request: says the protocol, and whether the training images are augmented.
+        train, valid: the part of the dataset, and which of its images; None is all of them.
+        test: the test images.
+    """
+    return DataSplits(
+        name=name,
+        description=description,
+        source=source,
+        classes=classes,
+        image_shape=image_shape,
+        train=SourceDataset(*train, mean, std, augment=request.augmentation != "none"),
+        valid=None if valid is None else SourceDataset(*valid, mean, std),
+        test=SourceDataset(test, None, mean, std),
+        mean=mean,
+        std=std,
+        protocol=request.protocol,
+        augmentation=request.augmentation,
+        cache_path=cache_path,
+    )
+
+
+def held_out_at_the_end(count: int, held_out: int, protocol: str) -> tuple[Tensor, Tensor | None]:
+    """Positions that are trained on, and those that the ``"validation"`` protocol holds out: the last ones."""
+    positions = torch.arange(count)
+    if protocol == "paper":
+        return positions, None
+    return positions[:-held_out], positions[-held_out:]

@@ -1,0 +1,229 @@
+"""Tables of results: mean and standard deviation over the seeds, beside the figures of the paper.
+
+A table has one protocol. Under ``"validation"`` the test error is that of the epoch with the lowest error on held-out
+images; under ``"paper"`` that of the last epoch, and beside it the lowest of all epochs, selected on the test set.
+"""
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.files import write_atomically
+from attentive_gconv.training.published import HOW, PUBLISHED, Published
+
+PROTOCOLS = {
+    "validation": "trained without the held-out images, the epoch chosen on them, the test images used once",
+    "paper": "trained on all images, reported at the last epoch; the best epoch is selected on the test set",
+}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Figures of several seeds, in per cent; the standard deviation is that of a sample, None for a single one."""
+
+    mean: float
+    std: float | None
+
+    @classmethod
+    def of(cls, fractions: Sequence[float]) -> "Spread":
+        """The spread of fractions of 1."""
+        percent = [100 * value for value in fractions]
+        return cls(statistics.mean(percent), statistics.stdev(percent) if len(percent) > 1 else None)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f}" if self.std is None else f"{self.mean:.2f} ± {self.std:.2f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network's results, one a seed."""
+
+    model: str
+    results: tuple[dict[str, Any], ...]
+
+    @property
+    def error(self) -> Spread:
+        """The test error that the protocol reports."""
+        return Spread.of([result["test_error"] for result in self.results])
+
+    @property
+    def best_test(self) -> Spread | None:
+        """Under the paper's protocol, the test error at the epoch selected on the test set."""
+        best = [result["best_test"] for result in self.results]
+        return Spread.of([entry["test_error"] for entry in best]) if all(best) else None
+
+
+@dataclass
+class Table:
+    """The results of a dataset under one protocol, filled as runs are finished.
+
+    Attributes:
+        dataset, protocol: what all runs share.
+        settings: in words, what else they share: epochs, and what differs from the recipe.
+        wanted: models in the order of the rows, and the number of seeds that each shall have.
+        comparable: whether the runs follow the recipe of the published figures, apart from protocol and epochs.
+    """
+
+    dataset: str
+    protocol: str
+    settings: str
+    wanted: tuple[str, ...]
+    seeds: int
+    comparable: bool = True
+    _results: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    _data: str = ""
+
+    def add(self, result: dict[str, Any], data: str) -> None:
+        """Take in a run.
+
+        Args:
+            result: what its result.json holds.
+            data: the description of its images: a table has one kind of them, too.
+
+        Raises:
+            ValueError: if it was made on other images or under another protocol, or its model is not wanted.
+        """
+        if self._data and data != self._data:
+            raise ValueError(f"a run on {data!r} does not belong to a table of runs on {self._data!r}")
+        for name in ("dataset", "protocol"):
+            if result[name] != getattr(self, name):
+                raise ValueError(
+                    f"a run with {name} {result[name]!r} does not belong to a table of {name} {getattr(self, name)!r}"
+                )
+        if result["model"] not in self.wanted:
+            raise ValueError(f"a run of {result['model']!r} does not belong to a table of {', '.join(self.wanted)}")
+        self._data = data
+        self._results.setdefault(result["model"], {})[result["seed"]] = result
+
+    @property
+    def rows(self) -> list[Row]:
+        """Those that have a result already."""
+        return [
+            Row(model, tuple(self._results[model][seed] for seed in sorted(self._results[model])))
+            for model in self.wanted
+            if model in self._results
+        ]
+
+    def published(self, model: str) -> Published | None:
+        """The paper's figure, if these runs may be set beside it."""
+        return PUBLISHED.get(self.dataset, {}).get(model) if self.comparable else None
+
+    def write(self, folder: Path) -> None:
+        """Write table.md, table.csv and table.png."""
+        write_atomically(folder / "table.md", self.markdown().encode())
+        write_atomically(folder / "table.csv", self.csv().encode())
+        self._draw(folder / "table.png")
+
+    def markdown(self) -> str:
+        """The table with what has to be known to read it."""
+        paper = self.protocol == "paper"
+        heading = ["network", "parameters", "seeds", "test error, %"]
+        heading += ["best test epoch, %"] if paper else []
+        heading += ["published, %"] if self._has_published() else []
+        lines = [f"| {' | '.join(heading)} |", "|" + "---|" * len(heading)]
+        notes: list[str] = []
+        for row in self.rows:
+            cells = [f"`{row.model}`", f"{row.results[0]['parameters']:,}", str(len(row.results)), str(row.error)]
+            cells += [str(row.best_test)] if paper else []
+            cells += [self._published_cell(row.model, notes)] if self._has_published() else []
+            lines.append(f"| {' | '.join(cells)} |")
+        return (
+            "\n".join([f"# {self.dataset}, protocol `{self.protocol}`", "", *lines, "", *self._remarks(notes)]) + "\n"
+        )
+
+    def _remarks(self, notes: list[str]) -> list[str]:
+        images = sorted({result["test_images"] for row in self.rows for result in row.results})
+        counted = " and ".join(f"{count:,}" for count in images)
+        remarks = [
+            f"Protocol `{self.protocol}`: {PROTOCOLS[self.protocol]}.",
+            f"Mean ± standard deviation over the seeds, of which each network shall have {self.seeds}. "
+            f"{self._data}, {counted} test images. {self.settings}.",
+        ]
+        if self._has_published():
+            remarks.append(f"Published figures (Romero et al., ICML 2020): {HOW[self.dataset]}.")
+        elif self.dataset in PUBLISHED:
+            remarks.append("No published figures beside these: the settings are not those that they were made with.")
+        remarks += [f"{mark} {note}." for mark, note in zip("¹²³⁴⁵", notes, strict=False)]
+        facts = describe_environment()
+        packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+        where = ", ".join(facts["gpus"]) or f"{facts['platform']}, {facts['threads']} threads"
+        remarks.append(f"Made with `{' '.join(facts['command'])}` on {where}; Python {facts['python']}, {packages}.")
+        return [line for remark in remarks for line in (remark, "")][:-1]
+
+    def _has_published(self) -> bool:
+        return any(self.published(row.model) for row in self.rows)
+
+    def _published_cell(self, model: str, notes: list[str]) -> str:
+        figure = self.published(model)
+        if figure is None:
+            return "–"
+        mark = ""
+        if figure.note:
+            if figure.note not in notes:
+                notes.append(figure.note)
+            mark = "¹²³⁴⁵"[notes.index(figure.note)]
+        spread = f" ± {figure.std:.3f}" if figure.std else ""
+        return f"{figure.error:.{3 if figure.std else 2}f}{spread}{mark}"
+
+    def csv(self) -> str:
+        """One line a network, for machines; errors in per cent."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(
+            [
+                *("dataset", "protocol", "model", "parameters", "seeds", "epochs", "test_images", "mean", "std"),
+                *("best_test_mean", "best_test_std", "published", "published_std", "published_note", "errors"),
+            ]
+        )
+        for row in self.rows:
+            first, best = row.results[0], row.best_test
+            figure = self.published(row.model)
+            seeds = " ".join(str(result["seed"]) for result in row.results)
+            errors = " ".join(f"{100 * result['test_error']:.4f}" for result in row.results)
+            values = [
+                *(self.dataset, self.protocol, row.model, first["parameters"], seeds, first["epochs"]),
+                *(first["test_images"], row.error.mean, row.error.std),
+                *((best.mean, best.std) if best else (None, None)),
+                *((figure.error, figure.std, figure.note) if figure else (None, None, None)),
+                errors,
+            ]
+            writer.writerow([f"{value:.4f}" if isinstance(value, float) else value for value in values])
+        return text.getvalue()
+
+    def _draw(self, path: Path) -> None:
+        # a Figure of its own needs no display and leaves pyplot's global state alone
+        from matplotlib.figure import Figure
+
+        from attentive_gconv.data.files import written_whole
+
+        rows = self.rows
+        figure = Figure(figsize=(max(4.0, 1.2 * len(rows) + 1), 4.2), layout="constrained")
+        axes = figure.subplots()
+        places = range(len(rows))
+        spreads = [row.error.std or 0.0 for row in rows]
+        axes.bar(places, [row.error.mean for row in rows], yerr=spreads, capsize=4, width=0.6, label="ours")
+        published = [self.published(row.model) for row in rows]
+        known = [(place, entry) for place, entry in enumerate(published) if entry]
+        if known:
+            axes.errorbar(
+                [place for place, _ in known],
+                [entry.error for _, entry in known],
+                yerr=[entry.std or 0.0 for _, entry in known],
+                fmt="D",
+                color="black",
+                capsize=4,
+                label="published",
+            )
+            axes.legend()
+        axes.set_xticks(
+            list(places), [f"{row.model}\n{len(row.results)} seeds" for row in rows], rotation=30, ha="right"
+        )
+        axes.set_ylabel("test error, %")
+        axes.set_title(f"{self.dataset}, protocol {self.protocol}", fontsize="medium")
+        with written_whole(path) as partial:
+            figure.savefig(partial, format="png")
