@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import torch
-from attentive_gconv.training.environment import describe_environment
 
 import attentive_gconv as ag
 from attentive_gconv import testing
-from attentive_gconv.training.run_folder import write_json
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.files import write_json
 
 ROOT = Path(__file__).parents[1]
 TESTS = [
