@@ -47,3 +47,9 @@ def test_deviations_of_the_checkpoints(name):
     table = PAGE[PAGE.index("| checkpoint | logits") :]
     (line,) = re.findall(rf"^\| `{name}` \|(.*)\|$", table[: table.index("\n\n")], re.MULTILINE)
     assert [cell.strip() for cell in line.split("|")] == [scientific(row[key]) for key in ("logits", "c1", "c2", "c7")]
+
+
+@pytest.mark.parametrize(("name", "row"), figures("checkpoints-rot-mnist.json")["checkpoints"].items())
+def test_errors_of_the_checkpoints(name, row):
+    assert (row["model"], row["dataset_source"], row["images"]) == (name, "remade", 20_000)
+    assert cells(f"{name} |")[1] == f"{100 * row['error']:.3f}"
