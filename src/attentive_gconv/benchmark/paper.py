@@ -168,8 +168,28 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
             (TRAIN, MEMORY),
             slow,
         ),
+        *_cifar10_and_pcam(slow),
     ]
     return {entry.name: _placed(entry, device, dtype) for entry in found}
+
+
+def _cifar10_and_pcam(protocol: Protocol) -> list[Entry]:
+    """The paper's networks for CIFAR-10 and PCam at its batch sizes, beside the planar one of their size."""
+
+    def family(name: str, title: str, batch: int, *networks: str, protocol: Protocol = protocol) -> Entry:
+        comparison = _against(*(Case(network, batch=batch) for network in networks))
+        return Entry(name, f"{title}, batch {batch}", (comparison,), (TRAIN, MEMORY), protocol)
+
+    def variants(name: str, *groups: str) -> list[str]:
+        return [name, *(f"{attention}{group}_{name}" for group in groups for attention in ("", "alpha_f_"))]
+
+    parts = ("p4_allcnnc", "alpha_ch_p4_allcnnc", "alpha_sp_p4_allcnnc")
+    return [
+        family("cifar10-allcnnc", "The All-CNN-Cs, 32 x 32", 128, *variants("allcnnc", "p4", "p4m")),
+        family("cifar10-resnet", "The ResNet-44s, 32 x 32", 128, *variants("resnet44", "p4m")),
+        family("pcam-densenet", "The DenseNets, 96 x 96", 64, *variants("densenet", "p4", "p4m")),
+        family("cifar10-parts", "The α_CH- and α_SP-p4-All-CNN-C", 128, *parts, protocol=replace(protocol, repeats=1)),
+    ]
 
 
 def _placed(entry: Entry, device: str, dtype: str) -> Entry:
@@ -182,7 +202,9 @@ def _placed(entry: Entry, device: str, dtype: str) -> Entry:
     return replace(entry, comparisons=comparisons, measurements=kept)
 
 
+_LARGE = ("cifar10-allcnnc", "cifar10-resnet", "pcam-densenet", "cifar10-parts")
 SUITES = {
-    "paper": tuple(name for name in entries() if name != "allcnnc"),
+    "paper": tuple(name for name in entries() if name not in ("allcnnc", *_LARGE)),
     "allcnnc": ("allcnnc",),
+    "cifar10-pcam": _LARGE,
 }
