@@ -10,6 +10,7 @@ Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, https://arxiv.org/abs/
 """
 
 from attentive_gconv import functional, nn, testing
+from attentive_gconv.explain import attention_maps, explain
 from attentive_gconv.groups import FiniteGroup, group, list_groups
 from attentive_gconv.interop import load_reference_checkpoint
 from attentive_gconv.models import create_model, list_models
@@ -20,8 +21,10 @@ __version__ = "0.1.0"
 __all__ = [
     "FiniteGroup",
     "__version__",
+    "attention_maps",
     "check_equivariance",
     "create_model",
+    "explain",
     "functional",
     "group",
     "list_groups",
