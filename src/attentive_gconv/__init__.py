@@ -13,7 +13,7 @@ from attentive_gconv import functional, nn, testing
 from attentive_gconv.explain import attention_maps, explain
 from attentive_gconv.groups import FiniteGroup, group, list_groups
 from attentive_gconv.interop import load_reference_checkpoint
-from attentive_gconv.models import create_model, list_models
+from attentive_gconv.models import create_model, list_models, list_pretrained
 from attentive_gconv.testing import check_equivariance
 
 __version__ = "0.1.0"
@@ -29,6 +29,7 @@ __all__ = [
     "group",
     "list_groups",
     "list_models",
+    "list_pretrained",
     "load_reference_checkpoint",
     "nn",
     "testing",

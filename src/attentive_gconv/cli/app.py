@@ -9,6 +9,7 @@ from attentive_gconv.cli.bench import bench_command
 from attentive_gconv.cli.data import data_command
 from attentive_gconv.cli.errors import OneLineErrors, debug_errors
 from attentive_gconv.cli.evaluate import evaluate_command
+from attentive_gconv.cli.explain import explain_command
 from attentive_gconv.cli.models import models_command
 from attentive_gconv.cli.predict import predict_command
 from attentive_gconv.cli.table import table_command
@@ -17,7 +18,7 @@ from attentive_gconv.cli.train import train_command
 app = typer.Typer(
     name="agconv",
     cls=OneLineErrors,
-    help="Attentive group equivariant convolutional networks: train, evaluate, predict, measure.",
+    help="Attentive group equivariant convolutional networks: train, evaluate, predict, explain, measure.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,6 +45,7 @@ def _options(
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("explain")(explain_command)
 app.command("table")(table_command)
 app.command("models")(models_command)
 app.command("data")(data_command)
