@@ -7,6 +7,7 @@ import typer
 from attentive_gconv import __version__
 from attentive_gconv.cli.bench import bench_command
 from attentive_gconv.cli.data import data_command
+from attentive_gconv.cli.demo import demo_command
 from attentive_gconv.cli.errors import OneLineErrors, debug_errors
 from attentive_gconv.cli.evaluate import evaluate_command
 from attentive_gconv.cli.explain import explain_command
@@ -50,3 +51,4 @@ app.command("table")(table_command)
 app.command("models")(models_command)
 app.command("data")(data_command)
 app.command("bench")(bench_command)
+app.command("demo")(demo_command)
