@@ -10,9 +10,10 @@ Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, https://arxiv.org/abs/
 """
 
 from attentive_gconv import functional, nn, testing
+from attentive_gconv.explain import attention_maps, explain
 from attentive_gconv.groups import FiniteGroup, group, list_groups
 from attentive_gconv.interop import load_reference_checkpoint
-from attentive_gconv.models import create_model, list_models
+from attentive_gconv.models import create_model, list_models, list_pretrained
 from attentive_gconv.testing import check_equivariance
 
 __version__ = "0.1.0"
@@ -20,12 +21,15 @@ __version__ = "0.1.0"
 __all__ = [
     "FiniteGroup",
     "__version__",
+    "attention_maps",
     "check_equivariance",
     "create_model",
+    "explain",
     "functional",
     "group",
     "list_groups",
     "list_models",
+    "list_pretrained",
     "load_reference_checkpoint",
     "nn",
     "testing",

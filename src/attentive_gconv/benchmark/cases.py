@@ -193,7 +193,7 @@ def input_shape(case: Case) -> tuple[int, ...]:
 
 
 def _network(case: Case) -> nn.Module:
-    options = {"group": case.group, "channels": case.channels}
+    options: dict[str, Any] = {"group": case.group, "channels": case.channels}
     return create_model(case.name, **{name: value for name, value in options.items() if value is not None})
 
 

@@ -7,8 +7,10 @@ import typer
 from attentive_gconv import __version__
 from attentive_gconv.cli.bench import bench_command
 from attentive_gconv.cli.data import data_command
+from attentive_gconv.cli.demo import demo_command
 from attentive_gconv.cli.errors import OneLineErrors, debug_errors
 from attentive_gconv.cli.evaluate import evaluate_command
+from attentive_gconv.cli.explain import explain_command
 from attentive_gconv.cli.models import models_command
 from attentive_gconv.cli.predict import predict_command
 from attentive_gconv.cli.table import table_command
@@ -17,7 +19,7 @@ from attentive_gconv.cli.train import train_command
 app = typer.Typer(
     name="agconv",
     cls=OneLineErrors,
-    help="Attentive group equivariant convolutional networks: train, evaluate, predict, measure.",
+    help="Attentive group equivariant convolutional networks: train, evaluate, predict, explain, measure.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,7 +46,9 @@ def _options(
 app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
+app.command("explain")(explain_command)
 app.command("table")(table_command)
 app.command("models")(models_command)
 app.command("data")(data_command)
 app.command("bench")(bench_command)
+app.command("demo")(demo_command)

@@ -9,7 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION, MODEL_OPTION, TARGET_ARGUMENT, Weights
+from attentive_gconv.cli.options import (
+    DATASET_DIR_OPTION,
+    MODEL_OPTION,
+    TARGET_ARGUMENT,
+    WEIGHTS_OPTION,
+    named_target,
+)
 
 if TYPE_CHECKING:
     from attentive_gconv.training import Evaluation
@@ -31,13 +37,11 @@ class Arithmetic(StrEnum):
 
 
 def evaluate_command(
-    target: TARGET_ARGUMENT,
+    target: TARGET_ARGUMENT = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
     dataset_dir: DATASET_DIR_OPTION = None,
     split: Annotated[Split, typer.Option(help="Which images.")] = Split.TEST,
-    weights: Annotated[
-        Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
-    ] = None,
+    weights: WEIGHTS_OPTION = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first so many images only.")] = None,
     dtype: Annotated[Arithmetic, typer.Option(help="Arithmetic.")] = Arithmetic.FLOAT32,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")] = "auto",
@@ -63,7 +67,9 @@ def evaluate_command(
     directory = str(data_dir) if data_dir else None
     pictures = str(dataset_dir) if dataset_dir else None
     chosen_device = find_device(device)
-    opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=pictures)
+    opened = open_model(
+        named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=pictures
+    )
     splits = opened.load_splits(directory, dataset, pictures)
     images = splits.by_name().get(split)
     if images is None:

@@ -1,10 +1,14 @@
 """What several commands have in common."""
 
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from attentive_gconv.training import OpenedModel
 
 
 class Weights(StrEnum):
@@ -14,17 +18,47 @@ class Weights(StrEnum):
     LAST = "last"
 
 
+class FitRule(StrEnum):
+    """What is done with pictures of another shape."""
+
+    PAD = "pad"
+    CROP = "crop"
+
+
+TARGET_HELP = (
+    "A run folder, a .safetensors file, one of the authors' .pth files, or the name of a network that comes with the "
+    "package"
+)
 TARGET_ARGUMENT = Annotated[
-    Path,
+    Path | None, typer.Argument(metavar="[RUN_OR_WEIGHTS]", help=f"{TARGET_HELP} (the default: alpha_f_p4cnn).")
+]
+
+TARGET_AND_IMAGES_ARGUMENT = Annotated[
+    list[Path],
     typer.Argument(
-        metavar="RUN_OR_WEIGHTS", help="A run folder, a .safetensors file, or one of the authors' .pth files."
+        metavar="[RUN_OR_WEIGHTS] IMAGE...",
+        help=f"{TARGET_HELP}; then PNG or JPEG files of any size. If the first is a picture too, the network is "
+        "alpha_f_p4cnn of the package.",
     ),
 ]
+PICTURES = (".png", ".jpg", ".jpeg")
 
 MODEL_OPTION = Annotated[
     str | None, typer.Option(help="For .pth files: the network they belong to; `agconv models` lists them.")
 ]
-
+WEIGHTS_OPTION = Annotated[
+    Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
+]
+INVERT_OPTION = Annotated[
+    bool, typer.Option("--invert", help="Exchange light and dark: for dark digits on white paper.")
+]
+FIT_OPTION = Annotated[
+    FitRule, typer.Option(help="Pictures of another shape: pad the shorter side, or crop the longer.")
+]
+DATASET_OPTION = Annotated[
+    str | None, typer.Option(help="For .pth files: the dataset they were trained on, for its mean and std.")
+]
+DATA_DIR_OPTION = Annotated[Path | None, typer.Option(help="For .pth files: the folder that holds the datasets.")]
 DATASET_DIR_OPTION = Annotated[
     Path | None,
     typer.Option(help="For image-folder: the folder that holds train/ and test/, with a folder of pictures a class."),
@@ -47,3 +81,55 @@ def with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--set {text!r}: {field} is given twice, already as {overrides[field]!r}")
         overrides[field] = value
     return overrides
+
+
+def target_and_images(arguments: list[Path]) -> tuple[Path, list[Path]]:
+    """What `TARGET_AND_IMAGES_ARGUMENT` holds: the network, the one that comes with the package if none is named.
+
+    Raises:
+        BadParameter: if there are no pictures.
+    """
+    first, *others = arguments
+    if first.suffix.lower() in PICTURES:
+        return named_target(None), arguments
+    if not others:
+        raise typer.BadParameter(
+            f"{first} is no picture (.png, .jpg, .jpeg), but a network: give the pictures after it"
+        )
+    return first, others
+
+
+def named_target(target: Path | None) -> Path:
+    """The network, the one that comes with the package if none is named; stderr says so.
+
+    Raises:
+        ConfigError: if none is named and none comes with the package.
+    """
+    from attentive_gconv.models.pretrained import DEFAULT, list_pretrained
+    from attentive_gconv.training import ConfigError
+
+    if target is not None:
+        return target
+    if DEFAULT not in list_pretrained():
+        raise ConfigError(
+            f"no network is named, and {DEFAULT} does not come with this installation: name a run folder or a file of "
+            "weights first"
+        )
+    print(f"network: {DEFAULT}, which comes with the package", file=sys.stderr)
+    return Path(DEFAULT)
+
+
+def open_for_pictures(
+    target: Path, weights: Weights | None, model: str | None, dataset: str | None, data_dir: Path | None
+) -> "OpenedModel":
+    """The network that pictures are given to; a dataset and its folder are only needed for .pth files.
+
+    Raises:
+        ConfigError: if they are given for something else.
+    """
+    from attentive_gconv.training import ConfigError, open_model
+
+    if target.suffix not in (".pth", ".pt") and (dataset is not None or data_dir is not None):
+        raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which holds what is needed")
+    directory = str(data_dir) if data_dir else None
+    return open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)

@@ -5,14 +5,24 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from attentive_gconv.cli.options import MODEL_OPTION, TARGET_ARGUMENT, Weights
+from attentive_gconv.cli.options import (
+    DATA_DIR_OPTION,
+    DATASET_OPTION,
+    FIT_OPTION,
+    INVERT_OPTION,
+    MODEL_OPTION,
+    TARGET_AND_IMAGES_ARGUMENT,
+    WEIGHTS_OPTION,
+    FitRule,
+    open_for_pictures,
+    target_and_images,
+)
 
 if TYPE_CHECKING:
     from attentive_gconv.training import Prediction
@@ -26,46 +36,28 @@ class Format(StrEnum):
     JSON = "json"
 
 
-class FitRule(StrEnum):
-    """What is done with pictures of another shape."""
-
-    PAD = "pad"
-    CROP = "crop"
-
-
 def predict_command(
-    target: TARGET_ARGUMENT,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files of any size.")],
+    arguments: TARGET_AND_IMAGES_ARGUMENT,
     format_: Annotated[
         Format, typer.Option("--format", help="table to read; csv or json for machines.")
     ] = Format.TABLE,
     top: Annotated[int, typer.Option(min=1, help="How many classes to name, best first.")] = 1,
-    invert: Annotated[
-        bool, typer.Option("--invert", help="Exchange light and dark: for dark digits on white paper.")
-    ] = False,
-    fit: Annotated[
-        FitRule, typer.Option(help="Pictures of another shape: pad the shorter side, or crop the longer.")
-    ] = FitRule.PAD,
-    weights: Annotated[
-        Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
-    ] = None,
+    invert: INVERT_OPTION = False,
+    fit: FIT_OPTION = FitRule.PAD,
+    weights: WEIGHTS_OPTION = None,
     model: MODEL_OPTION = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="For .pth files: the dataset they were trained on, for its mean and std.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="For .pth files: the folder that holds the datasets.")] = None,
+    dataset: DATASET_OPTION = None,
+    data_dir: DATA_DIR_OPTION = None,
 ) -> None:
     """Classify picture files. Files that cannot be read are named on stderr, and the exit status is then 1.
 
     Pictures are turned by their EXIF orientation, laid on white where transparent, brought to the network's size with
     the aspect ratio kept, and standardised as in training. Give them upright, whatever the training set looked like.
     """
-    from attentive_gconv.training import ConfigError, open_model, predict_files
+    from attentive_gconv.training import predict_files
 
-    directory = str(data_dir) if data_dir else None
-    if target.suffix not in (".pth", ".pt") and (dataset is not None or data_dir is not None):
-        raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which holds what is needed")
-    opened = open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)
+    target, images = target_and_images(arguments)
+    opened = open_for_pictures(target, weights, model, dataset, data_dir)
     predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
     _PRINTERS[format_](predictions)
     light = [prediction.file for prediction in predictions if prediction.looks_inverted]

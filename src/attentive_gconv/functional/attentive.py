@@ -17,6 +17,7 @@ This form holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers
 faster forms are tested.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -112,6 +113,47 @@ def attention_maps_definition(
         statistics = channel_statistics(attended, dim=3)
         spatial = spatial_attention_map(statistics, spatial_kernel, spatial_dilation).unsqueeze(3)
     return AttentionMaps(channel, spatial)
+
+
+def attention_maps_in_chunks(
+    x: Tensor,
+    kernel: Tensor,
+    fc1: Tensor | None = None,
+    fc2: Tensor | None = None,
+    spatial_kernel: Tensor | None = None,
+    *,
+    stride: int | Pair = 1,
+    padding: int | Pair = 0,
+    dilation: int | Pair = 1,
+    spatial_dilation: int = 1,
+    memory_budget: int = DEFAULT_BUDGET,
+) -> Iterator[tuple[slice, slice, AttentionMaps]]:
+    """α_C and α_X piece by piece, so that f~ is never there as a whole: no output channel needs another's.
+
+    Args:
+        x, kernel, fc1, fc2, spatial_kernel, stride, padding, dilation, spatial_dilation: as in
+            `attentive_conv2d_definition`.
+        memory_budget: bytes of working memory for a piece; one output channel of one image is the least.
+
+    Yields:
+        The images and the output channels of a piece, and their maps.
+    """
+    pairs = [(value, value) if isinstance(value, int) else value for value in (stride, padding, dilation)]
+    sides = [
+        (side + 2 * pad - spread * (kernel.shape[-1] - 1) - 1) // step + 1
+        for side, step, pad, spread in zip(x.shape[-2:], *pairs, strict=True)
+    ]
+    # f~, the attended f~, and what is made of them on the way
+    bytes_per_output = 3 * kernel[0, ..., 0, 0].numel() * sides[0] * sides[1] * x.element_size()
+    fitting = max(1, memory_budget // max(1, bytes_per_output))
+    outputs = min(fitting, len(kernel))
+    images = max(1, fitting // len(kernel))
+    for first_image in range(0, len(x), images):
+        for first_output in range(0, len(kernel), outputs):
+            b, o = slice(first_image, first_image + images), slice(first_output, first_output + outputs)
+            gate1, gate2, psi = (None if weight is None else weight[o] for weight in (fc1, fc2, spatial_kernel))
+            responses = separate_responses(x[b], kernel[o], stride, padding, dilation)
+            yield b, o, attention_maps_definition(responses, gate1, gate2, psi, spatial_dilation)
 
 
 def attentive_conv2d_definition(

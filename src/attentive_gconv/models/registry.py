@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from attentive_gconv.lookup import find
+from attentive_gconv.models.pretrained import load_pretrained
 
 
 @dataclass(frozen=True)
@@ -64,16 +65,19 @@ def model_entry(name: str) -> ModelEntry:
     return find("model", name, _ENTRIES)
 
 
-def create_model(name: str, **options: Any) -> nn.Module:
-    """A model with new weights.
+def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    """A model, with new weights or with those that come with the package.
 
     Args:
         name: one of `list_models`.
+        pretrained: take the weights of `list_pretrained`, which were trained on the re-made rot-MNIST; the model is
+            then in eval mode. What its images must look like stands in the card, see `docs/models.md`.
         **options: arguments of the family's class that differ from the named variant's, such as ``num_classes``,
             ``in_channels``, ``channels``, ``group`` or ``attention``.
 
     Raises:
-        ValueError: if the name is unknown, or a value is out of range.
+        ValueError: if the name is unknown, a value is out of range, or pretrained weights are missing or do not fit.
+        ImportError: if pretrained weights are wanted without safetensors.
         TypeError: if the family has no such option; the message names those it has.
 
     Example:
@@ -89,4 +93,5 @@ def create_model(name: str, **options: Any) -> nn.Module:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise TypeError(f"model {name!r} has no option {option!r}: {hint}it has {', '.join(known)}")
-    return entry.build(**{**entry.defaults, **options})
+    model = entry.build(**{**entry.defaults, **options})
+    return load_pretrained(name, model) if pretrained else model

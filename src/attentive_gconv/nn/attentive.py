@@ -10,21 +10,15 @@ https://arxiv.org/abs/2002.03830. Deviation: the group layer's quadrature weight
 for every group, so that maps that suppress nothing give the plain convolution; for p4 it is the paper's 2π/|H|.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.functional import (
-    COMBINATIONS,
-    AttentionMaps,
-    attention_maps_definition,
-    attentive_conv2d,
-    kernel_index,
-    separate_responses,
-)
+from attentive_gconv.functional import COMBINATIONS, AttentionMaps, attentive_conv2d, kernel_index
 from attentive_gconv.functional.attention import STATISTICS
-from attentive_gconv.functional.attentive import METHODS
+from attentive_gconv.functional.attentive import METHODS, attention_maps_in_chunks
 from attentive_gconv.functional.convolution import Pair
 from attentive_gconv.functional.streaming import BACKENDS, DEFAULT_BUDGET
 from attentive_gconv.groups import FiniteGroup
@@ -199,16 +193,39 @@ class _FullAttention(GroupConvolution):
 
         Returns:
             ``channel (B, O, |H|, C, |H'|, 1, 1)`` and ``spatial (B, O, |H|, 1, |H'|, Y', X')``, None for a part that
-            the layer does not have; |H'| is 1 in a lifting layer.
+            the layer does not have; |H'| is 1 in a lifting layer. f~ is not kept, see `attention_map_chunks`.
         """
-        responses = separate_responses(
-            self.check_input(x), self._responses_kernel(), self.stride, self.padding, self.dilation
-        )
+        rows: dict[int, list[AttentionMaps]] = {}
+        for images, _, maps in self.attention_map_chunks(x):
+            rows.setdefault(images.start, []).append(maps)
+
+        def whole(part: str) -> Tensor | None:
+            if getattr(self, f"{part}_attention") is None:
+                return None
+            return torch.cat([torch.cat([getattr(maps, part) for maps in row], 1) for row in rows.values()])
+
+        return AttentionMaps(whole("channel"), whole("spatial"))
+
+    def attention_map_chunks(self, x: Tensor) -> Iterator[tuple[slice, slice, AttentionMaps]]:
+        """The maps of `attention_maps` piece by piece: the images, the output channels, their maps.
+
+        A piece takes no more working memory than the layer's ``memory_budget``, unless a single output channel of a
+        single image does.
+        """
         channel, spatial = self.channel_attention, self.spatial_attention
         fc1, fc2 = channel.gates() if channel is not None else (None, None)
-        if spatial is None:
-            return attention_maps_definition(responses, fc1, fc2)
-        return attention_maps_definition(responses, fc1, fc2, spatial.kernel(), spatial.dilation)
+        return attention_maps_in_chunks(
+            self.check_input(x),
+            self._responses_kernel(),
+            fc1,
+            fc2,
+            spatial.kernel() if spatial is not None else None,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            spatial_dilation=spatial.dilation if spatial is not None else 1,
+            memory_budget=self.memory_budget,
+        )
 
     def _responses_kernel(self) -> Tensor:
         """The transformed kernel without the quadrature weight, which is no part of f~."""

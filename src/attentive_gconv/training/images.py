@@ -35,13 +35,23 @@ def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: 
     Raises:
         ImageError: if the file is missing, no PNG or JPEG, damaged, or larger than 50 million pixels.
     """
-    channels, height, width = card.image_shape
+    channels = card.image_shape[0]
     if channels not in (1, 3):
         raise ConfigError(f"the network takes images of {channels} channels; pictures have 1 or 3")
+    return standardised(read_pixels(Path(path), channels), card, invert=invert, fit=fit)
+
+
+def standardised(pixels: Tensor, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:
+    """An upright picture ``(C, Y, X)`` in [0, 1] as the network of the card takes it: steps 2 to 5 above.
+
+    Args:
+        pixels: as `read_pixels` gives them.
+        card, invert, fit: as in `read_image`.
+    """
+    _, height, width = card.image_shape
     if card.transposed:
         # fitted upright, transposed afterwards
         height, width = width, height
-    pixels = read_pixels(Path(path), channels)
     if invert:
         pixels = 1 - pixels
     pixels = resize(pixels, height, width, fit)

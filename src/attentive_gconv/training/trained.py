@@ -1,4 +1,4 @@
-"""Finding a trained network: in a run folder, a file of weights, or one of the authors' checkpoints."""
+"""Finding a trained network: in a run folder, a file of weights, the package, or one of the authors' checkpoints."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from attentive_gconv.data.registry import DATASETS
 from attentive_gconv.interop import load_reference_checkpoint
 from attentive_gconv.lookup import find
 from attentive_gconv.models import model_entry
+from attentive_gconv.models.pretrained import list_pretrained, pretrained_file
 from attentive_gconv.training.config import ConfigError, TrainConfig
 from attentive_gconv.training.run_folder import RunFolder
 from attentive_gconv.training.weights import ModelCard, TrainedModel, load_weights
@@ -70,7 +71,8 @@ def open_model(
     """Open a trained network, in eval mode.
 
     Args:
-        target: a run folder, a ``.safetensors`` file, or one of the authors' ``.pth`` files.
+        target: a run folder, a ``.safetensors`` file, one of the authors' ``.pth`` files, or (where there is no such
+            file) the name of a network whose weights come with the package.
         which: in a run folder, the ``"best"`` or the ``"last"`` weights; None takes those that the run's protocol
             reports.
         model: for a ``.pth`` file, the name of the network it belongs to.
@@ -83,8 +85,12 @@ def open_model(
         FileNotFoundError: if there is nothing at that place.
     """
     path = Path(target)
+    if not path.exists() and str(target) in list_pretrained():
+        path = pretrained_file(str(target))
     if not path.exists():
-        raise FileNotFoundError(f"there is no run folder or file of weights {path}")
+        shipped = ", ".join(list_pretrained())
+        remedy = f"; networks that come with the package: {shipped}" if shipped else ""
+        raise FileNotFoundError(f"there is no run folder or file of weights {path}{remedy}")
     if which is not None and not path.is_dir():
         raise ConfigError(f"weights (={which!r}) chooses within a run folder, and {path} is a file: leave it out")
     if path.suffix in (".pth", ".pt"):

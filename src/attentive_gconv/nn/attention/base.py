@@ -114,12 +114,19 @@ class Attend(nn.Module):
         if not self.order:
             raise ValueError(f"`maps` (={dict(maps)}) holds no attention map: give at least one")
 
+    def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Each map α_i by its name, computed on what its predecessors made of x."""
+        attended, maps = x, {}
+        for name in self.order:
+            maps[name] = getattr(self, name)(attended)
+            attended = maps[name] * attended
+        return maps
+
     def attention_map(self, x: Tensor) -> Tensor:
         """The product α of the maps, with which ``forward`` is ``s·x + a·α·x``; it broadcasts against x."""
-        attended, product = x, x.new_ones(())
-        for name in self.order:
-            alpha = getattr(self, name)(attended)
-            attended, product = alpha * attended, alpha * product
+        product = x.new_ones(())
+        for alpha in self.attention_maps(x).values():
+            product = alpha * product
         return product
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,80 @@
+"""`agconv demo`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attentive_gconv.cli.options import DATA_DIR_OPTION, DATASET_OPTION, TARGET_HELP
+
+if TYPE_CHECKING:
+    from attentive_gconv.training import TrainedModel
+
+
+def demo_command(
+    targets: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RUN_OR_WEIGHTS...]",
+            help=f"{TARGET_HELP}; beside these the page offers all that come with the package. A .pth file must have "
+            "the name of its network (alpha_p4cnn.pth), and needs --dataset.",
+        ),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is reached from this machine only.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port; default: the first that is free from 7860 on.")
+    ] = None,
+    dataset: DATASET_OPTION = None,
+    data_dir: DATA_DIR_OPTION = None,
+) -> None:
+    """Open a local page: draw or upload a picture, turn it, and see what networks attend to. Ends with Ctrl-C."""
+    from attentive_gconv.explain.demo.page import serve
+    from attentive_gconv.training import ConfigError
+
+    models = networks(targets or [], dataset, str(data_dir) if data_dir else None)
+    if not models:
+        raise ConfigError("there is no network to show: none comes with this installation, so name a run folder")
+    address = serve(models, host=host, port=port, block=False)
+    typer.echo(f"{address} shows {', '.join(models)}; Ctrl-C ends it")
+    _wait()
+
+
+def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> dict[str, "TrainedModel"]:
+    """Those that are named, then those of the package, under names that differ.
+
+    Raises:
+        ConfigError: if a .pth file does not have the name of a network, or a network takes no squares.
+    """
+    from attentive_gconv.models.pretrained import DEFAULT, list_pretrained
+    from attentive_gconv.training import ConfigError, open_model
+
+    models: dict[str, TrainedModel] = {}
+    shipped = sorted(list_pretrained(), key=lambda name: (name != DEFAULT, name))
+    for target in [*targets, *map(Path, shipped)]:
+        reference = target.suffix in (".pth", ".pt")
+        trained = open_model(
+            target,
+            model=target.stem if reference else None,
+            dataset=dataset if reference else None,
+            data_dir=data_dir if reference else None,
+        ).trained
+        channels, height, width = trained.card.image_shape
+        if height != width or channels not in (1, 3):
+            raise ConfigError(f"{target} takes images {trained.card.image_shape}: the page turns squares, grey or RGB")
+        name = trained.card.model
+        if name in models:  # the place tells two of the same network apart
+            name = f"{name} ({target})"
+        models[name] = trained
+    return models
+
+
+def _wait() -> None:
+    import time
+
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,155 @@
+"""`agconv explain`."""
+
+import sys
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attentive_gconv.cli.options import (
+    DATA_DIR_OPTION,
+    DATASET_OPTION,
+    FIT_OPTION,
+    INVERT_OPTION,
+    MODEL_OPTION,
+    TARGET_AND_IMAGES_ARGUMENT,
+    WEIGHTS_OPTION,
+    FitRule,
+    open_for_pictures,
+    target_and_images,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attentive_gconv.training import TrainedModel
+
+
+class Picture(StrEnum):
+    """The format of still figures."""
+
+    PNG = "png"
+    SVG = "svg"
+
+
+class Kind(StrEnum):
+    """What is shown."""
+
+    AUTO = "auto"
+    ATTENTION = "attention"
+    ACTIVATION = "activation"
+
+
+class Reduction(StrEnum):
+    """Over channels, and outputs."""
+
+    MEAN = "mean"
+    MAX = "max"
+
+
+class Pose(StrEnum):
+    """Of the two poses of full attention."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+def explain_command(
+    arguments: TARGET_AND_IMAGES_ARGUMENT,
+    out: Annotated[Path, typer.Option(help="Folder for the figures; files of the same names are replaced.")] = Path(
+        "explained"
+    ),
+    format_: Annotated[Picture, typer.Option("--format", help="Of the still figures.")] = Picture.PNG,
+    kind: Annotated[
+        Kind, typer.Option(help="attention, activation, or auto: attention if the network has any.")
+    ] = Kind.AUTO,
+    reduction: Annotated[Reduction, typer.Option(help="Over channels, and outputs.")] = Reduction.MEAN,
+    pose: Annotated[Pose, typer.Option(help="Which of the two poses of full attention is kept.")] = Pose.INPUT,
+    animation: Annotated[bool, typer.Option(help="Also make a GIF of a full turn.")] = True,
+    steps: Annotated[int, typer.Option(min=4, help="Steps of the full turn; multiples of 4 meet right angles.")] = 72,
+    invert: INVERT_OPTION = False,
+    fit: FIT_OPTION = FitRule.PAD,
+    weights: WEIGHTS_OPTION = None,
+    model: MODEL_OPTION = None,
+    dataset: DATASET_OPTION = None,
+    data_dir: DATA_DIR_OPTION = None,
+) -> None:
+    """Show where a network looks in pictures: figures, an animation and the maps themselves.
+
+    For each picture NAME: NAME-overview, NAME-layers, NAME-rotations (figures), NAME-turn.gif and NAME-maps.npz. What
+    is shown is what the attention keeps. Files that cannot be read are named on stderr, and the exit status is then 1.
+    """
+    from attentive_gconv.training import ConfigError, ImageError, read_image
+
+    target, images = target_and_images(arguments)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"--out {out} is a file: give the name of a folder")
+    trained = open_for_pictures(target, weights, model, dataset, data_dir).trained
+    options: dict[str, Any] = {"kind": kind.value, "reduction": reduction.value, "pose": pose.value}
+    failed = False
+    for path, name in zip(images, distinct_names(images), strict=True):
+        try:
+            image = read_image(path, trained.card, invert=invert, fit=fit.value)
+        except ImageError as error:
+            print(f"agconv: {error}", file=sys.stderr)
+            failed = True
+            continue
+        for written in _explain(trained, image, out / name, format_, steps if animation else 0, options):
+            typer.echo(str(written))
+    if failed:
+        raise typer.Exit(1)
+
+
+def distinct_names(images: list[Path]) -> list[str]:
+    """One name a picture: that of its file, with a number where another has it already."""
+    seen: Counter[str] = Counter()
+    taken = {path.stem for path in images}
+    names = []
+    for path in images:
+        seen[path.stem] += 1
+        name, number = path.stem, seen[path.stem]
+        while number > 1 and (name := f"{path.stem}-{number}") in taken:
+            number += 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _explain(
+    trained: "TrainedModel", image: "Tensor", place: Path, ending: str, steps: int, options: dict[str, Any]
+) -> list[Path]:
+    import numpy as np
+
+    from attentive_gconv.data.files import written_whole
+    from attentive_gconv.explain import explain, figures
+    from attentive_gconv.explain.animation import save_turn
+    from attentive_gconv.explain.look import Look
+    from attentive_gconv.explain.turning import full_turn
+
+    def file(what: str) -> Path:
+        return place.with_name(f"{place.name}-{what}")
+
+    card = trained.card
+    look = Look(card.mean, card.std, card.transposed)
+    image = image.to(next(trained.module.parameters()).dtype)
+    explanation = explain(trained.module, image, **options)
+    best = explanation.output.softmax(-1).max(-1)
+    says = f"{card.model}: {card.classes[int(best.indices)]}, {100 * float(best.values):.1f} %"
+    title = f"{says}; {figures.KIND_TITLES[explanation.kind]}"
+    written = [
+        figures.save_figure(figures.overview(explanation, image, look, title), file(f"overview.{ending}")),
+        figures.save_figure(figures.layer_maps(explanation, image, look, title), file(f"layers.{ending}")),
+    ]
+    if image.shape[-1] != image.shape[-2]:
+        print(f"hint: {card.model} takes images that are no squares: they are not turned", file=sys.stderr)
+    else:
+        sheet = figures.rotation_sheet(trained.module, image, look, title=card.model, **options)
+        written.append(figures.save_figure(sheet, file(f"rotations.{ending}")))
+        if steps:
+            turn = full_turn(trained.module, image, steps, sense=look.sense(), **options)
+            written.append(save_turn(turn, file("turn.gif"), look, card.model, card.classes))
+    with written_whole(file("maps.npz")) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **figures.as_arrays(explanation, image))  # type: ignore[arg-type]
+    return [*written, file("maps.npz")]

@@ -1,0 +1,40 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+import attentive_gconv as ag
+from attentive_gconv.cli.demo import networks
+from attentive_gconv.models import pretrained
+from attentive_gconv.training import ConfigError, load_weights, save_weights
+
+
+def test_networks_are_told_apart(run, tmp_path):
+    weights = run / "checkpoints" / "last.safetensors"
+    models = networks([run, weights], None, None)
+    assert list(models)[:2] == ["p4cnn", f"p4cnn ({weights})"]
+
+
+def test_the_authors_checkpoints_go_by_their_names(tmp_path):
+    state = {
+        key.replace(".attention.", "."): value for key, value in ag.create_model("alpha_f_p4cnn").state_dict().items()
+    }
+    torch.save(state, tmp_path / "alpha_f_p4cnn.pth")
+    assert "alpha_f_p4cnn" in networks([tmp_path / "alpha_f_p4cnn.pth"], "digits", None)
+    torch.save(state, tmp_path / "mine.pth")
+    with pytest.raises(ValueError, match="unknown model 'mine'"):
+        networks([tmp_path / "mine.pth"], "digits", None)
+
+
+def test_without_networks_there_is_nothing_to_show(agconv, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    result = agconv("demo")
+    assert result.exit_code == 1
+    assert "there is no network to show" in result.stderr
+
+
+def test_networks_for_other_shapes_are_refused(run, tmp_path):
+    trained = load_weights(run / "checkpoints" / "last.safetensors")
+    save_weights(tmp_path / "wide.safetensors", trained.module, replace(trained.card, image_shape=(1, 28, 40)))
+    with pytest.raises(ConfigError, match="the page turns squares"):
+        networks([tmp_path / "wide.safetensors"], None, None)

@@ -1,0 +1,79 @@
+"""The commands with a network that comes with the package: made here from a run of two epochs."""
+
+import json
+
+import pytest
+from PIL import Image
+
+import attentive_gconv as ag
+from attentive_gconv.models import pretrained
+from attentive_gconv.models.pretrained import pretrained_card
+from attentive_gconv.training import open_model
+from ship_weights import ship
+from tiny import RECIPE
+
+
+@pytest.fixture
+def run(agconv, tiny, tmp_path):
+    """A run of the network as the registry has it."""
+    options = ("--set", "model.channels=10", "--epochs", 1)
+    result = agconv("train", "--recipe", RECIPE, *options, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.stderr
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def shipped(run, tmp_path, monkeypatch):
+    """The run's p4cnn as the package's default."""
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(pretrained, "DEFAULT", "p4cnn")
+    return ship(run, tmp_path / "weights")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.radial_gradient("L").save(tmp_path / "x.png")
+    return tmp_path / "x.png"
+
+
+def test_a_picture_alone_is_given_to_the_default(agconv, shipped, run, picture, tmp_path):
+    by_run = agconv("predict", run, picture, "--format", "json")
+    by_name = agconv("predict", "p4cnn", picture, "--format", "json")
+    alone = agconv("predict", picture, "--format", "json")
+    assert by_run.exit_code == by_name.exit_code == alone.exit_code == 0
+    assert by_run.stdout == by_name.stdout == alone.stdout
+    assert "network: p4cnn, which comes with the package" in alone.stderr
+    assert by_name.stderr.count("network:") == 0
+    result = agconv("explain", picture, "--out", tmp_path / "out", "--no-animation")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_a_missing_run_is_no_picture(agconv, shipped, picture):
+    result = agconv("predict", "runs/af0", picture)
+    assert result.exit_code == 1
+    assert (
+        "there is no run folder or file of weights runs/af0; networks that come with the package: p4cnn"
+        in result.stderr
+    )
+
+
+def test_evaluate_without_a_run(agconv, shipped, run):
+    figures = json.loads(agconv("evaluate", "--json").stdout)
+    assert figures["error"] == json.loads((run / "result.json").read_text())["test_error"]
+    assert figures["error"] == pretrained_card("p4cnn")["test_error"]
+
+
+def test_without_shipped_weights_a_network_must_be_named(agconv, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    result = agconv("predict", picture)
+    assert result.exit_code == 1
+    assert "no network is named" in result.stderr
+
+
+def test_shipped_weights_open_by_name_unless_there_is_such_a_file(shipped, tmp_path, monkeypatch):
+    assert open_model("p4cnn").trained.card.dataset == "tiny"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p4cnn").mkdir()
+    with pytest.raises(ValueError, match="is no run folder"):
+        open_model("p4cnn")
+    assert ag.list_pretrained() == ["p4cnn"]
