@@ -64,6 +64,11 @@ def test_a_limit_takes_the_first_images():
     assert evaluate(FirstPixel(), images_with([0], [0]), CLASSES, limit=9).images == 1
 
 
+def test_workers_change_nothing_but_the_speed():
+    dataset = images_with([0, 0, 1, 1, 0], [0, 0, 0, 1, 1])
+    assert evaluate(FirstPixel(), dataset, CLASSES, workers=1) == evaluate(FirstPixel(), dataset, CLASSES)
+
+
 def test_images_are_prepared_first():
     figures = evaluate(FirstPixel(), images_with([0, 0], [1, 1]), CLASSES, prepare=lambda images: images + 1)
     assert figures.error == 0

@@ -5,6 +5,7 @@ import torch
 
 import attentive_gconv as ag
 from attentive_gconv.data import load_dataset
+from attentive_gconv.data.registry import DATASETS
 from attentive_gconv.training import ConfigError, WeightsError, open_model, train
 from attentive_gconv.training.weights import ModelCard, save_weights
 from tiny import PowerCut, tiny_config
@@ -50,6 +51,16 @@ def test_the_authors_checkpoint_opens_with_names_for_network_and_data(tiny, tmp_
     card = opened.trained.card
     assert (card.model, card.dataset, card.protocol) == ("p4cnn", "digits", "paper")
     assert opened.trained.module(torch.zeros(1, 1, 28, 28)).shape == (1, 10)
+
+
+def test_an_official_validation_part_stays_one(tiny, tmp_path, monkeypatch):
+    """PCam's checkpoints: its validation images belong to no other protocol."""
+    monkeypatch.setitem(DATASETS, "tiny", replace(DATASETS["tiny"], official_validation=True))
+    path = tmp_path / "p4cnn.pth"
+    torch.save(ag.create_model("p4cnn", num_classes=10).state_dict(), path)
+    assert open_model(path, model="p4cnn", dataset="tiny").trained.card.protocol == "validation"
+    with pytest.raises(ValueError, match=r"`protocol` \(='paper'\) has no meaning for tiny"):
+        load_dataset("tiny", protocol="paper")
 
 
 @pytest.mark.parametrize("given", [{}, {"model": "p4cnn"}, {"dataset": "digits"}])
