@@ -582,7 +582,7 @@ def backward(
     t = np.zeros(sizes.map_plane * step, w.dtype)
     dv = np.zeros(positions * step, w.dtype)
     dt = np.zeros(positions * step, w.dtype)
-    spread = np.zeros(channels * plane * step, w.dtype)
+    rows_of_plane = np.zeros(plane * step, w.dtype)
     products = np.zeros(taps * step, w.dtype)
     d_gate = np.zeros(channels * step, w.dtype)
     d_mean = np.zeros(channels * step, w.dtype)
@@ -592,7 +592,6 @@ def backward(
     for task in range(start, stop):
         b, g = task // depth, task % depth
         first = task * channels * plane
-        spread[:] = 0
         coefficient[:] = 0
         for block in range(sizes.blocks):
             here = block * depth + g
@@ -626,10 +625,13 @@ def backward(
                     through_gate = fma(load(w, row + at * step), product, through_gate)
                     store(dw, to + at * step, fma(gates, product, load(dw, to + at * step)))
                 store(d_gate, i * step, through_gate)
+                rows_of_plane[:] = 0
                 _input_gradient(
                     offsets, bases, w, row + i * taps * step, grad, d_row, dv, dt, chosen, rows, gates, i, skip,
-                    spread[i * plane * step :],
+                    rows_of_plane,
                 )  # fmt: skip
+                for n in range(plane):
+                    dx[first + i * plane + n] += total(load(rows_of_plane, n * step))
             if flags.channel:
                 gate_row = sizes.hidden * channels * step
                 _gate_backward(
@@ -642,12 +644,9 @@ def backward(
                         (task * channels + i) * taps, d_mean, d_top, i * step, position, (kept * channels + i * step),
                         coefficient[i], dx, dw, to + i * taps * step,
                     )  # fmt: skip
-        for i in range(channels):
-            at = first + i * plane
-            for n in range(plane):
-                dx[at + n] += total(load(spread, (i * plane + n) * step))
-            if flags.channel:
+        if flags.channel:
+            for i in range(channels):
                 for tap in range(taps):
-                    share = coefficient[i, tap] / positions
+                    at, share = first + i * plane + offsets[tap], coefficient[i, tap] / positions
                     for p in range(positions):
-                        dx[at + bases[p] + offsets[tap]] += share
+                        dx[at + bases[p]] += share
