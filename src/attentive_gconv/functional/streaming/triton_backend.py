@@ -163,7 +163,7 @@ def _forward(problem: Problem, x: Tensor, kept: Saved, out: Tensor) -> None:
     planes = geometry.spread(x)
     if problem.fc1 is not None:
         _channel_statistics(problem, planes, kept)
-    block_m, block_p = _tile(outputs, rows * columns, 128, 32)
+    block_m, block_p = _tile(outputs, rows * columns, 128, 16)
     programs = batch * triton.cdiv(outputs, block_m) * triton.cdiv(rows * columns, block_p)
     _launch(
         kernels.attend_channels, programs, planes, problem.weight.permute(0, 2, 3, 1),

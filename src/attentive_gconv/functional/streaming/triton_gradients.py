@@ -148,12 +148,13 @@ def weight_gradients(
                 else:
                     grad = tl.load(d + (b * outputs + m) * positions + p, m < outputs, 0.0)
                     du = tl.broadcast_to((attended * grad)[:, None], [block_m, block_i])
-                start = points + (image * length + y * pitch + x) * channels + i
+                # loaded as a row of the tile: a vector would change its layout, through shared memory, in every round
+                start = points + (image * length + y * pitch + x) * channels + i[None, :]
                 longer = ()
                 for tap in tl.static_range(taps):
                     shift = tap_shift(tap, wide, stride_y, stride_x, dilation_y, dilation_x, pitch, phase)
-                    seen = tl.load(start + shift * channels, i < channels, 0.0)
-                    longer += (sums[tap] + du * seen[None, :],)
+                    seen = tl.load(start + shift * channels, (i < channels)[None, :], 0.0)
+                    longer += (sums[tap] + du * seen,)
                 sums = longer
         # du is that of u = α_C f~
         if channel:
@@ -231,35 +232,37 @@ def input_gradients(
     q = (place // blocks_i % blocks_p) * block_p + tl.arange(0, block_p)
     image = place // (blocks_i * blocks_p)
     b, g = image // depth, image % depth
+    # loaded as columns and rows of the tile: vectors would change their layout, through shared memory, in every round
+    of_i, exists = i[:, None], (i < channels)[:, None]
     total = tl.zeros([block_i, block_p], d.dtype.element_ty)
     for tap in range(taps):
         down = q // width + padding_y - tap // wide * dilation_y
         right = q % width + padding_x - tap % wide * dilation_x
         y, x = down // stride_y, right // stride_x
         seen = (down >= 0) & (right >= 0) & (y * stride_y == down) & (x * stride_x == right)
-        seen = seen & (y < rows) & (x < columns) & (q < size)
-        p = y * columns + x
+        seen = (seen & (y < rows) & (x < columns) & (q < size))[None, :]
+        p = (y * columns + x)[None, :]
         # apart from the total, so that what no output sees stays free of its NaN
         here = tl.zeros([block_i, block_p], d.dtype.element_ty)
         for m in range(outputs):
-            weight = tl.load(w + ((g * outputs + m) * taps + tap) * channels + i, i < channels, 0.0)
+            weight = tl.load(w + ((g * outputs + m) * taps + tap) * channels + of_i, exists, 0.0)
             scaled = weight
             if channel:
-                scaled *= tl.load(gate + (image * outputs + m) * channels + i, i < channels, 0.0)
+                scaled *= tl.load(gate + (image * outputs + m) * channels + of_i, exists, 0.0)
             if spatial:
                 plane = (image * outputs + m) * positions + p
                 index = tl.load(chosen + plane, seen, 0).to(tl.int32)
                 dv, both = tl.load(d_value + plane, seen, 0.0), tl.load(d_both + plane, seen, 0.0)
-                here += scaled[:, None] * tl.where(index[None, :] == i[:, None], both[None, :], dv[None, :])
+                here += scaled * tl.where(index == of_i, both, dv)
             if skip != 0 or not spatial:
                 grad = tl.load(d + (b * outputs + m) * positions + p, seen, 0.0)
                 factor = skip * weight
                 if not spatial:
                     factor += attended * scaled
-                here += factor[:, None] * grad[None, :]
+                here += factor * grad
         if channel:
-            here += tl.load(of_means + (image * taps + tap) * channels + i, i < channels, 0.0)[:, None]
-        total += tl.where(seen[None, :], here, 0.0)
+            here += tl.load(of_means + (image * taps + tap) * channels + of_i, exists, 0.0)
+        total += tl.where(seen, here, 0.0)
     target = ((b * channels + i) * depth + g)[:, None] * size + q[None, :]
     tl.store(out + target, total, (i < channels)[:, None] & (q < size)[None, :])
 
@@ -274,8 +277,8 @@ def maximum_input_gradients(
 ):  # fmt: skip
     """The gradient of max f~ added to dx at p* + t. Programs: (b, g) × blocks of i.
 
-    Outputs may share a p*, so that they are added one after the other: a program owns its channels' planes. It has one
-    warp with one channel a lane, and a barrier between outputs.
+    Outputs may share a p*, so that they are added one after the other, by the program that owns the channels' planes:
+    one warp, and a barrier between outputs.
     """
     blocks = tl.cdiv(channels, block_i)
     place = tl.program_id(0).to(tl.int64)
