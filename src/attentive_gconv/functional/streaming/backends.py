@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import warnings
 from functools import cache
 from typing import Protocol, cast
@@ -15,10 +16,12 @@ from attentive_gconv.lookup import find
 BACKENDS = {
     "auto": "the fastest that the device and the installation have",
     "numba": "compiled kernels, CPU",
+    "triton": "compiled kernels, GPU",
     "torch": "PyTorch alone, everywhere",
 }
 _MODULES = {
     "numba": "attentive_gconv.functional.streaming.numba_backend",
+    "triton": "attentive_gconv.functional.streaming.triton_backend",
     "torch": "attentive_gconv.functional.streaming.torch_backend",
 }
 
@@ -38,32 +41,49 @@ class Backend(Protocol):
 
 
 def available_backends() -> dict[str, bool]:
-    """Which backends can run here."""
-    return {name: name == "torch" or importlib.util.find_spec(name) is not None for name in _MODULES}
+    """Which backends can run here, on one device or another."""
+    installed = {name: name == "torch" or importlib.util.find_spec(name) is not None for name in _MODULES}
+    return {**installed, "triton": installed["triton"] and (torch.cuda.is_available() or _interpreted())}
 
 
 def get_backend(name: str, device: torch.device) -> Backend:
     """The backend of that name; ``"auto"`` takes the fastest that the device and the installation have.
 
     Raises:
-        ValueError: if the name is unknown.
+        ValueError: if the name is unknown, or the backend cannot compute on that device.
         ImportError: if the backend was asked for by name and cannot be imported.
     """
     if name == "auto":
         name = _fastest(device.type)
-    find("backend", name, _MODULES)
-    return cast("Backend", importlib.import_module(_MODULES[name]))
+    module = find("backend", name, _MODULES)
+    if name != "torch" and device.type not in _devices(name):
+        raise ValueError(
+            f"`backend` (={name!r}) does not compute on {device.type}; take 'auto' or 'torch', or move the layer and "
+            f"its input to a device of type {_devices(name)[0]}"
+        )
+    return cast("Backend", importlib.import_module(module))
+
+
+def _devices(name: str) -> list[str]:
+    """The types of devices that a compiled backend is for. Triton's interpreter runs its kernels on the CPU."""
+    if name == "numba":
+        return ["cpu"]
+    return ["cuda", "cpu"] if _interpreted() else ["cuda"]
+
+
+def _interpreted() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 @cache
 def _fastest(device: str) -> str:
-    if device != "cpu":
-        return "torch"
-    if available_backends()["numba"]:
-        return "numba"
+    compiled = {"cpu": "numba", "cuda": "triton"}.get(device, "torch")
+    if compiled == "torch" or available_backends()[compiled]:
+        return compiled
+    remedy = {"numba": "pip install 'attentive-gconv[fast]'", "triton": "pip install triton"}[compiled]
     warnings.warn(
-        "full attention runs on its pure-PyTorch fallback, several times slower on the CPU than the compiled kernels; "
-        "to get them: pip install 'attentive-gconv[fast]'",
+        f"full attention runs on its pure-PyTorch fallback, slower on {device} than the compiled kernels; to get them: "
+        f"{remedy}",
         RuntimeWarning,
         stacklevel=2,
     )

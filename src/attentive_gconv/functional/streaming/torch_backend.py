@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attentive_gconv.functional.streaming.layout import Geometry
 from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved, channel_gate, gate_backward
+from attentive_gconv.functional.streaming.tiles import sum_of_tiles, tiles
 
 name = "torch"
 TILE_BYTES = 16 << 20  # larger tiles leave the caches without saving calls
@@ -21,7 +22,7 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     rows, columns = problem.geometry.output
     out = x.new_empty((x.shape[0], problem.outputs, rows * columns))
     kept = problem.allocate(x) if save else None
-    for b, m in _tiles(problem, x, min(budget, TILE_BYTES)):
+    for b, m in _tiles(problem, x, budget):
         part = problem.part(m.start, m.stop)
         responses = _responses(part, _windows(problem.geometry, x[b]))
         out[b, m], found = _attend(part, responses)
@@ -39,27 +40,15 @@ def differentiable(problem: Problem, x: Tensor) -> Tensor:
 
 def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
-    total = Gradients.zeros(problem, x)
-    for b, m in _tiles(problem, x, min(budget, TILE_BYTES)):
-        part = problem.part(m.start, m.stop)
-        here = Saved(*(None if tensor is None else tensor[b, :, m] for tensor in kept.tensors()))
-        found = _tile_backward(part, x[b], here, grad[b, m].flatten(2))
-        total.x[b] += found.x
-        for field in ("weight", "fc1", "fc2", "psi"):
-            if (sum_of := getattr(total, field)) is not None:
-                sum_of[:, m] += getattr(found, field)
-    return total
+    return sum_of_tiles(problem, x, kept, grad, _tiles(problem, x, budget), _tile_backward)
 
 
 def _tiles(problem: Problem, x: Tensor, budget: int) -> Iterator[tuple[slice, slice]]:
     """Ranges of samples and outputs whose f~ fits the budget."""
     rows, columns = problem.geometry.output
-    each = problem.depth * problem.channels * rows * columns * x.element_size()
-    width = max(1, min(problem.outputs, budget // each))
-    step = max(1, min(x.shape[0], budget // (each * width)))
-    for b in range(0, x.shape[0], step):
-        for m in range(0, problem.outputs, width):
-            yield slice(b, b + step), slice(m, min(m + width, problem.outputs))
+    return tiles(
+        problem, x, problem.depth * problem.channels * rows * columns * x.element_size(), min(budget, TILE_BYTES)
+    )
 
 
 def _taps(geometry: Geometry) -> Iterator[tuple[slice, slice]]:
@@ -156,7 +145,7 @@ def _depthwise_weight_gradient(problem: Problem, planes: Tensor, dz: Tensor) -> 
 def _tile_backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gradients:
     geometry = problem.geometry
     windows = _windows(geometry, x)
-    d = (problem.scale * grad)[:, None]
+    d = (problem.scale * grad.flatten(2))[:, None]
     found = Gradients(x, problem.weight)
     du = (problem.attended * d).unsqueeze(2)
     if problem.psi is not None and kept.value is not None and kept.alpha is not None and kept.top is not None:
