@@ -67,7 +67,7 @@ def test_kernels_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
     from attentive_gconv.functional.streaming import triton_backend
 
-    types = {torch.float64: "*fp64", torch.uint8: "*u8", torch.int32: "*i32"}
+    types = {torch.float64: "*fp64", torch.int16: "*i16", torch.int32: "*i32"}
     compiled = {}
 
     def compile_only(kernel: Any, programs: int, *arguments: Any, warps: int = 4, **constants: Any) -> None:
