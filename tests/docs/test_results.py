@@ -2,6 +2,7 @@
 
 import json
 import re
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,16 @@ def test_deviations_of_the_checkpoints(name):
 def test_errors_of_the_checkpoints(name, row):
     assert (row["model"], row["dataset_source"], row["images"]) == (name, "remade", 20_000)
     assert cells(f"{name} |")[1] == f"{100 * row['error']:.3f}"
+
+
+@pytest.mark.parametrize("run", figures("rot-mnist-10-epochs.json")["runs"], ids=lambda run: run["model"])
+def test_ten_epochs(run):
+    assert cells(f"{run['model']} after 10 epochs")[1:] == [
+        f"{run['parameters']:,}",
+        f"{100 * run['valid_error']:.2f}",
+        f"{100 * run['test_error']:.2f}",
+        str(run["best_epoch"]),
+        f"{statistics.median(run['seconds_per_epoch']):.1f}",
+    ]
+    assert run["test_images"] == 50_000
+    assert set(run["changed_by_rotation"].values()) == {0}
