@@ -15,10 +15,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.models import model_entry
 from attentive_gconv.models.pretrained import FOLDER
 from attentive_gconv.training import ModelCard, RunFolder, RunFolderError, load_weights
-from attentive_gconv.training.run_folder import read_json, write_atomically, write_json
+from attentive_gconv.training.run_folder import read_json
 
 
 def card_of(run: RunFolder, weights: bytes) -> dict[str, Any]:

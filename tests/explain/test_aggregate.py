@@ -1,5 +1,6 @@
 """The maps of whole networks, and their product: they commute with the group, in every family."""
 
+import importlib
 from functools import partial
 
 import pytest
@@ -165,3 +166,10 @@ def test_bad_arguments_say_what_to_do():
         ag.explain(mixed, images)
     with pytest.raises(ValueError, match="reached no module"):
         ag.explain(nn.Conv2d(1, 1, 3).double(), images)
+
+
+def test_the_name_of_the_package_is_the_function_whoever_binds_it():
+    """The package may stand in the function's place, after an import by file name for one."""
+    package = importlib.import_module("attentive_gconv.explain")
+    model, images = network("rot-mnist", "p4", "none")
+    torch.testing.assert_close(package(model, images).poses, ag.explain(model, images).poses)
