@@ -330,3 +330,12 @@ def test_a_model_computes_the_same_either_way() -> None:
     for name in results.keys() - {"definition"}:
         for found, exact in zip(results[name], results["definition"], strict=True):
             assert _relative(found, exact) < 1e-10, name
+
+
+def test_function_transforms_take_the_definition() -> None:
+    layer = ag.nn.AttentiveGroupConv2d("p4", 2, 2, 3, dtype=torch.float64)
+    maps = torch.randn(3, 1, 2, 4, 5, 5, dtype=torch.float64)
+    torch.testing.assert_close(torch.func.vmap(layer)(maps), torch.stack([layer(x) for x in maps]))
+    leaf = maps[0].clone().requires_grad_()
+    layer(leaf).square().sum().backward()
+    torch.testing.assert_close(torch.func.grad(lambda x: layer(x).square().sum())(maps[0]), leaf.grad)
