@@ -230,13 +230,15 @@ def attentive_conv2d(
         memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
             a few planes of one sample are larger; the compiled kernels hold them for 16 outputs (8 in float64) at a
             time, on each thread.
-        backend: of the streaming form: ``"auto"``, ``"numba"`` (compiled, CPU), ``"torch"``.
+        backend: of the streaming form: ``"auto"``, ``"numba"`` (compiled, CPU), ``"triton"`` (compiled, GPU),
+            ``"torch"``.
 
     Returns:
         ``(B, O, |H|, Y', X')``, in the dtype of x, or that of autocast. float16 and bfloat16 are computed in float32.
 
     Raises:
-        ValueError: on an unknown method or backend, a budget that is not positive, or without any attention.
+        ValueError: on an unknown method or backend, a backend of another device, a budget that is not positive, or
+            without any attention.
 
     Example:
         >>> import torch

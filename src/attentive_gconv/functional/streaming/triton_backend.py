@@ -9,8 +9,13 @@ The library's own convolution gives the weight gradient of the skipped part, und
 The 7×7 convolutions of the maps have kernels of their own: a grouped convolution of cuDNN would want V and T stacked in
 one more tensor, may use TF32, and could not end in the sigmoid and the sum over g.
 
-State: values and gradients were tested through Triton's interpreter on the CPU, and all kernels compile for the GPUs
-named in the tests. Neither has been run on a GPU: speed is unmeasured, and tile sizes come from counting instructions.
+The memory budget bounds the gradients of V and T, dz, and in inference V and T themselves; it cuts the batch, so that
+a small one leaves a large GPU idle.
+
+State: values and gradients were tested through Triton's interpreter on the CPU alone; all kernels compile for compute
+capability 9.0, in the tests with Triton 3.9 and, tried once in float32, with 3.4. None has been run on a GPU: speed is
+unmeasured, and tile sizes come from counting the compiled instructions. `benchmarks/gpu_floor.md` has the least time
+that they can need, computed.
 """
 
 import contextlib
