@@ -64,10 +64,11 @@ class AttentiveConvolution(torch.autograd.Function):
         save = differentiable and not plan.recompute
         step = plan.samples(problem, x, save=False)
         parts = [plan.backend.forward(problem, x[b : b + step], save, plan.budget) for b in range(0, len(x), step)]
-        kept = _concatenate([part for _, part in parts if part is not None]) if save else Saved()
         if differentiable:
             ctx.plan, ctx.problem = plan, problem
-            ctx.save_for_backward(x, *weights, *kept.tensors())
+            # part by part: to join them would hold everything twice
+            kept = [tensor for _, part in parts if part is not None for tensor in part.tensors()]
+            ctx.save_for_backward(x, *weights, *kept)
         return parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
 
     @staticmethod
@@ -82,7 +83,9 @@ class AttentiveConvolution(torch.autograd.Function):
             if torch.is_grad_enabled():
                 of = replace(problem, weight=weight, fc1=fc1, fc2=fc2, psi=psi)
                 return _differentiable_backward(of, x, grad, ctx.needs_input_grad)
-            total = _backward(plan, problem, x, Saved(*maps), grad.contiguous())
+            each = len(Saved.names())
+            kept = [Saved(*maps[first : first + each]) for first in range(0, len(maps), each)]
+            total = _backward(plan, problem, x, kept, grad.contiguous())
             if problem.skip:
                 total.weight += _plain_weight_gradient(problem, x, grad)
         return total.x, None, None, total.weight, total.fc1, total.fc2, total.psi
@@ -98,19 +101,17 @@ def _differentiable_backward(problem: Problem, x: Tensor, grad: Tensor, needed: 
     )
 
 
-def _backward(plan: Plan, problem: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gradients:
-    """Sum the gradients over parts of the batch and, when recomputing large maps, of the outputs."""
+def _backward(plan: Plan, problem: Problem, x: Tensor, kept: list[Saved], grad: Tensor) -> Gradients:
+    """Sum the gradients over forward's parts of the batch and, when recomputing large maps, over outputs."""
     step = plan.samples(problem, x, save=plan.recompute)
     width = plan.outputs(problem, x) if plan.recompute else problem.outputs
     total = Gradients.zeros(problem, x)
-    for b in range(0, len(x), step):
+    for number, b in enumerate(range(0, len(x), step)):
         samples = slice(b, b + step)
         for m in range(0, problem.outputs, width):
             part = problem.part(m, min(m + width, problem.outputs))
-            here = kept.samples(b, b + step)
-            if plan.recompute:
-                _, again = plan.backend.forward(part, x[samples], True, plan.budget)
-                here = again if again is not None else here
+            here = plan.backend.forward(part, x[samples], True, plan.budget)[1] if plan.recompute else kept[number]
+            assert here is not None
             found = plan.backend.backward(
                 part, x[samples], here, grad[samples, m : m + width].contiguous(), plan.budget
             )
@@ -131,13 +132,6 @@ def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:
     )  # fmt: skip
     ordered = gradient.view(problem.outputs, problem.channels, problem.depth, -1).permute(2, 0, 1, 3)
     return problem.scale * problem.skip * ordered
-
-
-def _concatenate(parts: list[Saved]) -> Saved:
-    if len(parts) == 1:
-        return parts[0]
-    columns = zip(*(part.tensors() for part in parts), strict=True)
-    return Saved(*(torch.cat(present) if (present := [t for t in c if t is not None]) else None for c in columns))
 
 
 def stream(

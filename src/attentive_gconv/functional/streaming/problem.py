@@ -100,10 +100,6 @@ class Saved:
         """All of them, in the order above."""
         return tuple(getattr(self, name) for name in self.names())
 
-    def samples(self, start: int, stop: int) -> "Saved":
-        """Those of some samples."""
-        return Saved(*(None if tensor is None else tensor[start:stop] for tensor in self.tensors()))
-
 
 @dataclass
 class Gradients:
