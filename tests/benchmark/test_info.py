@@ -20,9 +20,9 @@ def test_it_is_plain_and_says_what_is_there(monkeypatch):
 
 
 def test_a_missing_fast_backend_is_named_with_the_remedy(monkeypatch):
-    backends._fastest.cache_clear()
+    backends.fastest_backend.cache_clear()
     monkeypatch.setattr(backends, "available_backends", lambda: {"numba": False, "torch": True})
     found = info.chosen_backend("cpu")
-    backends._fastest.cache_clear()
+    backends.fastest_backend.cache_clear()
     assert found["backend"] == "torch"
     assert "pip install 'attentive-gconv[fast]'" in found["advice"]

@@ -40,7 +40,8 @@ def used(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor]:
     x = maps("p4", 3, 6, 6, lifting=kind.lifting)
     with torch.no_grad():
         layer(x)
-    assert None not in kept(layer)
+    # attention in compiled kernels keeps none
+    assert any(entry is not None for entry in kept(layer))
     return layer, x
 
 

@@ -8,10 +8,9 @@ convolution is the same with |H'| = 1. The quadrature weight q is a factor of th
 Source: Cohen & Welling, ICML 2016, §7, https://arxiv.org/abs/1602.07576.
 """
 
-import torch.nn.functional as F
 from torch import Tensor
 
-Pair = tuple[int, int]
+from attentive_gconv.functional.few_channels import Pair, conv2d
 
 
 def group_conv2d(
@@ -42,5 +41,6 @@ def group_conv2d(
     out_channels, order = kernel.shape[:2]
     if bias is not None:
         bias = bias.repeat_interleave(order)
-    planes = F.conv2d(x.flatten(1, 2), kernel.flatten(2, 3).flatten(0, 1), bias, stride, padding, dilation, groups)
+    step, border, spread = (v if isinstance(v, tuple) else (v, v) for v in (stride, padding, dilation))
+    planes = conv2d(x.flatten(1, 2), kernel.flatten(2, 3).flatten(0, 1), bias, step, border, spread, groups)
     return planes.unflatten(1, (out_channels, order))

@@ -198,34 +198,6 @@ def test_threads_change_nothing_but_rounding(backend: str, request: pytest.Fixtu
         assert all(torch.equal(first[1][name], second[1][name]) for name in first[1])
 
 
-def test_threads_of_our_own_where_openmp_is_not_to_be_had(
-    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
-    from attentive_gconv.functional.streaming import threads
-
-    before = torch.get_num_threads()
-    request.addfinalizer(lambda: torch.set_num_threads(before))
-    torch.set_num_threads(2)
-    monkeypatch.setattr(threads, "_openmp", lambda: None)
-    assert threads.thread_source() == "own threads"
-    assert_agrees(operation(batch=5), backend="numba")
-
-
-def test_an_error_in_a_thread_reaches_the_caller(request: pytest.FixtureRequest) -> None:
-    from attentive_gconv.functional.streaming.threads import run_chunks
-
-    def kernel(chunk: int, start: int, stop: int, limit: int) -> None:
-        if stop > limit:
-            raise RuntimeError(f"chunk {chunk}")
-
-    before = torch.get_num_threads()
-    request.addfinalizer(lambda: torch.set_num_threads(before))
-    for count in (1, 2):
-        torch.set_num_threads(count)
-        with pytest.raises(RuntimeError, match="chunk 3"):
-            run_chunks(kernel, 8, 4, 6)
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_some_gradients_only(backend: str) -> None:
     """Frozen weights, or an input that needs no gradient, change nothing for the others."""
@@ -296,8 +268,8 @@ def test_an_empty_batch() -> None:
 
 
 def test_the_fallback_says_so_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    backends._fastest.cache_clear()
-    request.addfinalizer(backends._fastest.cache_clear)
+    backends.fastest_backend.cache_clear()
+    request.addfinalizer(backends.fastest_backend.cache_clear)
     monkeypatch.setattr(backends, "available_backends", lambda: {"numba": False, "torch": True})
     case = operation()
     with pytest.warns(RuntimeWarning, match=r"pip install 'attentive-gconv\[fast\]'"):

@@ -103,22 +103,22 @@ class TestChoice:
     @pytest.fixture(autouse=True)
     def _fresh(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-        backends._fastest.cache_clear()
+        backends.fastest_backend.cache_clear()
         yield
-        backends._fastest.cache_clear()
+        backends.fastest_backend.cache_clear()
 
     def test_a_gpu_takes_triton(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backends, "available_backends", lambda: {"triton": True})
-        assert backends._fastest("cuda") == "triton"
+        assert backends.fastest_backend("cuda") == "triton"
 
     def test_a_gpu_without_triton_is_told_so_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(backends, "available_backends", lambda: {"triton": False})
         with pytest.warns(RuntimeWarning, match="slower on cuda.*pip install triton"):
-            assert backends._fastest("cuda") == "torch"
-        assert backends._fastest("cuda") == "torch"
+            assert backends.fastest_backend("cuda") == "torch"
+        assert backends.fastest_backend("cuda") == "torch"
 
     def test_other_devices_take_torch_silently(self) -> None:
-        assert backends._fastest("mps") == "torch"
+        assert backends.fastest_backend("mps") == "torch"
 
     @pytest.mark.parametrize(("name", "device", "remedy"), [("triton", "cpu", "cuda"), ("numba", "cuda", "cpu")])
     def test_a_backend_of_another_device_is_refused(self, name: str, device: str, remedy: str) -> None:

@@ -54,7 +54,7 @@ def get_backend(name: str, device: torch.device) -> Backend:
         ImportError: if the backend was asked for by name and cannot be imported.
     """
     if name == "auto":
-        name = _fastest(device.type)
+        name = fastest_backend(device.type)
     module = find("backend", name, _MODULES)
     if name != "torch" and device.type not in _devices(name):
         raise ValueError(
@@ -76,13 +76,14 @@ def _interpreted() -> bool:
 
 
 @cache
-def _fastest(device: str) -> str:
+def fastest_backend(device: str) -> str:
+    """The fastest that this type of device and the installation have; a warning, once, if it is a fallback."""
     compiled = {"cpu": "numba", "cuda": "triton"}.get(device, "torch")
     if compiled == "torch" or available_backends()[compiled]:
         return compiled
     remedy = {"numba": "pip install 'attentive-gconv[fast]'", "triton": "pip install triton"}[compiled]
     warnings.warn(
-        f"full attention runs on its pure-PyTorch fallback, slower on {device} than the compiled kernels; to get them: "
+        f"attention runs on its pure-PyTorch fallback, slower on {device} than the compiled kernels; to get them: "
         f"{remedy}",
         RuntimeWarning,
         stacklevel=2,

@@ -11,12 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attentive_gconv.functional.compiled.logistic import exponential_constants
+from attentive_gconv.functional.compiled.simd import lanes
+from attentive_gconv.functional.compiled.threads import chunk_count, run_chunks
 from attentive_gconv.functional.streaming import numba_kernels as kernels
 from attentive_gconv.functional.streaming.layout import Geometry, index_dtype
 from attentive_gconv.functional.streaming.numba_kernels import Flags, Sizes
 from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved
-from attentive_gconv.functional.streaming.simd import lanes
-from attentive_gconv.functional.streaming.threads import chunk_count, run_chunks
 
 name = "numba"
 
@@ -140,7 +141,7 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     work = _prepare(problem, x, save)
     out = torch.empty((x.shape[0], problem.outputs, *problem.geometry.output), dtype=x.dtype)
     kept = _allocate(work, x) if save else None
-    constants = kernels.exponential_constants(work.weight.dtype)
+    constants = exponential_constants(work.weight.dtype)
     tasks = x.shape[0] * work.sizes.blocks
     arrays = _kept_arrays(kept or Saved(), x)
     run_chunks(kernels.forward, tasks, chunk_count(), *work.arguments, constants, _array(out), *arrays)

@@ -13,13 +13,14 @@ NaN: comparisons ignore it; the maxima over positions take it from the means, an
 that carry it into the same gates.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
-from attentive_gconv.functional.streaming.simd import (
+from attentive_gconv.functional.compiled.logistic import logistic
+from attentive_gconv.functional.compiled.regions import Run, run_region
+from attentive_gconv.functional.compiled.simd import (
     add,
     divide,
     fma,
@@ -27,7 +28,6 @@ from attentive_gconv.functional.streaming.simd import (
     load,
     load_integers,
     multiply,
-    power_of_two,
     splat,
     splat_integer,
     store,
@@ -64,36 +64,6 @@ class Flags(NamedTuple):
     channel: bool
     spatial: bool
     save: bool
-
-
-EXPONENT_TERMS = 13
-
-
-def exponential_constants(kind: Any) -> Any:
-    """What `_logistic` needs for a dtype: limit, log2 e, the rounding constant, ln 2 in two parts, Taylor terms."""
-    limit, rounding, high = (
-        (700.0, 1.5 * 2.0**52, 6.93145751953125e-1) if kind == np.float64 else (87.0, 1.5 * 2.0**23, 0.693359375)
-    )
-    taylor = [1 / math.factorial(term) for term in range(EXPONENT_TERMS, 0, -1)]
-    return np.array([limit, math.log2(math.e), rounding, high, math.log(2) - high, *taylor], kind)
-
-
-@_compile
-def _logistic(z: Any, constants: Any) -> Any:
-    """1 / (1 + exp(-z)): exp(v) = 2^k·exp(r), |r| ≤ ln 2 / 2, exp(r) by its Taylor polynomial."""
-    one, limit = splat(constants.dtype.type(1)), splat(constants[0])
-    v = subtract(splat(constants.dtype.type(0)), z)
-    v = where_greater(v, limit, limit, v)
-    lowest = subtract(splat(constants.dtype.type(0)), limit)
-    v = where_greater(lowest, v, lowest, v)
-    rounding = splat(constants[2])
-    k = subtract(fma(v, splat(constants[1]), rounding), rounding)
-    r = subtract(subtract(v, multiply(k, splat(constants[3]))), multiply(k, splat(constants[4])))
-    p = splat(constants[5])
-    for term in range(6, 5 + EXPONENT_TERMS):
-        p = fma(p, r, splat(constants[term]))
-    power = multiply(fma(p, r, one), power_of_two(k))
-    return divide(one, add(one, power))
 
 
 @_compile
@@ -179,7 +149,7 @@ def _gate(mean: Any, top: Any, fc1: Any, row1: int, fc2: Any, row2: int, sizes: 
         logit = zero
         for r in range(sizes.hidden):
             logit = fma(load(fc2, row2 + (i * sizes.hidden + r) * step), load(hidden, r * step), logit)
-        store(out, i * step, _logistic(logit, constants))
+        store(out, i * step, logistic(logit, constants))
 
 
 @_compile
@@ -269,7 +239,7 @@ def _attend(
 ) -> None:  # fmt: skip
     """α_X of one position, its part of the output, and what is kept of it."""
     step = lanes_of(v)
-    a, here = _logistic(z, constants), load(v, q * step)
+    a, here = logistic(z, constants), load(v, q * step)
     store(result, p * step, fma(splat(factors[1]), multiply(a, here), load(result, p * step)))
     if flags.save:
         store(value, kept + p * step, here)
@@ -278,7 +248,7 @@ def _attend(
 
 
 @_compile
-def forward(
+def _forward(
     slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
     map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, constants: Any, out: Any, value: Any,
     top: Any, alpha: Any, chosen: Any, gate: Any, mean: Any, maximum: Any, position: Any,
@@ -347,7 +317,7 @@ def forward(
 
 
 @_compile
-def into_blocks(slot: int, start: int, stop: int, planes: Any, sizes: Any, out: Any) -> None:
+def _into_blocks(slot: int, start: int, stop: int, planes: Any, sizes: Any, out: Any) -> None:
     """Planes (B, M, P) as rows (B, block, P, L), for tasks (sample, block); absent outputs stay as they are."""
     step = lanes_of(planes)
     for task in range(start, stop):
@@ -561,7 +531,7 @@ def _statistics_gradient(
 
 
 @_compile
-def backward(
+def _backward(
     slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
     map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, windows: Any, grad: Any, value: Any,
     top: Any, alpha: Any, chosen: Any, gate: Any, mean: Any, maximum: Any, position: Any, dx: Any, dw: Any, d_fc1: Any,
@@ -650,3 +620,21 @@ def backward(
                     at, share = first + i * plane + offsets[tap], coefficient[i, tap] / positions
                     for p in range(positions):
                         dx[at + bases[p]] += share
+
+
+@_compile
+def forward(run: Run, *arguments: Any) -> None:
+    """`_forward` on the threads of a run."""
+    run_region(_forward, run, arguments)
+
+
+@_compile
+def into_blocks(run: Run, *arguments: Any) -> None:
+    """`_into_blocks` on the threads of a run."""
+    run_region(_into_blocks, run, arguments)
+
+
+@_compile
+def backward(run: Run, *arguments: Any) -> None:
+    """`_backward` on the threads of a run."""
+    run_region(_backward, run, arguments)

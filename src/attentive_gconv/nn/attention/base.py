@@ -14,6 +14,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from attentive_gconv.functional.attending import ChannelGate, Parts, SpatialGate, attend, is_compiled
 from attentive_gconv.functional.attention import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
@@ -37,6 +38,14 @@ class AttentionMap(nn.Module, ABC):
         """
         find("gate", name, GATES)
         self.gate = name
+
+    def standard_form(self, x: Tensor) -> ChannelGate | SpatialGate | None:
+        """What `attentive_gconv.functional.attending.attend` needs to compute the map of x, if it is of that form.
+
+        That is the paper's: the named statistics, no bias, no normalisation, the sigmoid. `Attend` then computes the
+        map along with everything else that it needs of x, without calling this module.
+        """
+        return None
 
     @abstractmethod
     def logits(self, x: Tensor) -> Tensor:
@@ -131,14 +140,39 @@ class Attend(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend."""
+        if (parts := self._standard_parts(x)) is not None and is_compiled(x, parts):
+            return attend(x, parts)
         attended = x
         for name in self.order:
             attended = getattr(self, name)(attended) * attended
         return COMBINATIONS[self.combination].mix(x, attended)
 
+    def _standard_parts(self, x: Tensor) -> Parts | None:
+        """The maps in their standard form, if all are of it, channel first; None if each is to be called."""
+        channel = spatial = None
+        for name in self.order:
+            attention = getattr(self, name)
+            form = (
+                attention.standard_form(x) if isinstance(attention, AttentionMap) and not _hooked(attention) else None
+            )
+            if isinstance(form, ChannelGate) and channel is None and spatial is None:
+                channel = form
+            elif isinstance(form, SpatialGate) and spatial is None:
+                spatial = form
+            else:
+                return None
+        return Parts(channel, spatial, COMBINATIONS[self.combination])
+
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
         return f"combination={self.combination!r}"
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether somebody wants to see the module being called."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
 
 
 def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: str) -> dict[str, AttentionMap | None]:

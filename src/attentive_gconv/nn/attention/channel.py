@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attentive_gconv.functional import kernel_index, position_statistics
+from attentive_gconv.functional.attending import ChannelGate
 from attentive_gconv.functional.attention import STATISTICS
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
@@ -155,6 +156,16 @@ class ChannelAttention(AttentionMap, GateWeights):
         if norm is None:
             return flat
         return norm(flat.unflatten(1, (-1, self.group.order)) if self.over_group else flat).flatten(1)
+
+    def standard_form(self, x: Tensor) -> ChannelGate | None:
+        """The weights and the statistics; None with a bias, a normalisation or another gate."""
+        extras = (self.bias_fc1, self.bias_fc2, self.hidden_norm, self.output_norm)
+        # a derived class may compute something else
+        if type(self) is not ChannelAttention or self.gate != "sigmoid" or any(part is not None for part in extras):
+            return None
+        check_map(self, self.group, self.channels, self.over_group, x)
+        index = cast("Tensor", self.weight_fc1_index) if self.over_group else None
+        return ChannelGate(self.weight_fc1, self.weight_fc2, index, self.statistics)
 
     def logits(self, x: Tensor) -> Tensor:
         """The logits, ``(B, C, |H|, 1, 1)`` or ``(B, C, 1, 1)``."""

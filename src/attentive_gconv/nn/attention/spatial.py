@@ -10,12 +10,13 @@ Sources: Woo et al., "CBAM", ECCV 2018, https://arxiv.org/abs/1807.06521; the gr
 https://arxiv.org/abs/2002.03830, where the paper's α_X has neither bias nor normalisation.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from attentive_gconv.functional import channel_statistics
+from attentive_gconv.functional.attending import SpatialGate
 from attentive_gconv.functional.attention import STATISTICS
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.nn.arguments import odd
@@ -72,6 +73,16 @@ class _SpatialAttention(AttentionMap, GroupConvolution):
         seen = channel_statistics(x, 1, self.statistics) if self.statistics else x
         logits = GroupConvolution.forward(self, seen)
         return logits if self.norm is None else self.norm(logits)
+
+    def standard_form(self, x: Tensor) -> SpatialGate | None:
+        """The kernel and the statistics; None without statistics, or with a bias, a norm or another gate."""
+        plain = self.statistics and self.bias is None and self.norm is None and self.gate == "sigmoid"
+        # a derived class may compute something else
+        if not plain or type(self) not in (SpatialAttention, PlanarSpatialAttention):
+            return None
+        check_map(self, self.group, self.channels, self.over_group, x)
+        index = cast("Tensor", self.weight_index)
+        return SpatialGate(self.weight, index, self.scale, self.statistics, self.dilation)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""

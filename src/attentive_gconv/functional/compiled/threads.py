@@ -16,22 +16,21 @@ from typing import Any
 
 import torch
 
-CHUNKS_PER_THREAD = 4
+from attentive_gconv.functional.compiled.regions import Run
 
-_Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+CHUNKS_PER_THREAD = 4
 
 
 @cache
-def _openmp() -> Any:
-    """``GOMP_parallel`` of the runtime that PyTorch has loaded; None if there is no such runtime."""
+def _openmp() -> int | None:
+    """Where ``GOMP_parallel`` of the runtime lies that PyTorch has loaded; None if there is no such runtime."""
     if not sys.platform.startswith("linux"):
         return None
     try:
         function = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
     except (OSError, AttributeError):
         return None
-    function.argtypes, function.restype = [_Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
-    return function
+    return ctypes.cast(function, ctypes.c_void_p).value
 
 
 @cache
@@ -56,32 +55,24 @@ def run_chunks(kernel: Callable[..., None], tasks: int, chunks: int, *arguments:
     """Run a kernel over all its tasks, in chunks that the threads take as they become free.
 
     Args:
-        kernel: called as ``kernel(chunk, start, stop, *arguments)``; it releases the interpreter lock.
+        kernel: called as ``kernel(run, *arguments)``, run a `Run`; it releases the interpreter lock.
         tasks: their number.
         chunks: into how many the tasks are cut. Kernels keep sums by chunk: results do not depend on who took which.
         arguments: of the kernel.
     """
     chunks = min(chunks, tasks)
-    bounds = [tasks * chunk // chunks for chunk in range(chunks + 1)]
-    waiting = iter(range(chunks))
-    failures: list[BaseException] = []
-
-    def work(_: Any = None) -> None:
-        try:
-            for chunk in waiting:
-                kernel(chunk, bounds[chunk], bounds[chunk + 1], *arguments)
-        except BaseException as error:  # handed to the caller: nothing can be raised through OpenMP
-            failures.append(error)
-
     threads = min(torch.get_num_threads(), chunks)
-    if threads == 1:
-        work()
-    elif (openmp := _openmp()) is not None:
-        openmp(_Callback(work), None, threads, 0)
-    else:
-        futures = [_pool(threads - 1, os.getpid()).submit(work) for _ in range(threads - 1)]
-        work()
-        for future in futures:
-            future.result()
-    if failures:
-        raise failures[0]
+    openmp = 0 if threads == 1 else _openmp()
+    if openmp is not None:
+        kernel(Run(openmp, threads, 0, chunks, chunks, tasks), *arguments)
+        return
+    waiting = iter(range(chunks))
+
+    def work() -> None:
+        for chunk in waiting:
+            kernel(Run(0, 1, chunk, chunk + 1, chunks, tasks), *arguments)
+
+    futures = [_pool(threads - 1, os.getpid()).submit(work) for _ in range(threads - 1)]
+    work()
+    for future in futures:
+        future.result()
