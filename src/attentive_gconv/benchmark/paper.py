@@ -183,12 +183,13 @@ def _cifar10_and_pcam(protocol: Protocol) -> list[Entry]:
     def variants(name: str, *groups: str) -> list[str]:
         return [name, *(f"{attention}{group}_{name}" for group in groups for attention in ("", "alpha_f_"))]
 
+    once = replace(protocol, repeats=1)
     parts = ("p4_allcnnc", "alpha_ch_p4_allcnnc", "alpha_sp_p4_allcnnc")
     return [
         family("cifar10-allcnnc", "The All-CNN-Cs, 32 x 32", 128, *variants("allcnnc", "p4", "p4m")),
         family("cifar10-resnet", "The ResNet-44s, 32 x 32", 128, *variants("resnet44", "p4m")),
-        family("pcam-densenet", "The DenseNets, 96 x 96", 64, *variants("densenet", "p4", "p4m")),
-        family("cifar10-parts", "The α_CH- and α_SP-p4-All-CNN-C", 128, *parts, protocol=replace(protocol, repeats=1)),
+        family("pcam-densenet", "The DenseNets, 96 x 96", 64, *variants("densenet", "p4", "p4m"), protocol=once),
+        family("cifar10-parts", "The α_CH- and α_SP-p4-All-CNN-C", 128, *parts, protocol=once),
     ]
 
 

@@ -1,6 +1,6 @@
 """Attention on a feature map with compiled CPU kernels: tensors in, threads over samples, tensors out."""
 
-from functools import cache
+from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from attentive_gconv.functional.compiled.threads import run_chunks
 _LITTLE = 1 << 16
 _CHUNKS_PER_THREAD = 2  # samples take equally long, and every chunk prepares the weights for itself
 _KINDS = ("mean", "max")
+_TRIVIAL = np.zeros((1, 1), np.int64)  # the table of the trivial group
 
 
 class _Sizes(NamedTuple):
@@ -41,7 +42,7 @@ class _Sizes(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """The constants of kernels, and how large what is kept is: the first axes are joined in the memory's order."""
+    """What the kernels are told beside the tensors, and the shapes of what is kept, in the order of the memory."""
 
     rule: Rule
     plane: Plane
@@ -66,7 +67,7 @@ def _sizes(x: Tensor, parts: Parts) -> _Sizes:
     )
 
 
-@cache
+@lru_cache(256)
 def _plan(sizes: _Sizes) -> _Plan:
     dtype = np.dtype(str(sizes.dtype).removeprefix("torch."))
     rows = [kinds.index(k) if k in kinds else -1 for kinds in (sizes.of_positions, sizes.of_channels) for k in _KINDS]
@@ -110,9 +111,6 @@ def _maps(x: Tensor) -> np.ndarray:
     array = _array(x)
     order = x.shape[2] if x.dim() == 5 else 1
     return array.reshape(*array.shape[:2], order, array.shape[-2] * array.shape[-1])
-
-
-_TRIVIAL = np.zeros((1, 1), np.int64)
 
 
 def _weights(parts: Parts, dtype: Any) -> Weights:
