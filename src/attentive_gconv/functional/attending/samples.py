@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.attending import kernels
+from attentive_gconv.functional.attending import backward as backward_kernels
+from attentive_gconv.functional.attending import forward as forward_kernels
 from attentive_gconv.functional.attending.correlation import Plane, plane_of
-from attentive_gconv.functional.attending.kernels import Kept, Rule, Weights
+from attentive_gconv.functional.attending.forward import Kept, Rule
 from attentive_gconv.functional.attending.parts import Parts
+from attentive_gconv.functional.attending.transforms import Weights
 from attentive_gconv.functional.compiled.logistic import exponential_constants
 from attentive_gconv.functional.compiled.simd import lanes
 from attentive_gconv.functional.compiled.threads import run_chunks
@@ -145,7 +147,7 @@ def forward(x: Tensor, parts: Parts) -> tuple[Tensor, Tensor, Tensor]:
     words = maps.view(np.int32 if maps.itemsize == 4 else np.int64)
     weights = _weights(parts, maps.dtype)
     arguments = (maps, words, weights, plan.rule, plan.plane, plan.constants, kept, _maps(out))
-    run_chunks(kernels.forward, len(maps), _chunks(maps, weights), *arguments)
+    run_chunks(forward_kernels.forward, len(maps), _chunks(maps, weights), *arguments)
     return out, floats, whole
 
 
@@ -159,7 +161,7 @@ def backward(grad: Tensor, x: Tensor, parts: Parts, floats: Tensor, whole: Tenso
     dx = torch.empty(x.shape, dtype=x.dtype)
     sums = [np.empty((chunks, *w.shape), maps.dtype) for w in (weights.fc1, weights.fc2, weights.psi)]
     arguments = (_maps(grad), maps, weights, plan.rule, plan.plane, kept, _maps(dx), *sums)
-    run_chunks(kernels.backward, len(maps), chunks, *arguments)
+    run_chunks(backward_kernels.backward, len(maps), chunks, *arguments)
     found = (torch.from_numpy(total[0] if chunks == 1 else total.sum(0)) for total in sums)
     gradients = (None if w is None else d.view(w.shape) for w, d in zip(parts.tensors(), found, strict=True))
     return dx, *gradients
