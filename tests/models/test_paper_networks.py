@@ -28,9 +28,6 @@ PARAMETERS = {
     "alpha_f_p4_densenet": 140_453,
     "alpha_f_p4m_densenet": 141_221,
 }
-# full attention at full width takes minutes for all elements in its definition; at a third of the width it is the same
-# network on the same images
-NARROW = {name: {"channels": 16} for name in ("alpha_p4_allcnnc", "alpha_ch_p4_allcnnc", "alpha_sp_p4_allcnnc")}
 # a small network of each family, and images that it takes
 SMALL = {
     "allcnnc": ("p4_allcnnc", {"channels": 4, "ratio": 2}, 8),
@@ -74,7 +71,7 @@ def test_parameter_count(name: str) -> None:
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_equivariance_on_the_papers_images(name: str) -> None:
     entry = model_entry(name)
-    model = ag.create_model(name, **NARROW.get(name, {})).double()
+    model = ag.create_model(name).double()
     check(model, torch.randn(2, *entry.image_shape, dtype=torch.float64))
     assert model.group.name == entry.defaults["group"]
 
