@@ -27,7 +27,7 @@ def describe_environment() -> dict[str, Any]:
             versions[package] = None
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [_program(), *sys.argv[1:]],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor_name(),
@@ -81,3 +81,9 @@ def git_revision() -> str | None:
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _program() -> str:
+    """What was called: `python -m attentive_gconv` is `agconv`."""
+    name = Path(sys.argv[0]).name
+    return "agconv" if name == "__main__.py" else name

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+import attentive_gconv as ag
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
 
@@ -67,3 +70,20 @@ def test_ten_epochs(run):
     ]
     assert run["test_images"] == 50_000
     assert set(run["changed_by_rotation"].values()) == {0}
+
+
+def test_the_weights_of_the_package():
+    shipped = figures("shipped-rot-mnist.json")["shipped"]
+    authors = figures("checkpoints-rot-mnist.json")["checkpoints"]
+    assert sorted(shipped) == ag.list_pretrained()
+    for name, evaluated in shipped.items():
+        card = ag.models.pretrained_card(name)
+        assert (evaluated["dataset_source"], evaluated["images"], evaluated["parameters"]) == (
+            *("remade", 20_000),
+            card["parameters"],
+        )
+        assert (card["protocol"], card["epochs"], card["test_images"]) == ("validation", 100, 50_000)
+        assert [float(cell) for cell in cells(f"{name}, shipped")[1:4]] == pytest.approx(
+            [100 * value for value in (card["test_error"], evaluated["error"], authors[name]["error"])], abs=0.0051
+        )
+        assert f"{100 * card['test_error']:.2f} % ({name})" in re.sub(r"\s+", " ", README)
