@@ -87,3 +87,22 @@ def test_the_weights_of_the_package():
             [100 * value for value in (card["test_error"], evaluated["error"], authors[name]["error"])], abs=0.0051
         )
         assert f"{100 * card['test_error']:.2f} % ({name})" in re.sub(r"\s+", " ", README)
+
+
+@pytest.mark.parametrize("run", figures("cifar10-jpeg-one-epoch.json")["runs"], ids=lambda run: run["model"])
+def test_one_epoch_of_jpegs(run):
+    assert cells(f"{run['model']} after one epoch")[1:] == [
+        f"{run['parameters']:,}",
+        f"{100 * run['test_error']:.2f}",
+        f"{run['seconds_per_epoch']:.0f}",
+    ]
+
+
+@pytest.mark.parametrize("row", figures("attention-digits.json")["rows"], ids=lambda row: row["name"])
+def test_earlier_attention(row):
+    assert len(row["test_errors"]) == 3
+    assert cells(f"{row['label']} |")[1:] == [
+        f"{row['mean']:.2f} ± {row['std']:.2f}",
+        f"{row['parameters']:,}",
+        f"{row['seconds_per_epoch']:.2f}",
+    ]
