@@ -68,14 +68,15 @@ def cost(name: str, layer: nn.Module, x: torch.Size, out: torch.Size, batch: int
         index_dtype(channels).itemsize * planes * positions,
         planes * channels,
     )
+    place = index_dtype(positions).itemsize
     x_bytes, out_bytes = FLOAT * batch * channels * depth * points, FLOAT * batch * m * positions
     weights = FLOAT * sum(p.numel() for p in layer.parameters())
     # V, T, i* written by one kernel, V and T read by the next, which writes the map; out is written, read, written
-    forward = 2 * x_bytes + 2 * weights + 5 * a_map + an_index + 3 * out_bytes + 2 * (3 * FLOAT + 4) * gates
+    forward = 2 * x_bytes + 2 * weights + 5 * a_map + an_index + 3 * out_bytes + 2 * (3 * FLOAT + place) * gates
     # dz from V and the map; dV and dV + dT from dz and the map; the map kernels' gradient from V, T and dz; then
     # dV, dV + dT and i* are read for dW' and for dx
     backward = 3 * a_map + 4 * a_map + 3 * a_map + 2 * (2 * a_map + an_index)
-    backward += 3 * x_bytes + 5 * out_bytes + 3 * weights + 4 * (2 * FLOAT + 4) * gates
+    backward += 3 * x_bytes + 5 * out_bytes + 3 * weights + 4 * (2 * FLOAT + place) * gates
     taps = layer.kernel_size**2
     f_pass = float(planes * channels * positions * taps)
     map_taps = geometry.kernel[0] * geometry.kernel[1]

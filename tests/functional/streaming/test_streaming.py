@@ -186,6 +186,12 @@ def test_more_channels_than_a_byte_numbers(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_more_positions_than_two_bytes_number(backend: str) -> None:
+    case = operation(channels=2, depth=1, order=1, outputs=3, batch=1, size=(200, 211), hidden=1, map_side=3)
+    assert_agrees(case, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_threads_change_nothing_but_rounding(backend: str, request: pytest.FixtureRequest) -> None:
     case = operation(batch=5, outputs=5)
     before = torch.get_num_threads()

@@ -105,6 +105,6 @@ def same_padding(size: Pair, side: int, dilation: int) -> tuple[Geometry, Pair]:
     return Geometry(size, kernel, (1, 1), padding, (dilation, dilation)), drop
 
 
-def index_dtype(channels: int) -> torch.dtype:
-    """Integers that number the channels: of two bytes, so that one compiled form serves nearly all layers."""
-    return torch.int16 if channels < 2**15 else torch.int32
+def index_dtype(count: int) -> torch.dtype:
+    """Integers to number channels or positions with: of two bytes where they reach, which is nearly everywhere."""
+    return torch.int16 if count <= 2**15 else torch.int32

@@ -126,13 +126,13 @@ def _allocate(work: _Work, x: Tensor) -> Saved:
         saved.value, saved.top, saved.alpha = (x.new_empty(maps) for _ in range(3))
         saved.chosen = x.new_empty(maps, dtype=index_dtype(sizes.channels))
     if work.flags.channel:
-        saved.gate, saved.mean, saved.maximum = (x.new_empty(gates) for _ in range(3))
-        saved.position = x.new_empty(gates, dtype=torch.int32)
+        saved.mean, saved.maximum = (x.new_empty(gates) for _ in range(2))
+        saved.position = x.new_empty(gates, dtype=index_dtype(sizes.positions))
     return saved
 
 
 def _kept_arrays(kept: Saved, x: Tensor) -> tuple[np.ndarray, ...]:
-    integers = {"chosen": torch.int16, "position": torch.int32}
+    integers = {"chosen": torch.int16, "position": torch.int16}
     return tuple(_or_empty(getattr(kept, name), x, integers.get(name)) for name in Saved.names())
 
 
@@ -162,7 +162,7 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
     sums = {name: torch.zeros((chunks, *weights.shape), dtype=x.dtype) for name, weights in work.blocked.items()}
     run_chunks(
         *(kernels.backward, x.shape[0] * problem.depth, chunks, *work.arguments, _or_empty(windows, x), _array(rows)),
-        *(*_kept_arrays(kept, x), _array(dx)),
+        *(exponential_constants(work.weight.dtype), *_kept_arrays(kept, x), _array(dx)),
         *(_or_empty(sums.get(name), x) for name in ("weight", "fc1", "fc2", "psi")),
     )
     found = {name: _from_blocks(parts.sum(0), problem.outputs) for name, parts in sums.items()}

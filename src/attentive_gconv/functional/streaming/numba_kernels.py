@@ -251,13 +251,13 @@ def _attend(
 def _forward(
     slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
     map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, constants: Any, out: Any, value: Any,
-    top: Any, alpha: Any, chosen: Any, gate: Any, mean: Any, maximum: Any, position: Any,
+    top: Any, alpha: Any, chosen: Any, mean: Any, maximum: Any, position: Any,
 ) -> None:  # fmt: skip
     """The attended responses of tasks (sample, block); writes `out` and, if wanted, what backward needs.
 
     x (B, G, I, N); w (block, G, I, K, L); fc1 (block, G, R, I, L); fc2 (block, G, I, R, L); psi (block, G, A, 2, L)
-    with the mean's 1/I inside; out (B, M, P); value, top, alpha, chosen (B, block, G, P, L); gate, mean, maximum,
-    position (B, block, G, I, L). factors: scale·skip and scale·attended.
+    with the mean's 1/I inside; out (B, M, P); value, top, alpha, chosen (B, block, G, P, L); mean, maximum, position
+    (B, block, G, I, L). factors: scale·skip and scale·attended.
     """
     step = lanes_of(w)
     like = splat(w.dtype.type(0))
@@ -289,7 +289,6 @@ def _forward(
                 _gate(means, tops, fc1, gate_row, fc2, gate_row, sizes, constants, gates)
                 if flags.save:
                     at = kept * channels
-                    gate[at : at + channels * step] = gates
                     mean[at : at + channels * step] = means
                     maximum[at : at + channels * step] = tops
             _responses(
@@ -473,7 +472,7 @@ def _input_gradient(
 
 @_compile
 def _gate_backward(
-    mean: Any, top: Any, gate: Any, kept: int, fc1: Any, row1: int, fc2: Any, row2: int, d_gate: Any, sizes: Any,
+    mean: Any, top: Any, gates: Any, kept: int, fc1: Any, row1: int, fc2: Any, row2: int, d_gate: Any, sizes: Any,
     d_mean: Any, d_top: Any, d_fc1: Any, to1: int, d_fc2: Any, to2: int,
 ) -> None:  # fmt: skip
     """Through the channel gate: gradients of the statistics; those of its weights are added."""
@@ -485,7 +484,7 @@ def _gate_backward(
     _hidden(fc1, row1, mean[kept:], hidden, channels, of_mean)
     _hidden(fc1, row1, top[kept:], hidden, channels, of_top)
     for i in range(channels):
-        a = load(gate, kept + i * step)
+        a = load(gates, i * step)
         store(d_gate, i * step, multiply(load(d_gate, i * step), multiply(a, subtract(one, a))))
         store(d_mean, i * step, zero)
         store(d_top, i * step, zero)
@@ -533,8 +532,8 @@ def _statistics_gradient(
 @_compile
 def _backward(
     slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
-    map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, windows: Any, grad: Any, value: Any,
-    top: Any, alpha: Any, chosen: Any, gate: Any, mean: Any, maximum: Any, position: Any, dx: Any, dw: Any, d_fc1: Any,
+    map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, windows: Any, grad: Any, constants: Any,
+    value: Any, top: Any, alpha: Any, chosen: Any, mean: Any, maximum: Any, position: Any, dx: Any, dw: Any, d_fc1: Any,
     d_fc2: Any, d_psi: Any,
 ) -> None:  # fmt: skip
     """Gradients of tasks (sample, pose of the input), without the plain convolution's weight gradient.
@@ -558,7 +557,9 @@ def _backward(
     d_mean = np.zeros(channels * step, w.dtype)
     d_top = np.zeros(channels * step, w.dtype)
     coefficient = np.zeros((channels, taps), w.dtype)
-    ones = np.ones(step, w.dtype)
+    # without spatial attention dT is 0 and no channel's number matters, but it is read
+    numbers = chosen if flags.spatial else np.zeros(positions * step, chosen.dtype)
+    gates = np.ones(channels * step, w.dtype)
     for task in range(start, stop):
         b, g = task // depth, task % depth
         first = task * channels * plane
@@ -585,27 +586,29 @@ def _backward(
                 psi_row = 2 * sizes.map_taps * step
                 _transposed(dz, map_offsets, map_bases, psi, here * psi_row, dv, dt)
                 _map_kernel_gradient(dz, v, t, map_offsets, map_bases, sizes.map_centre, d_psi, there * psi_row)
+            gate_row = sizes.hidden * channels * step
+            if flags.channel:
+                at = kept * channels
+                _gate(mean[at:], maximum[at:], fc1, here * gate_row, fc2, here * gate_row, sizes, constants, gates)
             for i in range(channels):
-                _kernel_gradient(x, first + i * plane, offsets, bases, dv, dt, chosen, rows, i, products)
-                gates = load(gate, kept * channels + i * step) if flags.channel else load(ones, 0)
-                through_gate = zero
+                _kernel_gradient(x, first + i * plane, offsets, bases, dv, dt, numbers, rows, i, products)
+                gate, through_gate = load(gates, i * step), zero
                 for tap in range(taps):
                     at = i * taps + tap
                     product = load(products, tap * step)
                     through_gate = fma(load(w, row + at * step), product, through_gate)
-                    store(dw, to + at * step, fma(gates, product, load(dw, to + at * step)))
+                    store(dw, to + at * step, fma(gate, product, load(dw, to + at * step)))
                 store(d_gate, i * step, through_gate)
                 rows_of_plane[:] = 0
                 _input_gradient(
-                    offsets, bases, w, row + i * taps * step, grad, d_row, dv, dt, chosen, rows, gates, i, skip,
+                    offsets, bases, w, row + i * taps * step, grad, d_row, dv, dt, numbers, rows, gate, i, skip,
                     rows_of_plane,
                 )  # fmt: skip
                 for n in range(plane):
                     dx[first + i * plane + n] += total(load(rows_of_plane, n * step))
             if flags.channel:
-                gate_row = sizes.hidden * channels * step
                 _gate_backward(
-                    mean, maximum, gate, kept * channels, fc1, here * gate_row, fc2, here * gate_row, d_gate, sizes,
+                    mean, maximum, gates, kept * channels, fc1, here * gate_row, fc2, here * gate_row, d_gate, sizes,
                     d_mean, d_top, d_fc1, there * gate_row, d_fc2, there * gate_row,
                 )  # fmt: skip
                 for i in range(channels):

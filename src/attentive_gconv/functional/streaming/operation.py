@@ -9,8 +9,8 @@ After f~ everything is a convolution, a small gate, or a maximum, and the gradie
     dV = attended·d·α_X + dwconvᵀ(dz, ψ_mean)/I,  dT = dwconvᵀ(dz, ψ_max),  dz = attended·d·V·α_X(1 - α_X)
     du = dV + dT·[i = i*],  df~ = skip·d + α_C du,  dα_C = Σ_p du·f~ = Σ_t w_t·Σ_p du·x[p+t]
 
-Kept for backward: x, the weights, V, T, α_X, i* per (sample, pose, output, position), and α_C, the statistics and p*
-per (sample, pose, output, channel); with ``recompute`` x and the weights alone. All formulas are exact; sums are only
+Kept for backward: x, the weights, V, T, α_X, i* per (sample, pose, output, position), and the statistics and p* per
+(sample, pose, output, channel); with ``recompute`` x and the weights alone. All formulas are exact; sums are only
 reordered.
 
 Source of the operation: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830; its definition is in

@@ -57,20 +57,22 @@ class Problem:
         rows, columns = self.geometry.output
         positions = rows * columns if self.psi is not None else 0
         statistics = self.channels if self.fc1 is not None else 0
-        index = torch.empty((), dtype=index_dtype(self.channels)).element_size()
-        return self.depth * (positions * (3 * itemsize + index) + statistics * (3 * itemsize + 4))
+        of_map = 3 * itemsize + index_dtype(self.channels).itemsize
+        of_gate = 2 * itemsize + index_dtype(rows * columns).itemsize
+        return self.depth * (positions * of_map + statistics * of_gate)
 
     def allocate(self, x: Tensor) -> "Saved":
         """Room for what backward needs."""
-        maps = (x.shape[0], self.depth, self.outputs, self.geometry.output[0] * self.geometry.output[1])
+        positions = self.geometry.output[0] * self.geometry.output[1]
+        maps = (x.shape[0], self.depth, self.outputs, positions)
         gates = (*maps[:3], self.channels)
         saved = Saved()
         if self.psi is not None:
             saved.value, saved.top, saved.alpha = (x.new_empty(maps) for _ in range(3))
             saved.chosen = x.new_empty(maps, dtype=index_dtype(self.channels))
         if self.fc1 is not None:
-            saved.gate, saved.mean, saved.maximum = (x.new_empty(gates) for _ in range(3))
-            saved.position = x.new_empty(gates, dtype=torch.int32)
+            saved.mean, saved.maximum = (x.new_empty(gates) for _ in range(2))
+            saved.position = x.new_empty(gates, dtype=index_dtype(positions))
         return saved
 
 
@@ -78,15 +80,14 @@ class Problem:
 class Saved:
     """What backward needs of forward; a part that the attention does not have is None.
 
-    value V, top T, alpha α_X ``(B, G, M, P)``, and chosen, the channel of each maximum; gate α_C, mean, maximum
-    ``(B, G, M, I)``, and position, the place of each maximum.
+    value V, top T, alpha α_X ``(B, G, M, P)``, and chosen, the channel of each maximum; mean, maximum ``(B, G, M, I)``,
+    and position, the place of each maximum. α_C is computed from mean and maximum again: that is a few products.
     """
 
     value: Tensor | None = None
     top: Tensor | None = None
     alpha: Tensor | None = None
     chosen: Tensor | None = None
-    gate: Tensor | None = None
     mean: Tensor | None = None
     maximum: Tensor | None = None
     position: Tensor | None = None
@@ -119,8 +120,17 @@ class Gradients:
         return cls(planes, torch.zeros_like(problem.weight), *gates)
 
 
-def channel_gate(mean: Tensor, maximum: Tensor, fc1: Tensor, fc2: Tensor) -> Tensor:
-    """α_C of statistics ``(B, G, M, I)``."""
+def channel_gate(problem: Problem, kept: Saved) -> Tensor:
+    """α_C ``(B, G, M, I)`` of a problem that has one."""
+    return _channel_gate(*_gate_inputs(problem, kept))
+
+
+def _gate_inputs(problem: Problem, kept: Saved) -> list[Tensor]:
+    inputs = (kept.mean, kept.maximum, problem.fc1, problem.fc2)
+    return [tensor for tensor in inputs if tensor is not None]
+
+
+def _channel_gate(mean: Tensor, maximum: Tensor, fc1: Tensor, fc2: Tensor) -> Tensor:
     hidden = torch.relu(torch.einsum("gmri,bgmi->bgmr", fc1, mean)) + torch.relu(
         torch.einsum("gmri,bgmi->bgmr", fc1, maximum)
     )
@@ -129,12 +139,8 @@ def channel_gate(mean: Tensor, maximum: Tensor, fc1: Tensor, fc2: Tensor) -> Ten
 
 def gate_backward(problem: Problem, kept: Saved, d_gate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Through the channel gate: gradients of mean, maximum, fc1 and fc2."""
-    inputs = [
-        tensor.detach().requires_grad_()
-        for tensor in (kept.mean, kept.maximum, problem.fc1, problem.fc2)
-        if tensor is not None
-    ]
+    inputs = [tensor.detach().requires_grad_() for tensor in _gate_inputs(problem, kept)]
     with torch.enable_grad():
-        gate = channel_gate(*inputs)
+        gate = _channel_gate(*inputs)
     d_mean, d_maximum, d_fc1, d_fc2 = torch.autograd.grad(gate, inputs, d_gate)
     return d_mean, d_maximum, d_fc1, d_fc2

@@ -92,9 +92,8 @@ def _attend(problem: Problem, responses: Tensor) -> tuple[Tensor, Saved]:
         kept.mean = responses.mean(-1).transpose(2, 3)
         top = responses.max(-1)
         kept.maximum, position = top.values.transpose(2, 3), top.indices.transpose(2, 3)
-        kept.position = position.int()
-        kept.gate = channel_gate(kept.mean, kept.maximum, problem.fc1, problem.fc2)
-        attended = kept.gate.transpose(2, 3).unsqueeze(-1) * responses
+        kept.position = position
+        attended = channel_gate(problem, kept).transpose(2, 3).unsqueeze(-1) * responses
     value = attended.sum(2)
     product = value
     if problem.psi is not None:
@@ -160,7 +159,7 @@ def _tile_backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gr
     du = du.expand(-1, problem.depth, problem.channels, -1, -1)
     products = du @ windows.transpose(-1, -2)  # (B, G, I, M, K)
     weight = problem.weight.transpose(1, 2)
-    gate = kept.gate.transpose(2, 3).unsqueeze(-1) if kept.gate is not None else None
+    gate = channel_gate(problem, kept).transpose(2, 3).unsqueeze(-1) if problem.fc1 is not None else None
     df = du if gate is None else gate * du
     if problem.skip:
         df = df + (problem.skip * d).unsqueeze(2)

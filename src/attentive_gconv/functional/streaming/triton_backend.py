@@ -146,7 +146,7 @@ def _window_means(problem: Problem, planes: Tensor) -> Tensor:
 
 
 def _channel_statistics(problem: Problem, planes: Tensor, kept: Saved) -> None:
-    """Mean and maximum of f~, and α_C."""
+    """Mean and maximum of f~."""
     weight = problem.weight.transpose(2, 3)
     points = planes.transpose(2, 3)
     block_m, block_i = _tile(problem.outputs, problem.channels, 32, _each(weight.shape[2]))
@@ -156,9 +156,7 @@ def _channel_statistics(problem: Problem, planes: Tensor, kept: Saved) -> None:
         problem.depth, problem.outputs, problem.channels, *_plane(problem.geometry),
         **_taps(problem.geometry), block_m=block_m, block_i=block_i,
     )  # fmt: skip
-    statistics = _present(kept.mean), _present(kept.maximum)
-    statistics[0].copy_(torch.einsum("gmti,bgti->bgmi", weight, _window_means(problem, planes)))
-    _present(kept.gate).copy_(channel_gate(*statistics, _present(problem.fc1), _present(problem.fc2)))
+    _present(kept.mean).copy_(torch.einsum("gmti,bgti->bgmi", weight, _window_means(problem, planes)))
 
 
 def _forward(problem: Problem, x: Tensor, kept: Saved, out: Tensor) -> None:
@@ -166,13 +164,15 @@ def _forward(problem: Problem, x: Tensor, kept: Saved, out: Tensor) -> None:
     geometry, batch, outputs = problem.geometry, x.shape[0], problem.outputs
     rows, columns = geometry.output
     planes = geometry.spread(x)
+    gate = x
     if problem.fc1 is not None:
         _channel_statistics(problem, planes, kept)
+        gate = channel_gate(problem, kept)
     block_m, block_p = _tile(outputs, rows * columns, 128, 16)
     programs = batch * triton.cdiv(outputs, block_m) * triton.cdiv(rows * columns, block_p)
     _launch(
         kernels.attend_channels, programs, planes, problem.weight.permute(0, 2, 3, 1),
-        *(_or(t, x) for t in (kept.gate, kept.value, kept.top, kept.chosen)), out,
+        gate, *(_or(t, x) for t in (kept.value, kept.top, kept.chosen)), out,
         problem.depth, outputs, problem.channels, *_plane(geometry),
         **_taps(geometry), **_parts(problem), skip=problem.skip, attended=problem.attended,
         block_m=block_m, block_p=block_p,
@@ -254,8 +254,10 @@ def _backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: in
     programs = depth * triton.cdiv(outputs, block_m) * triton.cdiv(channels, block_i)
     shares, share = _shares(batch, programs, weight.numel() * weight.element_size(), budget)
     sums = weight.new_empty((shares, *weight.shape))
-    d_gate = torch.empty_like(kept.gate) if kept.gate is not None else d
-    gate = _or(kept.gate, x)
+    gate, d_gate = x, d
+    if problem.fc1 is not None:
+        gate = channel_gate(problem, kept).contiguous()
+        d_gate = torch.empty_like(gate)
     of_batch = (batch, share, depth, outputs, channels, *_plane(geometry))
     blocks = {"block_m": block_m, "block_i": block_i}
     _launch(
@@ -264,7 +266,7 @@ def _backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: in
     )  # fmt: skip
     of_means = d_maximum = d
     of_weight: Tensor | float = 0.0
-    if kept.gate is not None:
+    if problem.fc1 is not None:
         d_mean, d_maximum, found.fc1, found.fc2 = gate_backward(problem, kept, d_gate)
         of_means = torch.einsum("bgmi,gmti->bgti", d_mean, weight) / (rows * columns)
         of_weight = torch.einsum("bgmi,bgti->gmti", d_mean, _window_means(problem, planes))
@@ -282,7 +284,7 @@ def _backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: in
         depth, outputs, channels, height, width, rows, columns,
         **of_input, **parts, skip=problem.skip, attended=problem.attended, block_i=block_i, block_p=block_p,
     )  # fmt: skip
-    if kept.gate is not None:
+    if problem.fc1 is not None:
         _launch(
             gradients.maximum_input_gradients, batch * depth * triton.cdiv(channels, 32),
             weight, d_maximum, kept.position, found.x, depth, outputs, channels, height, width, columns,

@@ -199,7 +199,7 @@ def maximum_weight_gradients(
         image = b * depth + g
         here = (image * outputs + m)[:, None] * channels + i[None, :]
         grad = tl.load(d_maximum + here, inside, 0.0)
-        p = tl.load(position + here, inside, 0)
+        p = tl.load(position + here, inside, 0).to(tl.int32)
         start = points + (image * length + p // columns * pitch + p % columns) * channels + i[None, :]
         longer = ()
         for tap in tl.static_range(taps):
@@ -289,7 +289,7 @@ def maximum_input_gradients(
     planes = ((image // depth * channels + i) * depth + image % depth) * height * width
     for m in range(outputs):
         here = (image * outputs + m) * channels + i
-        p = tl.load(position + here, i < channels, 0)
+        p = tl.load(position + here, i < channels, 0).to(tl.int32)
         grad = tl.load(d_maximum + here, i < channels, 0.0)
         y = (p // columns * stride_y)[:, None] + down[None, :]
         x = (p % columns * stride_x)[:, None] + right[None, :]
