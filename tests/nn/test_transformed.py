@@ -21,9 +21,15 @@ def weights(layer: nn.Module) -> list[tuple[TransformedWeights, str]]:
     return [(part, name) for part in layer.modules() if isinstance(part, TransformedWeights) for name in part._caches]
 
 
+def caches(layer: nn.Module) -> list[KernelCache]:
+    """Every cache there is."""
+    ready = [part._prepared for part in layer.modules() if hasattr(part, "_prepared")]
+    return [part._caches[name] for part, name in weights(layer)] + ready
+
+
 def kept(layer: nn.Module) -> list[object]:
     """What the caches hold."""
-    return [part._caches[name]._entry for part, name in weights(layer)]
+    return [cache._entry for cache in caches(layer)]
 
 
 def without_cache(layer: nn.Module, x: Tensor) -> Tensor:
@@ -132,14 +138,38 @@ def test_another_dtype_is_noticed(used):
         torch.testing.assert_close(layer.double()(x), without_cache(layer, x), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("name", ["full_lifting", "full_group"])
+def test_other_sizes_and_options_are_noticed(name):
+    """Full attention keeps what is made of its weights for one size of maps and one set of options."""
+    kind = KIND[name]
+    layer = build(kind, "p4", 3, 2, 3, padding=1).eval()
+    small, large = (maps("p4", 3, side, side, lifting=kind.lifting) for side in (4, 9))
+
+    def right(x: Tensor) -> None:
+        with torch.inference_mode():
+            out = layer(x)
+        torch.testing.assert_close(out, without_cache(layer, x))
+
+    for x in (small, large, small):
+        right(x)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        layer.float()(small.float())
+    right(small.float())
+    layer.double()
+    for change in ({"combination": "multiply"}, {"padding": (0, 0)}, {"stride": (2, 2)}, {"backend": "torch"}):
+        for option, value in change.items():
+            setattr(layer, option, value)
+        right(large)
+
+
 def test_training_and_gradients_go_without(used):
     layer, x = used
     layer(x).sum().backward()  # eval mode with gradients
-    assert kept(layer) == [None] * len(weights(layer))
+    assert kept(layer) == [None] * len(caches(layer))
     assert all(parameter.grad is not None for parameter in layer.parameters())
     with torch.no_grad():
         layer.train()(x)
-    assert kept(layer) == [None] * len(weights(layer))
+    assert kept(layer) == [None] * len(caches(layer))
 
 
 def test_copies_and_files_hold_weights_alone(used):
@@ -152,7 +182,7 @@ def test_copies_and_files_hold_weights_alone(used):
     file.seek(0)
     copies = [copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), torch.load(file, weights_only=False)]
     for twin in copies:
-        assert kept(twin) == [None] * len(weights(twin))
+        assert kept(twin) == [None] * len(caches(twin))
         assert repr(twin) == repr(layer)
         with torch.no_grad():
             torch.testing.assert_close(twin(x), expected, rtol=0, atol=0)
@@ -233,28 +263,28 @@ class TestOtherDevices:
     @pytest.fixture
     def cache(self, weight: nn.Parameter) -> KernelCache:
         cache = KernelCache()
-        cache.put(weight, 1.0, torch.ones(()))
+        cache.put([weight], 1.0, torch.ones(()))
         return cache
 
     def test_the_same_weight_is_known(self, cache, weight):
-        assert cache.get(weight, 1.0) is cache.get(weight, 1.0) is not None
-        assert cache.get(weight, 2.0) is None
+        assert cache.get([weight], 1.0) is cache.get([weight], 1.0) is not None
+        assert cache.get([weight], 2.0) is None
 
     def test_in_place_changes_are_noticed(self, cache, weight):
         with torch.no_grad():
             weight.add_(1)
-        assert cache.get(weight, 1.0) is None
+        assert cache.get([weight], 1.0) is None
 
     def test_another_parameter_is_another_weight(self, cache, weight):
-        assert cache.get(nn.Parameter(torch.empty(3, device="meta")), 1.0) is None
-        assert cache.get(nn.Parameter(weight.data), 1.0) is None
+        assert cache.get([nn.Parameter(torch.empty(3, device="meta"))], 1.0) is None
+        assert cache.get([nn.Parameter(weight.data)], 1.0) is None
 
     def test_inference_tensors_are_never_trusted(self):
         with torch.inference_mode():
             weight = nn.Parameter(torch.empty(3, device="meta"))
             cache = KernelCache()
-            cache.put(weight, 1.0, torch.ones(()))
-            assert cache.get(weight, 1.0) is None
+            cache.put([weight], 1.0, torch.ones(()))
+            assert cache.get([weight], 1.0) is None
 
     def test_weight_that_came_back_to_the_cpu(self, cache):
-        assert cache.get(nn.Parameter(torch.empty(3)), 1.0) is None
+        assert cache.get([nn.Parameter(torch.empty(3))], 1.0) is None

@@ -17,7 +17,7 @@ This form holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers
 faster forms are tested.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from attentive_gconv.functional.attention import SUPPRESS, Combination, channel_statistics, position_statistics
 from attentive_gconv.functional.convolution import Pair
-from attentive_gconv.functional.streaming import DEFAULT_BUDGET, stream
+from attentive_gconv.functional.streaming import DEFAULT_BUDGET, Weights, stream
 from attentive_gconv.lookup import find
 
 METHODS = {"streaming": "exact, without f~", "definition": "as the formulas read"}
@@ -248,20 +248,34 @@ def attentive_conv2d(
         >>> torch.allclose(attentive_conv2d(x, kernel, spatial_kernel=psi, backend="torch"), exact)
         True
     """
+    return attend_by_method(
+        x,
+        lambda: (kernel, fc1, fc2, spatial_kernel),
+        method,
+        {"recompute": recompute, "memory_budget": memory_budget, "backend": backend},
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        spatial_dilation=spatial_dilation,
+        scale=scale,
+        combination=combination,
+    )
+
+
+def attend_by_method(
+    x: Tensor, weights: Callable[[], Weights], method: str, how: dict[str, Any], **options: Any
+) -> Tensor:
+    """`attentive_conv2d` of weights that are made when they are needed.
+
+    Args:
+        x, method: as there.
+        weights: gives kernel, fc1, fc2 and spatial_kernel.
+        how: what only the streaming form takes.
+        options: what both forms take.
+    """
     find("method", method, METHODS)
-    options: dict[str, Any] = {
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "spatial_dilation": spatial_dilation,
-        "scale": scale,
-        "combination": combination,
-    }
     # what looks into an operation (compilers, function transforms) needs the definition
     looked_into = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
     if method == "definition" or x.numel() == 0 or looked_into:
-        return attentive_conv2d_definition(x, kernel, fc1, fc2, spatial_kernel, **options)
-    return stream(
-        x, kernel, fc1, fc2, spatial_kernel, **options,
-        recompute=recompute, memory_budget=memory_budget, backend=backend,
-    )  # fmt: skip
+        return attentive_conv2d_definition(x, *weights(), **options)
+    return stream(x, weights, **options, **how)

@@ -10,23 +10,23 @@ https://arxiv.org/abs/2002.03830. Deviation: the group layer's quadrature weight
 for every group, so that maps that suppress nothing give the plain convolution; for p4 it is the paper's 2π/|H|.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.functional import COMBINATIONS, AttentionMaps, attentive_conv2d, kernel_index
+from attentive_gconv.functional import COMBINATIONS, AttentionMaps, kernel_index
 from attentive_gconv.functional.attention import STATISTICS
-from attentive_gconv.functional.attentive import METHODS, attention_maps_in_chunks
+from attentive_gconv.functional.attentive import METHODS, attend_by_method, attention_maps_in_chunks
 from attentive_gconv.functional.convolution import Pair
-from attentive_gconv.functional.streaming import BACKENDS, DEFAULT_BUDGET
+from attentive_gconv.functional.streaming import BACKENDS, DEFAULT_BUDGET, Weights
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.arguments import odd, positive
 from attentive_gconv.nn.attention import GateWeights, InputAttention, check_parts, default_ratio
 from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
-from attentive_gconv.nn.transformed import TransformedWeights, uniform_kernel_
+from attentive_gconv.nn.transformed import KernelCache, Made, TransformedWeights, uniform_kernel_
 
 
 class FullChannelAttention(GateWeights):
@@ -130,6 +130,7 @@ class _FullAttention(GroupConvolution):
             dtype=dtype,
         )
         self.combination = combination
+        self._prepared = KernelCache()
         self.configure(method=method, recompute=recompute, memory_budget=memory_budget, backend=backend)
         made: dict[str, Any] = {"over_group": self.over_group, "device": device, "dtype": dtype}
         ratio = default_ratio(in_channels, self.over_group) if ratio is None else ratio
@@ -164,24 +165,23 @@ class _FullAttention(GroupConvolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with attention; ``(B, O, |H|, Y', X')``."""
-        channel, spatial = self.channel_attention, self.spatial_attention
-        fc1, fc2 = channel.gates() if channel is not None else (None, None)
-        out = attentive_conv2d(
+        spatial = self.spatial_attention
+        out = attend_by_method(
             self.check_input(x),
-            self._responses_kernel(),
-            fc1,
-            fc2,
-            spatial.kernel() if spatial is not None else None,
+            self._all_transforms,
+            self.method,
+            {
+                "recompute": self.recompute,
+                "memory_budget": self.memory_budget,
+                "backend": self.backend,
+                "remember": self._remember,
+            },
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
             spatial_dilation=spatial.dilation if spatial is not None else 1,
             scale=self.scale,
             combination=COMBINATIONS[self.combination],
-            method=self.method,
-            recompute=self.recompute,
-            memory_budget=self.memory_budget,
-            backend=self.backend,
         )
         return out if self.bias is None else out + self.bias[:, None, None, None]
 
@@ -212,14 +212,10 @@ class _FullAttention(GroupConvolution):
         A piece takes no more working memory than the layer's ``memory_budget``, unless a single output channel of a
         single image does.
         """
-        channel, spatial = self.channel_attention, self.spatial_attention
-        fc1, fc2 = channel.gates() if channel is not None else (None, None)
+        spatial = self.spatial_attention
         return attention_maps_in_chunks(
             self.check_input(x),
-            self._responses_kernel(),
-            fc1,
-            fc2,
-            spatial.kernel() if spatial is not None else None,
+            *self._all_transforms(),
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
@@ -227,10 +223,35 @@ class _FullAttention(GroupConvolution):
             memory_budget=self.memory_budget,
         )
 
-    def _responses_kernel(self) -> Tensor:
-        """The transformed kernel without the quadrature weight, which is no part of f~."""
+    def _all_transforms(self) -> Weights:
+        """Kernel, fc1, fc2 and spatial kernel; the kernel without the quadrature weight, which is no part of f~."""
+        channel, spatial = self.channel_attention, self.spatial_attention
         kernel = self.transformed("weight")
-        return kernel if self.over_group else kernel.unsqueeze(3)
+        fc1, fc2 = channel.gates() if channel is not None else (None, None)
+        psi = spatial.kernel() if spatial is not None else None
+        return kernel if self.over_group else kernel.unsqueeze(3), fc1, fc2, psi
+
+    def _remember(self, made_with: Hashable, make: Callable[[], Made]) -> Made:
+        """What the streaming form makes of the weights, which is kept in inference."""
+        channel, spatial = self.channel_attention, self.spatial_attention
+        gates = (channel.weight_fc1, channel.weight_fc2) if channel is not None else ()
+        maps = (spatial.weight,) if spatial is not None else ()
+        weights: Any = (self.weight, *gates, *maps)
+
+        def make_alone() -> Made:
+            made = make()
+            # the transforms have gone into it
+            for part in (self, channel, spatial):
+                if part is not None:
+                    part.forget()
+            return made
+
+        return self.remembered(self._prepared, weights, made_with, make_alone)
+
+    def forget(self) -> None:
+        """Drop what is kept."""
+        super().forget()
+        self._prepared.clear()
 
 
 class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):

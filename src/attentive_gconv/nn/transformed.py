@@ -5,37 +5,40 @@ and used again for as long as the weight is the same.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from attentive_gconv.functional import transform_kernel
 
+Made = TypeVar("Made")
+
 
 class KernelCache:
-    """The transformed form of one weight, remembered with what it was made from.
+    """What was made of weights (their transforms, say), remembered with what it was made from.
 
-    Whether the weight is still the same is decided by its values on the CPU (a comparison costs microseconds and
+    Whether a weight is still the same is decided by its values on the CPU (a comparison costs microseconds and
     catches every kind of change). On other devices, where a comparison would wait for the device, its identity, storage
     and version counter decide: they change with every step of an optimizer, `load_state_dict`, in-place operation or
     replacement, but not with writes through ``.data``, after which `clear` (or ``train()`` and a forward pass) is due.
     """
 
     def __init__(self) -> None:
-        self._entry: tuple[Callable[[Tensor], bool], float, Tensor] | None = None
+        self._entry: tuple[list[Callable[[Tensor], bool]], Hashable, Any] | None = None
 
-    def get(self, weight: Tensor, scale: float) -> Tensor | None:
-        """The remembered result, if it was made from this weight as it is now."""
+    def get(self, weights: Sequence[Tensor], made_with: Hashable) -> Any:
+        """The remembered result, if it was made from these weights as they are now, and with the same else; or None."""
         if self._entry is None:
             return None
-        unchanged, made_with, result = self._entry
-        return result if made_with == scale and unchanged(weight) else None
+        unchanged, then_with, result = self._entry
+        same = then_with == made_with and len(unchanged) == len(weights)
+        return result if same and all(is_it(weight) for is_it, weight in zip(unchanged, weights, strict=True)) else None
 
-    def put(self, weight: Tensor, scale: float, result: Tensor) -> None:
+    def put(self, weights: Sequence[Tensor], made_with: Hashable, result: Any) -> None:
         """Remember a result."""
-        self._entry = (_unchanged_since_now(weight), scale, result)
+        self._entry = ([_unchanged_since_now(weight) for weight in weights], made_with, result)
 
     def clear(self) -> None:
         """Forget it, and free its memory."""
@@ -76,26 +79,38 @@ class TransformedWeights(nn.Module):
     def transformed(self, name: str, scale: float = 1.0) -> Tensor:
         """The weight's transforms, times a factor: ``(O, |H|, ...)``."""
         weight: Tensor = getattr(self, name)
-        cache = self._caches[name]
-        # what stands in for the parameter in functional_call or under vmap comes and goes: nothing is kept of it
-        remember = isinstance(weight, nn.Parameter) and not (
-            self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
-        )
-        if remember and (kept := cache.get(weight, scale)) is not None:
-            return kept
-        if not remember:
+
+        def make() -> Tensor:
+            made = transform_kernel(weight if scale == 1 else scale * weight, getattr(self, f"{name}_index"))
+            return made if torch.is_grad_enabled() else made.contiguous()
+
+        return self.remembered(self._caches[name], [weight], scale, make)
+
+    def remembered(
+        self, cache: KernelCache, weights: Sequence[Tensor], made_with: Hashable, make: Callable[[], Made]
+    ) -> Made:
+        """What `make` returns: in inference what it returned before, if weights and `made_with` are the same."""
+        # what stands in for a parameter in functional_call or under vmap comes and goes: nothing is kept of it
+        inference = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
+        if not inference or not all(isinstance(weight, nn.Parameter) for weight in weights):
             cache.clear()
-        result = transform_kernel(weight if scale == 1 else scale * weight, getattr(self, f"{name}_index"))
-        if remember:
-            result = result.contiguous()
-            cache.put(weight, scale, result)
-        return result
+            return make()
+        kept: Made | None = cache.get(weights, made_with)
+        if kept is None:
+            kept = make()
+            cache.put(weights, made_with, kept)
+        return kept
+
+    def forget(self) -> None:
+        """Drop what is kept."""
+        for cache in self._caches.values():
+            cache.clear()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
         """As `torch.nn.Module` has it; the tables survive `to_empty`, since no checkpoint could restore them."""
         super()._apply(fn, recurse)
+        self.forget()
         for name, table in self._tables.items():
-            self._caches[name].clear()
             setattr(self, f"{name}_index", table.to(getattr(self, name).device))
         return self
 

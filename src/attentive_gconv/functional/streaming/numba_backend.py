@@ -4,6 +4,7 @@ Weights and what is kept between forward and backward are in blocks of as many o
 ``(block, G, ..., L)`` and ``(B, block, G, ..., L)``, M padded with outputs of zero weights.
 """
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,9 +45,8 @@ def _from_blocks(blocks: Tensor, outputs: int) -> Tensor:
 
 
 class _Work(NamedTuple):
-    """A problem as the kernels take it; the fields up to the factors are their arguments, in order."""
+    """A problem as the kernels take it: after x, the fields up to the factors are their arguments, in order."""
 
-    x: np.ndarray
     weight: np.ndarray
     fc1: np.ndarray
     fc2: np.ndarray
@@ -60,26 +60,41 @@ class _Work(NamedTuple):
     factors: np.ndarray
     blocked: dict[str, Tensor]
 
-    @property
-    def arguments(self) -> tuple[Any, ...]:
-        return self[:-1]
+    def arguments(self, geometry: Geometry, x: Tensor, save: bool = False) -> tuple[Any, ...]:
+        """The kernels' first arguments, for this input."""
+        flags = self.flags._replace(save=save)
+        return (_array(geometry.spread(x.detach())), *self._replace(flags=flags)[:-1])
 
 
+@lru_cache(maxsize=256)
+def _offsets(geometry: Geometry) -> np.ndarray:
+    """Where each tap's sample lies in a spread plane, from the position's place on. Not to be written to."""
+    return np.array(geometry.offsets())
+
+
+@lru_cache(maxsize=256)
 def _bases(geometry: Geometry) -> np.ndarray:
-    """Where each output position lies in a spread plane."""
+    """Where each output position lies in a spread plane. Not to be written to."""
     rows, columns = geometry.output
     return (np.arange(rows)[:, None] * geometry.pitch + np.arange(columns)).ravel()
 
 
-def _prepare(problem: Problem, x: Tensor, save: bool) -> _Work:
-    geometry, spatial = problem.geometry, problem.spatial
-    kind: Any = np.float64 if x.dtype == torch.float64 else np.float32
+def _prepare(problem: Problem) -> _Work:
+    """What can be made ready without an input; the second time it is there already."""
+    if name not in problem.forms:
+        problem.forms[name] = _made(problem)
+    work: _Work = problem.forms[name]
+    return work
+
+
+def _made(problem: Problem) -> _Work:
+    geometry, spatial, like = problem.geometry, problem.spatial, problem.weight
+    kind: Any = np.float64 if like.dtype == torch.float64 else np.float32
     count = lanes(np.dtype(kind))
     parts = {"weight": problem.weight, "fc1": problem.fc1, "fc2": problem.fc2}
     if problem.psi is not None:
         parts["psi"] = problem.psi.transpose(2, 3)
     blocked = {name: _in_blocks(part.detach(), count) for name, part in parts.items() if part is not None}
-    spread = geometry.spread(x.detach())
     maps = (1, 0, 0) if spatial is None else _map_sizes(spatial)
     sizes = Sizes(
         depth=problem.depth,
@@ -88,24 +103,23 @@ def _prepare(problem: Problem, x: Tensor, save: bool) -> _Work:
         outputs=problem.outputs,
         taps=problem.weight.shape[-1],
         positions=geometry.output[0] * geometry.output[1],
-        plane=spread.shape[-1],
+        plane=geometry.phase[0] * geometry.phase[1] * geometry.stride[0] * geometry.stride[1],
         hidden=problem.fc1.shape[2] if problem.fc1 is not None else 0,
         map_taps=maps[0],
         map_plane=maps[1],
         map_centre=maps[2],
     )
     return _Work(
-        _array(spread),
-        _or_empty(blocked.get("weight"), x),
-        _or_empty(blocked.get("fc1"), x),
-        _or_empty(blocked.get("fc2"), x),
-        _or_empty(blocked.get("psi"), x),
-        np.array(geometry.offsets()),
+        _or_empty(blocked.get("weight"), like),
+        _or_empty(blocked.get("fc1"), like),
+        _or_empty(blocked.get("fc2"), like),
+        _or_empty(blocked.get("psi"), like),
+        _offsets(geometry),
         _bases(geometry),
-        np.array(spatial.offsets() if spatial is not None else [0]),
+        _offsets(spatial) if spatial is not None else np.zeros(1, np.int64),
         _bases(spatial) if spatial is not None else np.zeros(sizes.positions, np.int64),
         sizes,
-        Flags(problem.fc1 is not None, spatial is not None, save),
+        Flags(problem.fc1 is not None, spatial is not None, False),
         np.array([problem.scale * problem.skip, problem.scale * problem.attended], kind),
         blocked,
     )
@@ -138,19 +152,20 @@ def _kept_arrays(kept: Saved, x: Tensor) -> tuple[np.ndarray, ...]:
 
 def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tensor, Saved | None]:
     """Attended responses ``(B, M, Y', X')`` of ``x (B, I, G, Y, X)``, and what backward needs."""
-    work = _prepare(problem, x, save)
+    work = _prepare(problem)
     out = torch.empty((x.shape[0], problem.outputs, *problem.geometry.output), dtype=x.dtype)
     kept = _allocate(work, x) if save else None
     constants = exponential_constants(work.weight.dtype)
     tasks = x.shape[0] * work.sizes.blocks
     arrays = _kept_arrays(kept or Saved(), x)
-    run_chunks(kernels.forward, tasks, chunk_count(), *work.arguments, constants, _array(out), *arrays)
+    given = work.arguments(problem.geometry, x, save)
+    run_chunks(kernels.forward, tasks, chunk_count(), *given, constants, _array(out), *arrays)
     return out, kept
 
 
 def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
-    work = _prepare(problem, x, False)
+    work = _prepare(problem)
     sizes, count = work.sizes, work.blocked["weight"].shape[-1]
     rows = torch.zeros((x.shape[0], sizes.blocks, sizes.positions, count), dtype=x.dtype)
     run_chunks(kernels.into_blocks, x.shape[0] * sizes.blocks, chunk_count(), _array(grad), sizes, _array(rows))
@@ -161,7 +176,8 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
     chunks = chunk_count(limit=max(budget // each, 1))
     sums = {name: torch.zeros((chunks, *weights.shape), dtype=x.dtype) for name, weights in work.blocked.items()}
     run_chunks(
-        *(kernels.backward, x.shape[0] * problem.depth, chunks, *work.arguments, _or_empty(windows, x), _array(rows)),
+        *(kernels.backward, x.shape[0] * problem.depth, chunks),
+        *(*work.arguments(problem.geometry, x), _or_empty(windows, x), _array(rows)),
         *(exponential_constants(work.weight.dtype), *_kept_arrays(kept, x), _array(dx)),
         *(_or_empty(sums.get(name), x) for name in ("weight", "fc1", "fc2", "psi")),
     )

@@ -17,6 +17,7 @@ Source of the operation: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03
 `attentive_gconv.functional.attentive`. The streaming form is ours.
 """
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +54,13 @@ class Plan:
         """How many outputs are recomputed at once, when one sample alone would exceed the budget."""
         return max(1, min(problem.outputs, self.budget // problem.kept_bytes(x.element_size())))
 
+    def forward(self, problem: Problem, x: Tensor, save: bool) -> tuple[Tensor, list[Saved]]:
+        """The output; if wanted what backward needs, part by part of the batch: to join it would hold it twice."""
+        step = self.samples(problem, x, save=False)
+        parts = [self.backend.forward(problem, x[b : b + step], save, self.budget) for b in range(0, len(x), step)]
+        out = parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
+        return out, [kept for _, kept in parts if kept is not None]
+
 
 class AttentiveConvolution(torch.autograd.Function):
     """``x (B, I, G, Y, X)`` and the tensors of a `Problem` -> ``(B, M, Y', X')``."""
@@ -61,15 +69,11 @@ class AttentiveConvolution(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, problem: Problem, plan: Plan, *weights: Tensor | None) -> Tensor:
         """Compute, and keep what backward needs if there will be a backward."""
         differentiable = any(ctx.needs_input_grad)
-        save = differentiable and not plan.recompute
-        step = plan.samples(problem, x, save=False)
-        parts = [plan.backend.forward(problem, x[b : b + step], save, plan.budget) for b in range(0, len(x), step)]
+        out, parts = plan.forward(problem, x, save=differentiable and not plan.recompute)
         if differentiable:
             ctx.plan, ctx.problem = plan, problem
-            # part by part: to join them would hold everything twice
-            kept = [tensor for _, part in parts if part is not None for tensor in part.tensors()]
-            ctx.save_for_backward(x, *weights, *kept)
-        return parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
+            ctx.save_for_backward(x, *weights, *(tensor for part in parts for tensor in part.tensors()))
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
@@ -134,12 +138,14 @@ def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:
     return problem.scale * problem.skip * ordered
 
 
+Weights = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
+Posed = tuple[Problem, tuple[Tensor | None, ...], Pair]  # with the learned tensors, and (O, |H|)
+Remember = Callable[[Hashable, Callable[[], Posed]], Posed]
+
+
 def stream(
     x: Tensor,
-    kernel: Tensor,
-    fc1: Tensor | None,
-    fc2: Tensor | None,
-    spatial_kernel: Tensor | None,
+    weights: Callable[[], Weights],
     *,
     stride: int | Pair,
     padding: int | Pair,
@@ -150,47 +156,54 @@ def stream(
     recompute: bool,
     memory_budget: int,
     backend: str,
+    remember: Remember | None = None,
 ) -> Tensor:
-    """The streaming form of `attentive_gconv.functional.attentive_conv2d`, whose arguments these are."""
-    if (fc1 is None) != (fc2 is None) or (fc1 is None and spatial_kernel is None):
-        raise ValueError("full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither")
+    """The streaming form of `attentive_gconv.functional.attentive_conv2d`, whose arguments these are.
+
+    Args:
+        weights: gives kernel, fc1, fc2 and spatial_kernel.
+        remember: called as ``remember(made_with, make)``: what ``make()`` returns; in inference what it returned
+            before, if neither the weights nor `made_with` have changed.
+    """
     if memory_budget < 1:
         raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
+    plan = Plan(get_backend(backend, x.device), memory_budget, recompute)
     device = x.device.type
     autocast = torch.is_autocast_enabled(device)
     wanted = torch.get_autocast_dtype(device) if autocast and x.dtype != torch.float64 else x.dtype
     computed = torch.float32 if wanted.itemsize < 4 else wanted
+    size, sides = (x.shape[-2], x.shape[-1]), tuple(pair(value) for value in (stride, padding, dilation))
+    constants = (spatial_dilation, scale, combination)
+
+    def make() -> Posed:
+        kernel, fc1, fc2, psi = weights()
+        gates = (None if weight is None else weight.to(computed) for weight in (fc1, fc2, psi))
+        geometry = Geometry(size, (kernel.shape[-2], kernel.shape[-1]), *sides)
+        return _pose(geometry, kernel.to(computed), *gates, *constants)  # type: ignore[call-arg, arg-type]
+
     with torch.autocast(device, enabled=False):
-        out = _stream(  # type: ignore[call-arg]
-            x.to(computed),
-            kernel.to(computed),
-            *(None if w is None else w.to(computed) for w in (fc1, fc2, spatial_kernel)),  # type: ignore[arg-type]
-            Geometry(
-                (x.shape[-2], x.shape[-1]),
-                (kernel.shape[-2], kernel.shape[-1]),
-                *(pair(value) for value in (stride, padding, dilation)),
-            ),
-            spatial_dilation,
-            scale,
-            combination,
-            Plan(get_backend(backend, x.device), memory_budget, recompute),
-        )
-        return out.to(wanted)
+        x = x.to(computed)
+        problem, learned, outputs = make() if remember is None else remember((size, computed, sides, constants), make)
+        if torch.is_grad_enabled():
+            out: Tensor = AttentiveConvolution.apply(x, problem, plan, *learned)
+        else:
+            out, _ = plan.forward(problem, x, save=False)
+        return out.unflatten(1, outputs).to(wanted)
 
 
-def _stream(
-    x: Tensor,
+def _pose(
+    geometry: Geometry,
     kernel: Tensor,
     fc1: Tensor | None,
     fc2: Tensor | None,
     spatial_kernel: Tensor | None,
-    geometry: Geometry,
     spatial_dilation: int,
     scale: float,
     combination: Combination,
-    plan: Plan,
-) -> Tensor:
-    """Order the weights as a `Problem` wants them (differentiably), and run."""
+) -> Posed:
+    """The weights in the order that a `Problem` wants: in one, without a graph, and by themselves, differentiably."""
+    if (fc1 is None) != (fc2 is None) or (fc1 is None and spatial_kernel is None):
+        raise ValueError("full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither")
     out_channels, order, channels, depth = kernel.shape[:4]
     weight = kernel.permute(3, 0, 1, 2, 4, 5).reshape(depth, out_channels * order, channels, -1)
     fc1, fc2 = (None if w is None else w.permute(4, 0, 1, 2, 3).flatten(1, 2).contiguous() for w in (fc1, fc2))
@@ -205,8 +218,7 @@ def _stream(
     learned = (weight, fc1, fc2, psi)
     constants = (None if w is None else w.detach() for w in learned)
     problem = Problem(geometry, *constants, spatial, scale, *combination)  # type: ignore[call-arg, arg-type]
-    out: Tensor = AttentiveConvolution.apply(x, problem, plan, *learned)
-    return out.unflatten(1, (out_channels, order))
+    return problem, learned, (out_channels, order)
 
 
 def pair(value: int | Pair) -> Pair:

@@ -3,7 +3,8 @@
 Indices: b sample, m = (o, h) output channel and pose, i input channel, g = h' input pose, p output position, t tap.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ class Problem:
 
     weight ``(G, M, I, K)``; fc1 ``(G, M, R, I)`` and fc2 ``(G, M, I, R)``, or None; psi ``(G, M, 2, A)`` or None,
     cropped to `spatial` and with the 1/I of the mean inside its first kernel. The output is
-    ``scale·Σ_{i,g} (skip + attended·α_X·α_C)·f~``.
+    ``scale·Σ_{i,g} (skip + attended·α_X·α_C)·f~``. What a backend makes of this alone it may leave in `forms`, by its
+    name, for the next time: for backward, or in inference for the next batch.
     """
 
     geometry: Geometry
@@ -29,6 +31,7 @@ class Problem:
     scale: float
     skip: float
     attended: float
+    forms: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def depth(self) -> int:
@@ -95,7 +98,7 @@ class Saved:
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """What there may be, in the order above."""
-        return tuple(field.name for field in fields(cls))
+        return tuple(each.name for each in fields(cls))
 
     def tensors(self) -> tuple[Tensor | None, ...]:
         """All of them, in the order above."""
