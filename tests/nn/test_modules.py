@@ -138,7 +138,7 @@ def test_state_survives_a_safe_file(kind):
     torch.testing.assert_close(twin(x), layer(x), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["group", "input_group"])
+@pytest.mark.parametrize("kind", ["group", "input_group", "full_lifting", "full_group"])
 def test_compile_without_graph_breaks(kind):
     layer = build(KIND[kind], "p4", 2, 3, 3)
     x = maps("p4", 2, 6, 6, lifting=KIND[kind].lifting)

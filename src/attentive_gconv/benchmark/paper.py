@@ -64,6 +64,7 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
     """All entries by name, on a device, in a dtype."""
     usual = Protocol(threads=threads)
     quick, slow = replace(usual, repeats=7), replace(usual, repeats=3, warmup=1)
+    many = replace(usual, repeats=41)
     alpha = Case("alpha_p4cnn")
     layer = Case("full", "group", batch=32, padding=1)
     backends = ("torch", "numba" if device == "cpu" else "triton")
@@ -112,15 +113,15 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
             "layers-p4",
             "Lifting and group convolution beside conv2d of the expanded size, [128, 10, 4, 26, 26]",
             _plain_layers(batch=128, group="p4", channels=10, side=26),
-            (TRAIN, INFERENCE),
-            replace(usual, repeats=15),
+            (TRAIN, TUNED, INFERENCE),
+            many,
             rival=True,
         ),
         Entry(
             "layers-p4m",
             "Lifting and group convolution beside conv2d of the expanded size, [32, 32, 8, 32, 32]",
             _plain_layers(batch=32, group="p4m", channels=32, side=32, padding=1),
-            (TRAIN, INFERENCE),
+            (TRAIN, TUNED, INFERENCE),
             usual,
             rival=True,
         ),

@@ -224,8 +224,9 @@ def attentive_conv2d(
     Args:
         x, kernel, fc1, fc2, spatial_kernel, stride, padding, dilation, spatial_dilation, scale, combination: as in
             `attentive_conv2d_definition`.
-        method: ``"streaming"`` or ``"definition"``. `torch.compile`, `torch.export` and the transforms of
-            `torch.func` take the definition, and gradients of gradients (``create_graph=True``) go through it.
+        method: ``"streaming"`` or ``"definition"``. `torch.export` and the transforms of `torch.func` take the
+            definition, and gradients of gradients (``create_graph=True``) go through it. `torch.compile` leaves the
+            streaming form whole, with ``recompute``.
         recompute: keep only x for backward and compute the rest again there: less memory, one more forward pass.
         memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
             a few planes of one sample are larger; the compiled kernels hold them for 16 outputs (8 in float64) at a
@@ -274,8 +275,8 @@ def attend_by_method(
         options: what both forms take.
     """
     find("method", method, METHODS)
-    # what looks into an operation (compilers, function transforms) needs the definition
-    looked_into = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    # what looks into an operation, or takes it elsewhere, needs the definition
+    looked_into = torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active()
     if method == "definition" or x.numel() == 0 or looked_into:
         return attentive_conv2d_definition(x, *weights(), **options)
     return stream(x, weights, **options, **how)

@@ -170,34 +170,21 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     return a(a, b, c), build
 
 
-@intrinsic
-def where_greater(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
-    """x where a > b, else y (also where either is NaN)."""
+def _selection(comparison: str, sign: str, doc: str) -> Any:
+    def typed(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
+        def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return builder.select(getattr(builder, comparison)(sign, args[0], args[1]), args[2], args[3])
 
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered(">", args[0], args[1]), args[2], args[3])
+        return x(a, b, x, y), build
 
-    return x(a, b, x, y), build
-
-
-@intrinsic
-def where_at_most(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
-    """x where a ≤ b, else y (also where either is NaN)."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(builder.fcmp_ordered("<=", args[0], args[1]), args[2], args[3])
-
-    return x(a, b, x, y), build
+    typed.__doc__ = doc
+    typed.__name__ = comparison
+    return intrinsic(typed)
 
 
-@intrinsic
-def where_equal(typing: Any, a: Any, b: Any, x: Any, y: Any) -> Any:
-    """x where the integers a and b are equal, else y."""
-
-    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(builder.icmp_signed("==", args[0], args[1]), args[2], args[3])
-
-    return x(a, b, x, y), build
+where_greater = _selection("fcmp_ordered", ">", "x where a > b, else y (also where either is NaN).")
+where_at_most = _selection("fcmp_ordered", "<=", "x where a ≤ b, else y (also where either is NaN).")
+where_equal = _selection("icmp_signed", "==", "x where the integers a and b are equal, else y.")
 
 
 @intrinsic

@@ -6,7 +6,6 @@ know nothing of stride or dilation. Columns x ≥ X' of a "wide" row of ``pitch`
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +24,7 @@ class Geometry:
     padding: Pair
     dilation: Pair
 
-    @cached_property
+    @property
     def output(self) -> Pair:
         """(Y', X')."""
         y, x = (
@@ -34,7 +33,7 @@ class Geometry:
         )
         return y, x
 
-    @cached_property
+    @property
     def phase(self) -> Pair:
         """(Yq, Xq): the size of one stride phase of the padded plane."""
         y, x = (-(-(n + 2 * p) // s) for n, p, s in zip(self.size, self.padding, self.stride, strict=True))

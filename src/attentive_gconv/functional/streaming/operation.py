@@ -18,7 +18,7 @@ Source of the operation: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03
 """
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,40 +26,13 @@ from torch import Tensor
 
 from attentive_gconv.functional.attention import Combination
 from attentive_gconv.functional.convolution import Pair
-from attentive_gconv.functional.streaming import torch_backend
-from attentive_gconv.functional.streaming.backends import Backend, get_backend
+from attentive_gconv.functional.streaming import opaque, torch_backend
+from attentive_gconv.functional.streaming.backends import get_backend
 from attentive_gconv.functional.streaming.layout import Geometry, same_padding
-from attentive_gconv.functional.streaming.problem import Gradients, Problem, Saved
+from attentive_gconv.functional.streaming.plan import Plan
+from attentive_gconv.functional.streaming.problem import Problem, Saved
 
 DEFAULT_BUDGET = 64 << 20
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How the operation is to be computed: by what, in how much working memory, and what it keeps."""
-
-    backend: Backend
-    budget: int
-    recompute: bool
-
-    def samples(self, problem: Problem, x: Tensor, save: bool) -> int:
-        """How many samples are worked on at once: as many as keep copies and gradients under the budget."""
-        spread = problem.depth * problem.channels * x.element_size()
-        spread *= problem.geometry.phase[0] * problem.geometry.phase[1] * problem.geometry.stride[0]
-        spread *= problem.geometry.stride[1]
-        each = 3 * spread + (problem.outputs * problem.kept_bytes(x.element_size()) if save else 0)
-        return max(1, min(x.shape[0], self.budget // each))
-
-    def outputs(self, problem: Problem, x: Tensor) -> int:
-        """How many outputs are recomputed at once, when one sample alone would exceed the budget."""
-        return max(1, min(problem.outputs, self.budget // problem.kept_bytes(x.element_size())))
-
-    def forward(self, problem: Problem, x: Tensor, save: bool) -> tuple[Tensor, list[Saved]]:
-        """The output; if wanted what backward needs, part by part of the batch: to join it would hold it twice."""
-        step = self.samples(problem, x, save=False)
-        parts = [self.backend.forward(problem, x[b : b + step], save, self.budget) for b in range(0, len(x), step)]
-        out = parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
-        return out, [kept for _, kept in parts if kept is not None]
 
 
 class AttentiveConvolution(torch.autograd.Function):
@@ -89,9 +62,7 @@ class AttentiveConvolution(torch.autograd.Function):
                 return _differentiable_backward(of, x, grad, ctx.needs_input_grad)
             each = len(Saved.names())
             kept = [Saved(*maps[first : first + each]) for first in range(0, len(maps), each)]
-            total = _backward(plan, problem, x, kept, grad.contiguous())
-            if problem.skip:
-                total.weight += _plain_weight_gradient(problem, x, grad)
+            total = plan.backward(problem, x, kept, grad)
         return total.x, None, None, total.weight, total.fc1, total.fc2, total.psi
 
 
@@ -103,39 +74,6 @@ def _differentiable_backward(problem: Problem, x: Tensor, grad: Tensor, needed: 
     return tuple(
         next(found) if needs and tensor is not None else None for tensor, needs in zip(inputs, needed, strict=True)
     )
-
-
-def _backward(plan: Plan, problem: Problem, x: Tensor, kept: list[Saved], grad: Tensor) -> Gradients:
-    """Sum the gradients over forward's parts of the batch and, when recomputing large maps, over outputs."""
-    step = plan.samples(problem, x, save=plan.recompute)
-    width = plan.outputs(problem, x) if plan.recompute else problem.outputs
-    total = Gradients.zeros(problem, x)
-    for number, b in enumerate(range(0, len(x), step)):
-        samples = slice(b, b + step)
-        for m in range(0, problem.outputs, width):
-            part = problem.part(m, min(m + width, problem.outputs))
-            here = plan.backend.forward(part, x[samples], True, plan.budget)[1] if plan.recompute else kept[number]
-            assert here is not None
-            found = plan.backend.backward(
-                part, x[samples], here, grad[samples, m : m + width].contiguous(), plan.budget
-            )
-            total.x[samples] += found.x
-            for name in ("weight", "fc1", "fc2", "psi"):
-                if (sum_of := getattr(total, name)) is not None:
-                    sum_of[:, m : m + width] += getattr(found, name)
-    return total
-
-
-def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:
-    """scale·skip·Σ_b grad ⋆ x: the weight gradient of the plain convolution, by the library's own kernel."""
-    geometry = problem.geometry
-    shape = (problem.outputs, problem.channels * problem.depth, *geometry.kernel)
-    _, gradient, _ = torch.ops.aten.convolution_backward(
-        grad, x.flatten(1, 2), x.new_empty(shape), None, geometry.stride, geometry.padding, geometry.dilation,
-        False, [0, 0], 1, [False, True, False],
-    )  # fmt: skip
-    ordered = gradient.view(problem.outputs, problem.channels, problem.depth, -1).permute(2, 0, 1, 3)
-    return problem.scale * problem.skip * ordered
 
 
 Weights = tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]
@@ -167,7 +105,6 @@ def stream(
     """
     if memory_budget < 1:
         raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
-    plan = Plan(get_backend(backend, x.device), memory_budget, recompute)
     device = x.device.type
     autocast = torch.is_autocast_enabled(device)
     wanted = torch.get_autocast_dtype(device) if autocast and x.dtype != torch.float64 else x.dtype
@@ -183,9 +120,15 @@ def stream(
 
     with torch.autocast(device, enabled=False):
         x = x.to(computed)
-        problem, learned, outputs = make() if remember is None else remember((size, computed, sides, constants), make)
+        if torch.compiler.is_compiling():
+            problem, learned, outputs = make()
+            out = opaque.streamed(x, learned, problem, spatial_dilation, memory_budget, backend)
+            return out.unflatten(1, outputs).to(wanted)
+        plan = Plan(get_backend(backend, x.device), memory_budget, recompute)
+        made_with = (size, computed, sides, constants)
+        problem, learned, outputs = make() if remember is None else remember(made_with, make)
         if torch.is_grad_enabled():
-            out: Tensor = AttentiveConvolution.apply(x, problem, plan, *learned)
+            out = AttentiveConvolution.apply(x, problem, plan, *learned)
         else:
             out, _ = plan.forward(problem, x, save=False)
         return out.unflatten(1, outputs).to(wanted)

@@ -125,7 +125,11 @@ class Gradients:
 
 def channel_gate(problem: Problem, kept: Saved) -> Tensor:
     """α_C ``(B, G, M, I)`` of a problem that has one."""
-    return _channel_gate(*_gate_inputs(problem, kept))
+    mean, maximum, fc1, fc2 = _gate_inputs(problem, kept)
+    hidden = torch.relu(torch.einsum("gmri,bgmi->bgmr", fc1, mean)) + torch.relu(
+        torch.einsum("gmri,bgmi->bgmr", fc1, maximum)
+    )
+    return torch.sigmoid(torch.einsum("gmir,bgmr->bgmi", fc2, hidden))
 
 
 def _gate_inputs(problem: Problem, kept: Saved) -> list[Tensor]:
@@ -133,17 +137,17 @@ def _gate_inputs(problem: Problem, kept: Saved) -> list[Tensor]:
     return [tensor for tensor in inputs if tensor is not None]
 
 
-def _channel_gate(mean: Tensor, maximum: Tensor, fc1: Tensor, fc2: Tensor) -> Tensor:
-    hidden = torch.relu(torch.einsum("gmri,bgmi->bgmr", fc1, mean)) + torch.relu(
-        torch.einsum("gmri,bgmi->bgmr", fc1, maximum)
-    )
-    return torch.sigmoid(torch.einsum("gmir,bgmr->bgmi", fc2, hidden))
-
-
 def gate_backward(problem: Problem, kept: Saved, d_gate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Through the channel gate: gradients of mean, maximum, fc1 and fc2."""
-    inputs = [tensor.detach().requires_grad_() for tensor in _gate_inputs(problem, kept)]
-    with torch.enable_grad():
-        gate = _channel_gate(*inputs)
-    d_mean, d_maximum, d_fc1, d_fc2 = torch.autograd.grad(gate, inputs, d_gate)
-    return d_mean, d_maximum, d_fc1, d_fc2
+    mean, maximum, fc1, fc2 = _gate_inputs(problem, kept)
+    gate = channel_gate(problem, kept)
+    d_logit = d_gate * gate * (1 - gate)
+    d_hidden = torch.einsum("gmir,bgmi->bgmr", fc2, d_logit)
+    d_statistics, d_fc1, d_fc2 = [], torch.zeros_like(fc1), torch.zeros_like(fc2)
+    for statistic in (mean, maximum):
+        hidden = torch.einsum("gmri,bgmi->bgmr", fc1, statistic)
+        d_here = torch.where(hidden <= 0, 0, d_hidden)  # NaN passes
+        d_statistics.append(torch.einsum("gmri,bgmr->bgmi", fc1, d_here))
+        d_fc1 += torch.einsum("bgmr,bgmi->gmri", d_here, statistic)
+        d_fc2 += torch.einsum("bgmi,bgmr->gmir", d_logit, torch.relu(hidden))
+    return d_statistics[0], d_statistics[1], d_fc1, d_fc2
