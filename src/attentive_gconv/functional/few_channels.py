@@ -20,7 +20,7 @@ from attentive_gconv.functional.eager import is_recorded, runs_eagerly
 
 Pair = tuple[int, int]
 
-# where the two forms measured faster than the library's kernel, and by how much, is in docs/performance.md
+# how much is gained: benchmarks/few_channels.py, figures in docs/performance.md
 MAX_CHANNELS = 16
 MAX_COLUMNS = 32
 
@@ -66,10 +66,11 @@ def input_gradient(grad: Tensor, size: torch.Size, weight: Tensor, padding: Pair
         # not matmul, which would copy the gradient's batch into its rows
         columns = torch.bmm(weight.flatten(1).t().expand(len(grad), -1, -1), grad.flatten(2))
         return F.fold(columns, size[-2:], weight.shape[-2:], dilation, padding)
-    return _library_input_gradient(grad, size, weight, padding, dilation)
+    return library_input_gradient(grad, size, weight, padding, dilation)
 
 
-def _library_input_gradient(grad: Tensor, size: torch.Size, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+def library_input_gradient(grad: Tensor, size: torch.Size, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+    """The same by the library's own kernel, which batched gradients also go through."""
     return conv2d_input(size, weight, grad, 1, padding, dilation)
 
 
@@ -105,7 +106,7 @@ class _FewChannels(Function):
         padding, dilation = ctx.padding, ctx.dilation
         dx = dweight = dbias = None
         if ctx.needs_input_grad[0]:
-            found = input_gradient if runs_eagerly(grad) else _library_input_gradient
+            found = input_gradient if runs_eagerly(grad) else library_input_gradient
             dx = found(grad, x.shape, weight, padding, dilation)
         if ctx.needs_input_grad[1]:
             dweight = conv2d_weight(x, weight.shape, grad, 1, padding, dilation)

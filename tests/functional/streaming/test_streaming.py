@@ -187,6 +187,7 @@ def test_more_channels_than_a_byte_numbers(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_more_positions_than_two_bytes_number(backend: str) -> None:
+    """Nor do the responses of such maps stay in cache: the kernels compute them twice."""
     case = operation(channels=2, depth=1, order=1, outputs=3, batch=1, size=(200, 211), hidden=1, map_side=3)
     assert_agrees(case, backend=backend)
 

@@ -41,6 +41,8 @@ from attentive_gconv.functional.compiled.simd import (
 
 _compile = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
+CACHED_BYTES = 1 << 19  # of responses, in the core's own cache; more has to be computed again to be seen again
+
 
 class Sizes(NamedTuple):
     """Sizes of a problem: see `attentive_gconv.functional.streaming.problem` and `...layout`."""
@@ -86,8 +88,14 @@ def _four_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, b2: int,
 
 
 @_compile
-def _statistics(x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any) -> Any:
-    """Mean and maximum of f~ over the positions, and the first position of the maximum."""
+def _statistics(
+    x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any, cached: Any, at: int
+) -> Any:  # fmt: skip
+    """Mean and maximum of f~ over the positions, and the first position of the maximum.
+
+    f~ itself goes to ``cached[at:]``, if there is such a place.
+    """
+    step = lanes_of(w)
     zero = splat(w.dtype.type(0))
     top = splat(w.dtype.type(-np.inf))
     place = splat_integer(0, like)
@@ -96,6 +104,11 @@ def _statistics(x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, 
     for p in range(0, last + 1, 4):
         p1, p2, p3 = min(p + 1, last), min(p + 2, last), min(p + 3, last)
         f0, f1, f2, f3 = _four_responses(x, plane, offsets, bases[p], bases[p1], bases[p2], bases[p3], w, row)
+        if cached.shape[0] > 0:
+            store(cached, at + p * step, f0)
+            store(cached, at + p1 * step, f1)
+            store(cached, at + p2 * step, f2)
+            store(cached, at + p3 * step, f3)
         place = where_greater(f0, top, splat_integer(p, like), place)
         top = where_greater(f0, top, f0, top)
         place = where_greater(f1, top, splat_integer(p1, like), place)
@@ -180,9 +193,12 @@ def _keep(
 @_compile
 def _responses(
     x: Any, first: int, offsets: Any, bases: Any, map_bases: Any, w: Any, row: int, gate: Any, sizes: Any, flags: Any,
-    factors: Any, v: Any, t: Any, chosen: Any, kept: int, result: Any, like: Any,
+    factors: Any, v: Any, t: Any, chosen: Any, kept: int, result: Any, like: Any, cached: Any,
 ) -> None:  # fmt: skip
-    """V, T and the channel of T at every position, and the plain response's part of the output."""
+    """V, T and the channel of T at every position, and the plain response's part of the output.
+
+    f~ is taken from ``cached``, if it is there.
+    """
     step = lanes_of(w)
     zero, lowest, none = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf)), splat_integer(0, like)
     last = sizes.positions - 1
@@ -194,9 +210,14 @@ def _responses(
         v2, t2, i2, s2 = zero, lowest, none, zero
         v3, t3, i3, s3 = zero, lowest, none, zero
         for i in range(sizes.channels):
-            f0, f1, f2, f3 = _four_responses(
-                x, first + i * sizes.plane, offsets, b0, b1, b2, b3, w, row + i * sizes.taps * step
-            )
+            if cached.shape[0] > 0:
+                at = i * sizes.positions
+                f0, f1 = load(cached, (at + p) * step), load(cached, (at + p1) * step)
+                f2, f3 = load(cached, (at + p2) * step), load(cached, (at + p3) * step)
+            else:
+                f0, f1, f2, f3 = _four_responses(
+                    x, first + i * sizes.plane, offsets, b0, b1, b2, b3, w, row + i * sizes.taps * step
+                )
             a, number = load(gate, i * step), splat_integer(i, like)
             s0, s1, s2, s3 = add(s0, f0), add(s1, f1), add(s2, f2), add(s3, f3)
             v0, t0, i0 = _take(f0, a, number, v0, t0, i0)
@@ -268,6 +289,9 @@ def _forward(
     gates = np.ones(channels * step, w.dtype)
     means = np.zeros(channels * step, w.dtype)
     tops = np.zeros(channels * step, w.dtype)
+    # what the statistics are taken of is used again, as long as it stays in cache
+    size = channels * positions * step
+    cached = np.empty(size if flags.channel and size * w.itemsize <= CACHED_BYTES else 0, w.dtype)
     last = positions - 1
     for task in range(start, stop):
         b, block = task // sizes.blocks, task % sizes.blocks
@@ -279,7 +303,15 @@ def _forward(
             if flags.channel:
                 for i in range(channels):
                     average, largest, place = _statistics(
-                        x, first + i * sizes.plane, offsets, bases, w, row + i * taps * step, like
+                        x,
+                        first + i * sizes.plane,
+                        offsets,
+                        bases,
+                        w,
+                        row + i * taps * step,
+                        like,
+                        cached,
+                        i * positions * step,
                     )
                     store(means, i * step, average)
                     store(tops, i * step, largest)
@@ -293,7 +325,7 @@ def _forward(
                     maximum[at : at + channels * step] = tops
             _responses(
                 x, first, offsets, bases, map_bases, w, row, gates, sizes, flags, factors, v, t, chosen,
-                kept * positions, result, like,
+                kept * positions, result, like, cached,
             )  # fmt: skip
             if flags.spatial:
                 psi_row = here * sizes.map_taps * 2 * step
