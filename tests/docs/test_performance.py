@@ -1,7 +1,10 @@
 """docs/performance.md shows what the files beside it hold, and nothing else; it has a place for every entry."""
 
+import json
 import re
 from pathlib import Path
+
+import pytest
 
 from attentive_gconv.benchmark.page import MACHINE, MARKED, WHERE_IT_LOSES, blocks, fill, read_folder
 from attentive_gconv.benchmark.paper import entries
@@ -34,3 +37,18 @@ def test_no_figure_comes_from_a_changed_library_or_names_a_folder_of_its_machine
     for name, document in read_folder(FOLDER).items():
         assert not str(document["environment"]["git_revision"]).endswith("-dirty"), name
         assert not [part for part in document["environment"]["command"] if part.startswith("/")], name
+
+
+FEW = json.loads((PAGE.parents[1] / "benchmarks" / "results" / "few-channels.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("row", FEW["rows"], ids=lambda row: row["name"])
+def test_gradients_with_few_channels(row):
+    assert not FEW["environment"]["git_revision"].endswith("-dirty")
+    (line,) = [line for line in TEXT.splitlines() if line.startswith(f"| {row['name']} |")]
+    ratio = row["ratio"]
+    assert [cell.strip() for cell in line.strip("|").split("|")][3:] == [
+        row["form"],
+        *(f"{1000 * row[seconds]['median']:.2f}" for seconds in ("library_seconds", "seconds")),
+        f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})",
+    ]
