@@ -17,7 +17,9 @@ This form holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers
 faster forms are tested.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -224,9 +226,9 @@ def attentive_conv2d(
     Args:
         x, kernel, fc1, fc2, spatial_kernel, stride, padding, dilation, spatial_dilation, scale, combination: as in
             `attentive_conv2d_definition`.
-        method: ``"streaming"`` or ``"definition"``. `torch.export` and the transforms of `torch.func` take the
-            definition, and gradients of gradients (``create_graph=True``) go through it. `torch.compile` leaves the
-            streaming form whole, with ``recompute``.
+        method: ``"streaming"`` or ``"definition"``. `torch.export` and the transforms of `torch.func` (with a
+            warning) take the definition, and gradients of gradients (``create_graph=True``) go through it.
+            `torch.compile` leaves the streaming form whole, with ``recompute``.
         recompute: keep only x for backward and compute the rest again there: less memory, one more forward pass.
         memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
             a few planes of one sample are larger; the compiled kernels hold them for 16 outputs (8 in float64) at a
@@ -276,7 +278,20 @@ def attend_by_method(
     """
     find("method", method, METHODS)
     # what looks into an operation, or takes it elsewhere, needs the definition
-    looked_into = torch.compiler.is_exporting() or torch._C._are_functorch_transforms_active()
-    if method == "definition" or x.numel() == 0 or looked_into:
+    transformed = torch._C._are_functorch_transforms_active()
+    if method == "definition" or x.numel() == 0 or transformed or torch.compiler.is_exporting():
+        if method != "definition" and transformed:
+            _say_that_transforms_take_the_definition()
         return attentive_conv2d_definition(x, *weights(), **options)
     return stream(x, weights, **options, **how)
+
+
+@cache
+def _say_that_transforms_take_the_definition() -> None:
+    """Once."""
+    warnings.warn(
+        "under transforms of torch.func full attention is computed by its definition, with far more memory and time "
+        "than the streaming form; that form runs under torch.autograd, or set method='definition' if this is meant",
+        RuntimeWarning,
+        stacklevel=4,
+    )

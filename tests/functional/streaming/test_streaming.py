@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import attentive_gconv as ag
-from attentive_gconv.functional import COMBINATIONS, attentive_conv2d, attentive_conv2d_definition
+from attentive_gconv.functional import COMBINATIONS, attentive, attentive_conv2d, attentive_conv2d_definition
 from attentive_gconv.functional.streaming import available_backends, backends
 
 BACKENDS = ["numba", "torch"]
@@ -311,10 +311,13 @@ def test_a_model_computes_the_same_either_way() -> None:
             assert _relative(found, exact) < 1e-10, name
 
 
-def test_function_transforms_take_the_definition() -> None:
+def test_function_transforms_take_the_definition_and_say_so_once() -> None:
+    attentive._say_that_transforms_take_the_definition.cache_clear()
     layer = ag.nn.AttentiveGroupConv2d("p4", 2, 2, 3, dtype=torch.float64)
     maps = torch.randn(3, 1, 2, 4, 5, 5, dtype=torch.float64)
-    torch.testing.assert_close(torch.func.vmap(layer)(maps), torch.stack([layer(x) for x in maps]))
+    with pytest.warns(RuntimeWarning, match="under transforms of torch.func"):
+        mapped = torch.func.vmap(layer)(maps)
+    torch.testing.assert_close(mapped, torch.stack([layer(x) for x in maps]))
     leaf = maps[0].clone().requires_grad_()
     layer(leaf).square().sum().backward()
     torch.testing.assert_close(torch.func.grad(lambda x: layer(x).square().sum())(maps[0]), leaf.grad)
