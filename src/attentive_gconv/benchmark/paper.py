@@ -64,7 +64,6 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
     """All entries by name, on a device, in a dtype."""
     usual = Protocol(threads=threads)
     quick, slow = replace(usual, repeats=7), replace(usual, repeats=3, warmup=1)
-    many = replace(usual, repeats=41)
     alpha = Case("alpha_p4cnn")
     layer = Case("full", "group", batch=32, padding=1)
     backends = ("torch", "numba" if device == "cpu" else "triton")
@@ -114,7 +113,7 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
             "Lifting and group convolution beside conv2d of the expanded size, [128, 10, 4, 26, 26]",
             _plain_layers(batch=128, group="p4", channels=10, side=26),
             (TRAIN, TUNED, INFERENCE),
-            many,
+            replace(usual, repeats=41),
             rival=True,
         ),
         Entry(

@@ -232,7 +232,7 @@ def attentive_conv2d(
         recompute: keep only x for backward and compute the rest again there: less memory, one more forward pass.
         memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
             a few planes of one sample are larger; the compiled kernels hold them for 16 outputs (8 in float64) at a
-            time, on each thread.
+            time, on each thread, with up to 512 KiB of responses.
         backend: of the streaming form: ``"auto"``, ``"numba"`` (compiled, CPU), ``"triton"`` (compiled, GPU),
             ``"torch"``.
 

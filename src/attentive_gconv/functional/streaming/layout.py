@@ -45,6 +45,11 @@ class Geometry:
         return self.phase[1]
 
     @property
+    def length(self) -> int:
+        """How many samples a spread plane has, all its phases together."""
+        return self.phase[0] * self.phase[1] * self.stride[0] * self.stride[1]
+
+    @property
     def wide(self) -> int:
         """The length of a run that covers every output position."""
         rows, columns = self.output

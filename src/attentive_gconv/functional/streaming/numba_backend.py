@@ -103,7 +103,7 @@ def _made(problem: Problem) -> _Work:
         outputs=problem.outputs,
         taps=problem.weight.shape[-1],
         positions=geometry.output[0] * geometry.output[1],
-        plane=geometry.phase[0] * geometry.phase[1] * geometry.stride[0] * geometry.stride[1],
+        plane=geometry.length,
         hidden=problem.fc1.shape[2] if problem.fc1 is not None else 0,
         map_taps=maps[0],
         map_plane=maps[1],

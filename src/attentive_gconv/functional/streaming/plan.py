@@ -19,9 +19,7 @@ class Plan:
 
     def samples(self, problem: Problem, x: Tensor, save: bool) -> int:
         """How many samples are worked on at once: as many as keep copies and gradients under the budget."""
-        spread = problem.depth * problem.channels * x.element_size()
-        spread *= problem.geometry.phase[0] * problem.geometry.phase[1] * problem.geometry.stride[0]
-        spread *= problem.geometry.stride[1]
+        spread = problem.depth * problem.channels * problem.geometry.length * x.element_size()
         each = 3 * spread + (problem.outputs * problem.kept_bytes(x.element_size()) if save else 0)
         return max(1, min(x.shape[0], self.budget // each))
 

@@ -60,7 +60,7 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
     rows, columns = problem.geometry.output
     each = 4 * problem.channels if problem.fc1 is not None else 0
     if problem.spatial is not None:
-        each += 2 * rows * columns + _length(problem.spatial)
+        each += 2 * rows * columns + problem.spatial.length
     each = max(1, each * problem.depth * x.element_size())
 
     def of_tile(part: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gradients:
@@ -94,11 +94,6 @@ def _tile(outputs: int, columns: int, most: int, each: int) -> tuple[int, int]:
     return _block(outputs, max(1, THREADS * each // across)), across
 
 
-def _length(geometry: Geometry) -> int:
-    """How many numbers one plane takes once it is spread."""
-    return geometry.stride[0] * geometry.stride[1] * geometry.phase[0] * geometry.phase[1]
-
-
 def _taps(geometry: Geometry) -> dict[str, int]:
     """A convolution's kernel, as constants of the kernels."""
     (stride_y, stride_x), (dilation_y, dilation_x) = geometry.stride, geometry.dilation
@@ -119,7 +114,7 @@ def _map_taps(geometry: Geometry) -> dict[str, int]:
 
 def _plane(geometry: Geometry) -> tuple[int, ...]:
     """Sizes of the output and of a spread plane."""
-    return (*geometry.output, geometry.pitch, geometry.phase[0] * geometry.phase[1], _length(geometry))
+    return (*geometry.output, geometry.pitch, geometry.phase[0] * geometry.phase[1], geometry.length)
 
 
 def _parts(problem: Problem) -> dict[str, bool]:
@@ -211,7 +206,7 @@ def _through_spatial(problem: Problem, d: Tensor, kept: Saved, budget: int) -> t
     geometry, psi, outputs, depth = problem.spatial, problem.psi, problem.outputs, problem.depth
     assert geometry is not None
     psi, value = _present(psi), _present(kept.value)
-    (rows, columns), batch, length = geometry.size, d.shape[0], _length(geometry)
+    (rows, columns), batch, length = geometry.size, d.shape[0], geometry.length
     sizes = (depth, outputs, rows, columns, length)
     border = d.new_empty((batch, depth, outputs, length))
     block_m, block_p = _tile(outputs, length, 128, 8)
