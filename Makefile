@@ -1,10 +1,10 @@
-# Two commands do everything: `make quickstart` and `make test`.
+# `make quickstart` trains a first network, `make test` checks everything, `make docs` builds the documentation.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    := runs/quickstart
 
-.PHONY: setup quickstart test lint types unit format clean
+.PHONY: setup quickstart test lint types unit docs format clean
 
 setup: $(VENV)/.installed
 
@@ -45,9 +45,13 @@ types: setup
 unit: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --durations=15
 
+# the site in site/, with the tutorial's notebook executed; a broken link or reference is an error
+docs: setup
+	AGCONV_DOCS_EXECUTE=true $(BIN)/mkdocs build --strict --quiet
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

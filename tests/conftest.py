@@ -1,11 +1,13 @@
-"""Shared fixtures: the reference material beside the checkout, and one torch thread a worker."""
+"""Shared fixtures: the reference material beside the checkout, one torch thread a worker, the summary of what was skipped."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
+from requirements import unavailable
 
 SHARED = Path(os.environ.get("AGCONV_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
@@ -15,13 +17,10 @@ settings.load_profile("suite")
 
 
 def shared_path(name: str) -> Path:
-    """A file of the unpublished reference material; without it the test skips, and in CI it fails."""
+    """A file of the unpublished reference material; the test skips without it, unless it is required."""
     path = SHARED / name
     if not path.exists():
-        message = f"needs {name} of the unpublished reference material, which is not beside this checkout"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
+        unavailable(f"the unpublished reference material ({name}/ in AGCONV_SHARED, or in ../shared)", "REFERENCE")
     return path
 
 
@@ -40,3 +39,13 @@ def shared_data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end what was skipped and why, one line a reason."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped, and why")
+        for reason, count in reasons.most_common():
+            terminalreporter.write_line(f"{count:4d}  {reason}")

@@ -1,0 +1,14 @@
+"""What some tests need from outside: skipped without it, unless an environment variable says that it must be there."""
+
+import os
+from typing import NoReturn
+
+import pytest
+
+
+def unavailable(what: str, switch: str) -> NoReturn:
+    """Skip the test, or fail it where ``AGCONV_REQUIRE_<switch>=1`` is set."""
+    variable = f"AGCONV_REQUIRE_{switch}"
+    if os.environ.get(variable, "0") not in ("", "0"):
+        pytest.fail(f"needs {what}, and {variable} is set")
+    pytest.skip(f"needs {what}")
