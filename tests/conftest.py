@@ -1,4 +1,4 @@
-"""Shared fixtures: the reference material beside the checkout, one torch thread a worker, the summary of what was skipped."""
+"""Shared fixtures: the reference material, one torch thread a worker, the summary of what was skipped."""
 
 import os
 from collections import Counter
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+
 from requirements import unavailable
 
 SHARED = Path(os.environ.get("AGCONV_SHARED", Path(__file__).resolve().parents[2] / "shared"))

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from requirements import unavailable
 
 import attentive_gconv as ag
 from attentive_gconv.training import ModelCard, save_weights
+from requirements import unavailable
 
 FLAGS = [
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
