@@ -16,7 +16,7 @@ import torch
 
 from attentive_gconv.benchmark.timing import quartiles, ratios, time_interleaved
 from attentive_gconv.environment import describe_environment
-from attentive_gconv.functional.few_channels import MAX_CHANNELS, MAX_COLUMNS, input_gradient, library_input_gradient
+from attentive_gconv.functional.fast.conv2d import MAX_CHANNELS, MAX_COLUMNS, input_gradient, library_input_gradient
 
 # what it is: batch, input channels, output channels, side, k, padding
 SHAPES = {

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 import attentive_gconv as ag
-from attentive_gconv.functional.streaming.layout import index_dtype, same_padding
+from attentive_gconv.functional.fast.full_attention.layout import index_dtype, same_padding
 
 FLOAT = 4
 F_PASSES, PLAIN_PASSES, MAP_PASSES = 5, 3, 6

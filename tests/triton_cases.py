@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.attention import COMBINATIONS
-from attentive_gconv.functional.attentive import attentive_conv2d, attentive_conv2d_definition
+from attentive_gconv.functional import attentive_conv2d, attentive_conv2d_definition
+from attentive_gconv.functional.gating import COMBINATIONS
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def results(case: Case, device: str, method: str) -> dict[str, Tensor]:
 
 def differences(case: Case, device: str) -> dict[str, float]:
     """The largest difference from the definition, relative to the largest value; inf where one alone is not finite."""
-    from attentive_gconv.functional.streaming import triton_backend
+    from attentive_gconv.functional.fast.full_attention import triton_backend
 
     triton_backend.PROGRAMS = case.programs
     # cuDNN's weight gradient of the plain convolution may use TF32

@@ -3,7 +3,7 @@ import json
 import torch
 
 from attentive_gconv.benchmark import info
-from attentive_gconv.functional.streaming import available_backends, backends
+from attentive_gconv.functional.fast.full_attention import available_backends, backends
 
 
 def test_it_is_plain_and_says_what_is_there(monkeypatch):

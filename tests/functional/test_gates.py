@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import attentive_gconv as ag
-from attentive_gconv.functional.attention import GATES, channel_norm, spatial_norm
+from attentive_gconv.functional.gating import GATES, channel_norm, spatial_norm
 from helpers import maps
 
 

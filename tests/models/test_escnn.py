@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.nn.convolution import GroupConvolution
+from attentive_gconv.nn.conv import GroupConvolution
 from helpers import relative_error
 
 GOLDENS = Path(__file__).parents[1] / "goldens"

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import attentive_gconv as ag
-from attentive_gconv.nn.convolution import GroupConvolution
+from attentive_gconv.nn.conv import GroupConvolution
 from networks import Planar, randomise_norms_
 
 

@@ -30,7 +30,7 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
 from attentive_gconv.nn import Attend
-from attentive_gconv.nn.convolution import GroupConvolution
+from attentive_gconv.nn.conv import GroupConvolution
 
 KINDS = {
     "auto": "attention where there is any, else activation",

@@ -18,7 +18,7 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import ModelEntry, register
 from attentive_gconv.nn import SpatialMaxPool2d
-from attentive_gconv.nn.arguments import positive
+from attentive_gconv.nn.checks import positive
 
 LAYERS = 9
 POOLED = (3, 6)

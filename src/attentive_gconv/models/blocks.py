@@ -11,13 +11,9 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.attention import BAM, CBAM, ResidualAttention, SqueezeExcite
-from attentive_gconv.nn.attentive import (
-    AttentiveGroupConv2d,
-    AttentiveLiftingConv2d,
-    InputAttentiveGroupConv2d,
-    InputAttentiveLiftingConv2d,
-)
-from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
+from attentive_gconv.nn.attentive_conv import AttentiveGroupConv2d, AttentiveLiftingConv2d
+from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
+from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 

@@ -25,7 +25,7 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import ModelEntry, register
 from attentive_gconv.nn import GroupMeanPool, SpatialAvgPool2d
-from attentive_gconv.nn.arguments import positive
+from attentive_gconv.nn.checks import positive
 
 FIRST_DILATION = 4
 # of the spatial attention in each (dense layer, transition), from the first to the last

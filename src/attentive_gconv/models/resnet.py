@@ -24,7 +24,7 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import ModelEntry, register
 from attentive_gconv.nn import GroupMeanPool, SpatialMaxPool2d
-from attentive_gconv.nn.arguments import positive
+from attentive_gconv.nn.checks import positive
 
 # the names of the stages in the authors' checkpoints, by the side of the stage's maps for 32 x 32 images
 STAGES = ("layers_nc32", "layers_nc16", "layers_nc8")

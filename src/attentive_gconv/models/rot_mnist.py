@@ -16,7 +16,7 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import convolution, normal_convolutions_
 from attentive_gconv.models.registry import ModelEntry, register
 from attentive_gconv.nn import GroupBatchNorm2d, GroupMaxPool, SpatialMaxPool2d
-from attentive_gconv.nn.arguments import positive
+from attentive_gconv.nn.checks import positive
 
 SIDE = 28
 

@@ -16,14 +16,9 @@ from attentive_gconv.nn.attention import (
     SpatialAttention,
     SqueezeExcite,
 )
-from attentive_gconv.nn.attentive import (
-    AttentiveGroupConv2d,
-    AttentiveLiftingConv2d,
-    InputAttentiveGroupConv2d,
-    InputAttentiveLiftingConv2d,
-    configure_attention,
-)
-from attentive_gconv.nn.convolution import GroupConv2d, LiftingConv2d
+from attentive_gconv.nn.attentive_conv import AttentiveGroupConv2d, AttentiveLiftingConv2d, configure_attention
+from attentive_gconv.nn.conv import GroupConv2d, LiftingConv2d
+from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 from attentive_gconv.nn.pooling import GroupMaxPool, GroupMeanPool, SpatialAvgPool2d, SpatialMaxPool2d
 

@@ -8,8 +8,8 @@ Source: Cohen & Welling, ICML 2016, §6.3, https://arxiv.org/abs/1602.07576.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attentive_gconv.functional.convolution import Pair
-from attentive_gconv.nn.arguments import pair
+from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.nn.checks import pair
 
 
 class _SpatialPool2d(nn.Module):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import attentive_gconv as ag
-from attentive_gconv.functional.attention import GATES
+from attentive_gconv.functional.gating import GATES
 from helpers import maps
 
 CHANNELS = 6

@@ -9,15 +9,15 @@ For a map x on the group ((L_h W) sums over c *and* h'; q is the quadrature weig
     channel    α_C                 spatial    α_X                network    maps from networks (BAM, residual attention)
     input      the α_F-networks'   published  squeeze-and-excitation, CBAM, BAM, residual attention, co-attention
 
-Statistics, gates and combination rules are functions of `attentive_gconv.functional.attention`, shared with the full
+Statistics, gates and combination rules are functions of `attentive_gconv.functional.gating`, shared with the full
 attention of the α-networks.
 """
 
 from attentive_gconv.nn.attention.base import Attend, AttentionMap, ParallelAttention
 from attentive_gconv.nn.attention.channel import ChannelAttention, GateWeights
 from attentive_gconv.nn.attention.input import InputAttention, check_parts, default_ratio
+from attentive_gconv.nn.attention.literature import BAM, CBAM, CoAttention, ResidualAttention, SqueezeExcite
 from attentive_gconv.nn.attention.network import ContextAttention, SoftMask
-from attentive_gconv.nn.attention.published import BAM, CBAM, CoAttention, ResidualAttention, SqueezeExcite
 from attentive_gconv.nn.attention.spatial import PlanarSpatialAttention, SpatialAttention
 
 __all__ = [

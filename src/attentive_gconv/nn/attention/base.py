@@ -14,8 +14,8 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from attentive_gconv.functional.attending import ChannelGate, Parts, SpatialGate, attend, is_compiled
-from attentive_gconv.functional.attention import COMBINATIONS, GATES
+from attentive_gconv.functional.fast.input_attention import ChannelGate, Parts, SpatialGate, attend, is_compiled
+from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 
@@ -25,7 +25,7 @@ ORDERS = ("channel_first", "spatial_first", "parallel")
 class AttentionMap(nn.Module, ABC):
     """Base of the modules that make an attention map: subclasses give `logits`, the gate does the rest.
 
-    ``gate`` is a name of `attentive_gconv.functional.attention.GATES`, set by `use_gate`.
+    ``gate`` is a name of `attentive_gconv.functional.gating.GATES`, set by `use_gate`.
     """
 
     gate = "sigmoid"
@@ -40,7 +40,7 @@ class AttentionMap(nn.Module, ABC):
         self.gate = name
 
     def standard_form(self, x: Tensor) -> ChannelGate | SpatialGate | None:
-        """What `attentive_gconv.functional.attending.attend` needs to compute the map of x, if it is of that form.
+        """What `...input_attention.attend` needs to compute the map of x, if it is of that form.
 
         That is the paper's: the named statistics, no bias, no normalisation, the sigmoid. `Attend` then computes the
         map along with everything else that it needs of x, without calling this module.
@@ -61,7 +61,7 @@ class ParallelAttention(AttentionMap):
 
     Args:
         maps: the maps by name; of each only the logits are used, not its gate.
-        gate: a name of `attentive_gconv.functional.attention.GATES`.
+        gate: a name of `attentive_gconv.functional.gating.GATES`.
 
     Shape:
         as the maps' logits broadcast: ``(B, C, |H|, 1, 1)`` and ``(B, 1, |H|, Y, X)`` -> ``(B, C, |H|, Y, X)``.

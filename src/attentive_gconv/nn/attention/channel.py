@@ -21,14 +21,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attentive_gconv.functional import kernel_index, position_statistics
-from attentive_gconv.functional.attending import ChannelGate
-from attentive_gconv.functional.attention import STATISTICS
+from attentive_gconv.functional.fast.input_attention import ChannelGate
+from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
-from attentive_gconv.nn.arguments import hidden_channels, positive
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
-from attentive_gconv.nn.transformed import TransformedWeights
+from attentive_gconv.nn.checks import hidden_channels, positive
+from attentive_gconv.nn.packed_weights import TransformedWeights
 
 NORMS = ("none", "hidden", "output")
 
@@ -87,7 +87,7 @@ class ChannelAttention(AttentionMap, GateWeights):
         norm: batch normalisation, one mean and variance a channel: ``"none"``, ``"hidden"`` (after the first layer)
             or ``"output"`` (of the logits). In training it needs two values a channel: a planar map, or one on the
             trivial group, has one for each image of the batch.
-        gate: a name of `attentive_gconv.functional.attention.GATES`.
+        gate: a name of `attentive_gconv.functional.gating.GATES`.
         device, dtype: of the parameters.
 
     Shape:

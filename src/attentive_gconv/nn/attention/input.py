@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from attentive_gconv.functional import COMBINATIONS
-from attentive_gconv.functional.attention import STATISTICS
+from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.attention.base import Attend, in_order

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
-from attentive_gconv.nn.arguments import hidden_channels, positive
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
 from attentive_gconv.nn.attention.channel import NORMS
-from attentive_gconv.nn.convolution import GroupConv2d
+from attentive_gconv.nn.checks import hidden_channels, positive
+from attentive_gconv.nn.conv import GroupConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 
@@ -64,7 +64,7 @@ class ContextAttention(NetworkAttention):
         over_group: whether the map is one on the group or a planar one.
         norm: batch normalisation: ``"output"`` (of the logits), ``"hidden"`` (after each layer but the last) or
             ``"none"``.
-        gate: a name of `attentive_gconv.functional.attention.GATES`.
+        gate: a name of `attentive_gconv.functional.gating.GATES`.
         device, dtype: of the parameters.
 
     Shape:

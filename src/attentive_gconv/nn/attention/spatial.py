@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from attentive_gconv.functional import channel_statistics
-from attentive_gconv.functional.attending import SpatialGate
-from attentive_gconv.functional.attention import STATISTICS
+from attentive_gconv.functional.fast.input_attention import SpatialGate
+from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.groups import FiniteGroup
-from attentive_gconv.nn.arguments import odd
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
 from attentive_gconv.nn.attention.channel import check_statistics
-from attentive_gconv.nn.convolution import GroupConv2d, GroupConvolution, LiftingConv2d
+from attentive_gconv.nn.checks import odd
+from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 
@@ -101,7 +101,7 @@ class SpatialAttention(_SpatialAttention, GroupConv2d):
         statistics: over channels, any of ``"mean"`` and ``"max"``; ``()`` to see every channel itself.
         bias: one value, starting at zero.
         norm: batch normalisation of the logits, with one mean and variance.
-        gate: a name of `attentive_gconv.functional.attention.GATES`.
+        gate: a name of `attentive_gconv.functional.gating.GATES`.
         wscale: the initial weights are U(-s, s), s = wscale / √(S·k²), S the number of statistics (or channels).
         device, dtype: of the parameters.
 

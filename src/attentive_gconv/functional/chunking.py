@@ -1,0 +1,3 @@
+"""How much working memory an operation may take."""
+
+DEFAULT_BUDGET = 64 << 20

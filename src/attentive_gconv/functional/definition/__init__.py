@@ -1,0 +1,1 @@
+"""Reference implementations: plain PyTorch, straight from the formulas."""

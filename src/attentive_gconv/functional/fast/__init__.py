@@ -1,0 +1,1 @@
+"""Fast implementations, and the dispatch that chooses them."""

@@ -1,0 +1,153 @@
+"""What every backend of the streaming form is given, keeps and returns.
+
+Indices: b sample, m = (o, h) output channel and pose, i input channel, g = h' input pose, p output position, t tap.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from attentive_gconv.functional.fast.full_attention.layout import Geometry, index_dtype
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One attentive convolution: weights in the order (g, m, ...) and constants.
+
+    weight ``(G, M, I, K)``; fc1 ``(G, M, R, I)`` and fc2 ``(G, M, I, R)``, or None; psi ``(G, M, 2, A)`` or None,
+    cropped to `spatial` and with the 1/I of the mean inside its first kernel. The output is
+    ``scale·Σ_{i,g} (skip + attended·α_X·α_C)·f~``. What a backend makes of this alone it may leave in `forms`, by its
+    name, for the next time: for backward, or in inference for the next batch.
+    """
+
+    geometry: Geometry
+    weight: Tensor
+    fc1: Tensor | None
+    fc2: Tensor | None
+    psi: Tensor | None
+    spatial: Geometry | None
+    scale: float
+    skip: float
+    attended: float
+    forms: dict[str, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    @property
+    def depth(self) -> int:
+        """G."""
+        return self.weight.shape[0]
+
+    @property
+    def outputs(self) -> int:
+        """M."""
+        return self.weight.shape[1]
+
+    @property
+    def channels(self) -> int:
+        """I."""
+        return self.weight.shape[2]
+
+    def part(self, start: int, stop: int) -> "Problem":
+        """The same for some of the outputs: they are independent of each other."""
+        if (start, stop) == (0, self.outputs):
+            return self
+        fc1, fc2, psi = (None if w is None else w[:, start:stop] for w in (self.fc1, self.fc2, self.psi))
+        return replace(self, weight=self.weight[:, start:stop], fc1=fc1, fc2=fc2, psi=psi)
+
+    def kept_bytes(self, itemsize: int) -> int:
+        """What `allocate` takes, for one sample and one output."""
+        rows, columns = self.geometry.output
+        positions = rows * columns if self.psi is not None else 0
+        statistics = self.channels if self.fc1 is not None else 0
+        of_map = 3 * itemsize + index_dtype(self.channels).itemsize
+        of_gate = 2 * itemsize + index_dtype(rows * columns).itemsize
+        return self.depth * (positions * of_map + statistics * of_gate)
+
+    def allocate(self, x: Tensor) -> "Saved":
+        """Room for what backward needs."""
+        positions = self.geometry.output[0] * self.geometry.output[1]
+        maps = (x.shape[0], self.depth, self.outputs, positions)
+        gates = (*maps[:3], self.channels)
+        saved = Saved()
+        if self.psi is not None:
+            saved.value, saved.top, saved.alpha = (x.new_empty(maps) for _ in range(3))
+            saved.chosen = x.new_empty(maps, dtype=index_dtype(self.channels))
+        if self.fc1 is not None:
+            saved.mean, saved.maximum = (x.new_empty(gates) for _ in range(2))
+            saved.position = x.new_empty(gates, dtype=index_dtype(positions))
+        return saved
+
+
+@dataclass
+class Saved:
+    """What backward needs of forward; a part that the attention does not have is None.
+
+    value V, top T, alpha α_X ``(B, G, M, P)``, and chosen, the channel of each maximum; mean, maximum ``(B, G, M, I)``,
+    and position, the place of each maximum. α_C is computed from mean and maximum again: that is a few products.
+    """
+
+    value: Tensor | None = None
+    top: Tensor | None = None
+    alpha: Tensor | None = None
+    chosen: Tensor | None = None
+    mean: Tensor | None = None
+    maximum: Tensor | None = None
+    position: Tensor | None = None
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """What there may be, in the order above."""
+        return tuple(each.name for each in fields(cls))
+
+    def tensors(self) -> tuple[Tensor | None, ...]:
+        """All of them, in the order above."""
+        return tuple(getattr(self, name) for name in self.names())
+
+
+@dataclass
+class Gradients:
+    """Gradients of the learned tensors of a `Problem`, and of its input ``x (B, I, G, Y, X)``."""
+
+    x: Tensor
+    weight: Tensor
+    fc1: Tensor | None = None
+    fc2: Tensor | None = None
+    psi: Tensor | None = None
+
+    @classmethod
+    def zeros(cls, problem: Problem, x: Tensor) -> "Gradients":
+        """To be added to."""
+        gates = (None if w is None else torch.zeros_like(w) for w in (problem.fc1, problem.fc2, problem.psi))
+        planes = torch.zeros_like(x, memory_format=torch.contiguous_format)
+        return cls(planes, torch.zeros_like(problem.weight), *gates)
+
+
+def channel_gate(problem: Problem, kept: Saved) -> Tensor:
+    """α_C ``(B, G, M, I)`` of a problem that has one."""
+    mean, maximum, fc1, fc2 = _gate_inputs(problem, kept)
+    hidden = torch.relu(torch.einsum("gmri,bgmi->bgmr", fc1, mean)) + torch.relu(
+        torch.einsum("gmri,bgmi->bgmr", fc1, maximum)
+    )
+    return torch.sigmoid(torch.einsum("gmir,bgmr->bgmi", fc2, hidden))
+
+
+def _gate_inputs(problem: Problem, kept: Saved) -> list[Tensor]:
+    inputs = (kept.mean, kept.maximum, problem.fc1, problem.fc2)
+    return [tensor for tensor in inputs if tensor is not None]
+
+
+def gate_backward(problem: Problem, kept: Saved, d_gate: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Through the channel gate: gradients of mean, maximum, fc1 and fc2."""
+    mean, maximum, fc1, fc2 = _gate_inputs(problem, kept)
+    gate = channel_gate(problem, kept)
+    d_logit = d_gate * gate * (1 - gate)
+    d_hidden = torch.einsum("gmir,bgmi->bgmr", fc2, d_logit)
+    d_statistics, d_fc1, d_fc2 = [], torch.zeros_like(fc1), torch.zeros_like(fc2)
+    for statistic in (mean, maximum):
+        hidden = torch.einsum("gmri,bgmi->bgmr", fc1, statistic)
+        d_here = torch.where(hidden <= 0, 0, d_hidden)  # NaN passes
+        d_statistics.append(torch.einsum("gmri,bgmr->bgmi", fc1, d_here))
+        d_fc1 += torch.einsum("bgmr,bgmi->gmri", d_here, statistic)
+        d_fc2 += torch.einsum("bgmi,bgmr->gmir", d_logit, torch.relu(hidden))
+    return d_statistics[0], d_statistics[1], d_fc1, d_fc2

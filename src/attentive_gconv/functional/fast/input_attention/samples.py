@@ -1,0 +1,167 @@
+"""Attention on a feature map with compiled CPU kernels: tensors in, threads over samples, tensors out."""
+
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attentive_gconv.functional.definition.attended_input import Parts
+from attentive_gconv.functional.fast.input_attention import backward as backward_kernels
+from attentive_gconv.functional.fast.input_attention import forward as forward_kernels
+from attentive_gconv.functional.fast.input_attention.correlation import Plane, plane_of
+from attentive_gconv.functional.fast.input_attention.forward import Kept, Rule
+from attentive_gconv.functional.fast.input_attention.transforms import Weights
+from attentive_gconv.functional.fast.numba_runtime.logistic import exponential_constants
+from attentive_gconv.functional.fast.numba_runtime.simd import lanes
+from attentive_gconv.functional.fast.numba_runtime.threads import run_chunks
+
+# below so much work (see `_chunks`), a second thread takes longer to start than it saves
+_LITTLE = 1 << 16
+_CHUNKS_PER_THREAD = 2  # samples take equally long, and every chunk prepares the weights for itself
+_KINDS = ("mean", "max")
+_TRIVIAL = np.zeros((1, 1), np.int64)  # the table of the trivial group
+
+
+class _Sizes(NamedTuple):
+    """What shapes follow from; hashable, so that they are worked out once."""
+
+    batch: int
+    channels: int
+    order: int
+    height: int
+    width: int
+    planar: bool
+    units: int  # of the channel gate's hidden layer; 0 without it
+    side: int  # of the spatial kernel; 0 without it
+    dilation: tuple[int, int]
+    of_positions: tuple[str, ...]
+    of_channels: tuple[str, ...]
+    combination: tuple[float, float]
+    dtype: Any
+
+
+class _Plan(NamedTuple):
+    """What the kernels are told beside the tensors, and the shapes of what is kept, in the order of the memory."""
+
+    rule: Rule
+    plane: Plane
+    constants: Any
+    floats: tuple[tuple[str, tuple[int, ...]], ...]
+    whole: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def _sizes(x: Tensor, parts: Parts) -> _Sizes:
+    channel, spatial = parts.channel, parts.spatial
+    planar = x.dim() == 4
+    batch, channels, *order, height, width = x.shape
+    return _Sizes(
+        *(batch, channels, 1 if planar else order[0], height, width, planar),
+        *(0 if channel is None else len(channel.fc1) * (1 if planar else order[0]),),
+        *(0 if spatial is None else spatial.weight.shape[-1],),
+        (1, 1) if spatial is None else spatial.dilation,
+        () if channel is None else channel.statistics,
+        () if spatial is None else spatial.statistics,
+        (parts.combination.skip, parts.combination.attended),
+        x.dtype,
+    )
+
+
+@lru_cache(256)
+def _plan(sizes: _Sizes) -> _Plan:
+    dtype = np.dtype(str(sizes.dtype).removeprefix("torch."))
+    rows = [kinds.index(k) if k in kinds else -1 for kinds in (sizes.of_positions, sizes.of_channels) for k in _KINDS]
+    plane = plane_of(sizes.height, sizes.width, max(1, sizes.side), sizes.dilation, lanes(dtype))
+    outputs, positions = sizes.channels * sizes.order if sizes.units else 0, sizes.height * sizes.width
+    order = sizes.order if sizes.side else 0
+    floats = {
+        "first": (len(sizes.of_positions), outputs),
+        "hidden": (len(sizes.of_positions), sizes.units),
+        "alpha": (outputs,),
+        "seen": (len(sizes.of_channels), order, positions),
+        "attention": (order, positions),
+    }
+    whole = {
+        "place": (outputs,),
+        "which": (order, positions),
+        "pose": (positions if sizes.planar and sizes.side else 0,),
+    }
+    shapes = [tuple((name, (sizes.batch, *shape)) for name, shape in part.items()) for part in (floats, whole)]
+    rule = Rule(float(sizes.combination[0]), float(sizes.combination[1]), *rows)
+    return _Plan(rule, plane, exponential_constants(dtype), *shapes)
+
+
+def _cut(memory: np.ndarray, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, Any]:
+    """The parts of these shapes, one after the other."""
+    parts, at = {}, 0
+    for name, shape in shapes:
+        size = prod(shape)
+        parts[name] = memory[at : at + size].reshape(shape)
+        at += size
+    return parts
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    array: np.ndarray = tensor.detach().contiguous().numpy()
+    return array
+
+
+def _maps(x: Tensor) -> np.ndarray:
+    """A map as (B, C, |H|, P); a planar one has one pose."""
+    array = _array(x)
+    order = x.shape[2] if x.dim() == 5 else 1
+    return array.reshape(*array.shape[:2], order, array.shape[-2] * array.shape[-1])
+
+
+def _weights(parts: Parts, dtype: Any) -> Weights:
+    channel, spatial = parts.channel, parts.spatial
+    fc1 = fc2 = np.empty((0, 0, 0), dtype)
+    table, psi, places, scale = _TRIVIAL, np.empty((0, 0), dtype), _TRIVIAL[:0], 1.0
+    if channel is not None:
+        fc1, fc2 = (_array(w).reshape(*w.shape[:2], -1) for w in (channel.fc1, channel.fc2))
+        table = _TRIVIAL if channel.index is None else _array(channel.index)
+    if spatial is not None:
+        psi, places = _array(spatial.weight), _array(spatial.index)
+        psi, places, scale = psi.reshape(psi.shape[1], -1), places.reshape(len(places), -1), spatial.scale
+    return Weights(fc1, fc2, table, psi, places, scale)
+
+
+def _chunks(maps: np.ndarray, weights: Weights) -> int:
+    """Into how many chunks the samples are cut, by the work: that of the kernel's products is done eight at a time."""
+    batch, channels, order, positions = maps.shape
+    products = weights.psi.size * len(weights.places)
+    work = batch * positions * (channels * order + products // 8)
+    return 1 if work < _LITTLE else min(batch, _CHUNKS_PER_THREAD * torch.get_num_threads())
+
+
+def forward(x: Tensor, parts: Parts) -> tuple[Tensor, Tensor, Tensor]:
+    """The attended map, and what backward needs: numbers, and the places of maxima."""
+    maps = _maps(x)
+    plan = _plan(_sizes(x, parts))
+    out = torch.empty(x.shape, dtype=x.dtype)
+    floats = torch.empty(sum(prod(shape) for _, shape in plan.floats), dtype=x.dtype)
+    whole = torch.empty(sum(prod(shape) for _, shape in plan.whole), dtype=torch.int32)
+    kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
+    words = maps.view(np.int32 if maps.itemsize == 4 else np.int64)
+    weights = _weights(parts, maps.dtype)
+    arguments = (maps, words, weights, plan.rule, plan.plane, plan.constants, kept, _maps(out))
+    run_chunks(forward_kernels.forward, len(maps), _chunks(maps, weights), *arguments)
+    return out, floats, whole
+
+
+def backward(grad: Tensor, x: Tensor, parts: Parts, floats: Tensor, whole: Tensor) -> tuple[Tensor | None, ...]:
+    """The gradients of x and of the weights."""
+    maps = _maps(x)
+    plan = _plan(_sizes(x, parts))
+    kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
+    weights = _weights(parts, maps.dtype)
+    chunks = _chunks(maps, weights)
+    dx = torch.empty(x.shape, dtype=x.dtype)
+    sums = [np.empty((chunks, *w.shape), maps.dtype) for w in (weights.fc1, weights.fc2, weights.psi)]
+    arguments = (_maps(grad), maps, weights, plan.rule, plan.plane, kept, _maps(dx), *sums)
+    run_chunks(backward_kernels.backward, len(maps), chunks, *arguments)
+    found = (torch.from_numpy(total[0] if chunks == 1 else total.sum(0)) for total in sums)
+    gradients = (None if w is None else d.view(w.shape) for w, d in zip(parts.tensors(), found, strict=True))
+    return dx, *gradients

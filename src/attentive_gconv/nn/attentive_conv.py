@@ -1,0 +1,341 @@
+r"""Attentive lifting and group convolution: full attention.
+
+    out[b,o,h] = q·Σ_{c,h'} (1 - α_X α_C) f~[b,o,h,c,h'],  f~ = x[b,c,h'] ⋆ (L_h ψ)[o,c,h']
+
+α depends on the input pose *and* on the output: its formulas are in
+`attentive_gconv.functional.definition.attentive_convolution`.
+
+Source: Romero, Bekkers, Tomczak, Hoogendoorn, "Attentive Group Equivariant Convolutional Networks", ICML 2020, §4-5,
+https://arxiv.org/abs/2002.03830. Deviation: the group layer's quadrature weight is that of the plain group convolution
+for every group, so that maps that suppress nothing give the plain convolution; for p4 it is the paper's 2π/|H|.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attentive_gconv.functional import COMBINATIONS, AttentionMaps, kernel_index
+from attentive_gconv.functional.chunking import DEFAULT_BUDGET
+from attentive_gconv.functional.definition.attentive_convolution import attention_maps_in_chunks
+from attentive_gconv.functional.fast.full_attention import BACKENDS, Weights
+from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.operations import METHODS, attend_by_method
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.lookup import find
+from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
+from attentive_gconv.nn.checks import odd, positive
+from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
+from attentive_gconv.nn.packed_weights import KernelCache, Made, TransformedWeights, uniform_kernel_
+
+
+class FullChannelAttention(GateWeights):
+    """The weights of α_C in full attention: a two-layer gate for each output channel and relative pose.
+
+    ``weight_fc1 (O, R, C, |H|)`` and ``weight_fc2 (O, C, R, |H|)``, R = C // ratio; in a lifting layer without the last
+    axis. Initial weights: Kaiming-uniform, a = √5.
+    """
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        ratio: int,
+        *,
+        over_group: bool,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            group, in_channels, ratio, over_group=over_group, lead=(out_channels,), device=device, dtype=dtype
+        )
+        self.reset_parameters()
+
+    def gates(self) -> tuple[Tensor, Tensor]:
+        """All transforms: ``(O, |H|, R, C, |H'|)`` and ``(O, |H|, C, R, |H'|)``."""
+        fc1, fc2 = (self._transforms(name) for name in ("weight_fc1", "weight_fc2"))
+        return fc1, fc2
+
+    def _transforms(self, name: str) -> Tensor:
+        if self.over_group:
+            return self.transformed(name)
+        # a lifting layer has no h' to compare with h: every h has the same gate
+        weight: Tensor = getattr(self, name)
+        return weight[:, None, ..., None].expand(-1, self.group.order, -1, -1, 1)
+
+
+class FullSpatialAttention(TransformedWeights):
+    """The weights of α_X in full attention: ``weight (O, 2, |H|, k, k)``; in a lifting layer ``(O, 2, k, k)``."""
+
+    def __init__(
+        self,
+        group: FiniteGroup,
+        out_channels: int,
+        kernel_size: int,
+        dilation: int,
+        *,
+        over_group: bool,
+        wscale: float,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.over_group = over_group
+        self.dilation = dilation
+        index = kernel_index(group, odd("spatial_kernel_size", kernel_size), over_group=over_group)
+        weight = torch.empty((out_channels, 2, *index.shape[1:]), device=device, dtype=dtype)
+        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), index.to(device))
+
+    def kernel(self) -> Tensor:
+        """All transforms: ``(O, |H|, 2, |H'|, k, k)``."""
+        kernel = self.transformed("weight")
+        return kernel if self.over_group else kernel.unsqueeze(3)
+
+
+class _FullAttention(GroupConvolution):
+    """What lifting and group layers with full attention share."""
+
+    def __init__(
+        self,
+        group: str | FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        bias: bool = False,
+        *,
+        channel: bool = True,
+        spatial: bool = True,
+        ratio: int | None = None,
+        spatial_kernel_size: int = 7,
+        spatial_dilation: int = 1,
+        combination: str = "suppress",
+        method: str = "streaming",
+        recompute: bool = False,
+        memory_budget: int = DEFAULT_BUDGET,
+        backend: str = "auto",
+        wscale: float = 1.0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Make the convolution and its attention."""
+        check_parts(channel, spatial, combination)
+        super().__init__(
+            *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
+            wscale=wscale,
+            device=device,
+            dtype=dtype,
+        )
+        self.combination = combination
+        self._prepared = KernelCache()
+        self.configure(method=method, recompute=recompute, memory_budget=memory_budget, backend=backend)
+        made: dict[str, Any] = {"over_group": self.over_group, "device": device, "dtype": dtype}
+        ratio = default_ratio(in_channels, self.over_group) if ratio is None else ratio
+        self.channel_attention = (
+            FullChannelAttention(self.group, in_channels, out_channels, ratio, **made) if channel else None
+        )
+        self.spatial_attention = (
+            FullSpatialAttention(self.group, out_channels, spatial_kernel_size, spatial_dilation, wscale=wscale, **made)
+            if spatial
+            else None
+        )
+
+    def configure(
+        self,
+        *,
+        method: str | None = None,
+        recompute: bool | None = None,
+        memory_budget: int | None = None,
+        backend: str | None = None,
+    ) -> None:
+        """Change how the layer computes, never what: see `attentive_gconv.functional.attentive_conv2d`."""
+        if method is not None:
+            find("method", method, METHODS)
+            self.method = method
+        if recompute is not None:
+            self.recompute = recompute
+        if memory_budget is not None:
+            self.memory_budget = positive("memory_budget", memory_budget)
+        if backend is not None:
+            find("backend", backend, BACKENDS)
+            self.backend = backend
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve with attention; ``(B, O, |H|, Y', X')``."""
+        spatial = self.spatial_attention
+        out = attend_by_method(
+            self.check_input(x),
+            self._all_transforms,
+            self.method,
+            {
+                "recompute": self.recompute,
+                "memory_budget": self.memory_budget,
+                "backend": self.backend,
+                "remember": self._remember,
+            },
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            spatial_dilation=spatial.dilation if spatial is not None else 1,
+            scale=self.scale,
+            combination=COMBINATIONS[self.combination],
+        )
+        return out if self.bias is None else out + self.bias[:, None, None, None]
+
+    def attention_maps(self, x: Tensor) -> AttentionMaps:
+        """α_C and α_X for an input of the layer: what is *suppressed*; 1 - α is kept.
+
+        Args:
+            x: as `forward` takes it.
+
+        Returns:
+            ``channel (B, O, |H|, C, |H'|, 1, 1)`` and ``spatial (B, O, |H|, 1, |H'|, Y', X')``, None for a part that
+            the layer does not have; |H'| is 1 in a lifting layer. f~ is not kept, see `attention_map_chunks`.
+        """
+        rows: dict[int, list[AttentionMaps]] = {}
+        for images, _, maps in self.attention_map_chunks(x):
+            rows.setdefault(images.start, []).append(maps)
+
+        def whole(part: str) -> Tensor | None:
+            if getattr(self, f"{part}_attention") is None:
+                return None
+            return torch.cat([torch.cat([getattr(maps, part) for maps in row], 1) for row in rows.values()])
+
+        return AttentionMaps(whole("channel"), whole("spatial"))
+
+    def attention_map_chunks(self, x: Tensor) -> Iterator[tuple[slice, slice, AttentionMaps]]:
+        """The maps of `attention_maps` piece by piece: the images, the output channels, their maps.
+
+        A piece takes no more working memory than the layer's ``memory_budget``, unless a single output channel of a
+        single image does.
+        """
+        spatial = self.spatial_attention
+        return attention_maps_in_chunks(
+            self.check_input(x),
+            *self._all_transforms(),
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            spatial_dilation=spatial.dilation if spatial is not None else 1,
+            memory_budget=self.memory_budget,
+        )
+
+    def _all_transforms(self) -> Weights:
+        """Kernel, fc1, fc2 and spatial kernel; the kernel without the quadrature weight, which is no part of f~."""
+        channel, spatial = self.channel_attention, self.spatial_attention
+        kernel = self.transformed("weight")
+        fc1, fc2 = channel.gates() if channel is not None else (None, None)
+        psi = spatial.kernel() if spatial is not None else None
+        return kernel if self.over_group else kernel.unsqueeze(3), fc1, fc2, psi
+
+    def _remember(self, made_with: Hashable, make: Callable[[], Made]) -> Made:
+        """What the streaming form makes of the weights, which is kept in inference."""
+        channel, spatial = self.channel_attention, self.spatial_attention
+        gates = (channel.weight_fc1, channel.weight_fc2) if channel is not None else ()
+        maps = (spatial.weight,) if spatial is not None else ()
+        weights: Any = (self.weight, *gates, *maps)
+
+        def make_alone() -> Made:
+            made = make()
+            # the transforms have gone into it
+            for part in (self, channel, spatial):
+                if part is not None:
+                    part.forget()
+            return made
+
+        return self.remembered(self._prepared, weights, made_with, make_alone)
+
+    def forget(self) -> None:
+        """Drop what is kept."""
+        super().forget()
+        self._prepared.clear()
+
+
+class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
+    """Lifting convolution with full attention.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `LiftingConv2d`.
+        channel, spatial: which parts the attention has.
+        ratio: the hidden layer of the channel attention has ``C // ratio`` channels; None is 1.
+        spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
+        combination: ``"suppress"`` (the paper: (1 - α) f~), ``"multiply"`` (α f~) or ``"amplify"`` ((1 + α) f~).
+        method, recompute, memory_budget, backend: how it is computed, never what: see
+            `attentive_gconv.functional.attentive_conv2d`; `configure_attention` changes them for a whole model.
+        wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernels.
+
+    Shape:
+        ``(B, C, Y, X)`` -> ``(B, O, |H|, Y', X')``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.AttentiveLiftingConv2d("p4", 3, 8, kernel_size=3, padding=1)
+        >>> layer(torch.randn(2, 3, 12, 12)).shape
+        torch.Size([2, 8, 4, 12, 12])
+    """
+
+
+class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
+    """Group convolution with full attention.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `GroupConv2d`.
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, method, recompute, memory_budget,
+        backend, wscale, device, dtype: as in `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.AttentiveGroupConv2d("p4", 8, 8, kernel_size=3, padding=1, spatial=False)
+        >>> layer(torch.randn(2, 8, 4, 12, 12)).shape
+        torch.Size([2, 8, 4, 12, 12])
+    """
+
+
+def configure_attention(
+    model: nn.Module,
+    *,
+    method: str | None = None,
+    recompute: bool | None = None,
+    memory_budget: int | None = None,
+    backend: str | None = None,
+) -> int:
+    """Change how every full-attention layer of a model computes; results stay the same up to rounding.
+
+    Args:
+        model: any module.
+        method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None leaves as is.
+
+    Returns:
+        The number of layers that were changed.
+
+    Raises:
+        ValueError: on an unknown method or backend, or a budget below one byte.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> ag.nn.configure_attention(ag.create_model("alpha_p4cnn"), recompute=True)
+        7
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, _FullAttention)]
+    for layer in layers:
+        layer.configure(method=method, recompute=recompute, memory_budget=memory_budget, backend=backend)
+    return len(layers)

@@ -1,0 +1,170 @@
+r"""Lifting and group convolution.
+
+    lifting   out[b,o,h] =   Σ_c      x[b,c]    ⋆ (L_h ψ)[o,c],       ψ [O, C, k, k]
+    group     out[b,o,h] = q·Σ_{c,h'} x[b,c,h'] ⋆ (L_h ψ)[o,c,h'],    ψ [O, C, |H|, k, k]
+
+q is the group's quadrature weight, ⋆ the cross-correlation of `conv2d`.
+
+Source: Cohen & Welling, "Group Equivariant Convolutional Networks", ICML 2016, https://arxiv.org/abs/1602.07576; the
+quadrature weight and the initial weights follow Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from attentive_gconv.functional import group_conv2d, kernel_index
+from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups import group as find_group
+from attentive_gconv.nn.checks import divides, explicit_padding, pair, positive, positive_number, square
+from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
+
+
+class GroupConvolution(TransformedWeights):
+    """What lifting and group convolutions share; ``over_group`` says whether the input has a group axis."""
+
+    over_group: ClassVar[bool]
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        group: str | FiniteGroup,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | Pair,
+        stride: int | Pair = 1,
+        padding: int | Pair | str = 0,
+        dilation: int | Pair = 1,
+        bias: bool = False,
+        *,
+        groups: int = 1,
+        wscale: float = 1.0,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.group = find_group(group)
+        self.in_channels = positive("in_channels", in_channels)
+        self.out_channels = positive("out_channels", out_channels)
+        self.kernel_size = square("kernel_size", kernel_size)
+        self.stride = pair("stride", stride)
+        self.dilation = pair("dilation", dilation)
+        self.padding = explicit_padding(padding, self.kernel_size, self.dilation, self.stride)
+        self.groups = positive("groups", groups)
+        self.wscale = positive_number("wscale", wscale)
+        divides("in_channels", in_channels, groups)
+        divides("out_channels", out_channels, groups)
+        index = kernel_index(self.group, self.kernel_size, over_group=self.over_group)
+        shape = (out_channels, in_channels // groups, *index.shape[1:])
+        self.add_transformed_weight("weight", torch.empty(shape, device=device, dtype=dtype), index)
+        self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw new weights: U(-s, s) with s = wscale / √(C·k²); the bias starts at zero."""
+        uniform_kernel_(self.weight, self.weight.shape[1], self.kernel_size, self.wscale)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    @property
+    def scale(self) -> float:
+        """The quadrature weight q of a sum over the group; 1 in a lifting layer, which has none."""
+        return self.group.quadrature_weight if self.over_group else 1.0
+
+    def kernel(self) -> Tensor:
+        """Every transform of the kernel, times the quadrature weight: ``(O, |H|, C / groups, |H'|, k, k)``."""
+        kernel = self.transformed("weight", self.scale)
+        return kernel if self.over_group else kernel.unsqueeze(3)
+
+    def check_input(self, x: Tensor) -> Tensor:
+        """The input with a group axis (of one entry, for a planar map), or an error that says what is wrong."""
+        expected = f"(B, {self.in_channels}, " + (f"{self.group.order}, Y, X)" if self.over_group else "Y, X)")
+        sizes = (self.in_channels, self.group.order) if self.over_group else (self.in_channels,)
+        if x.dim() != 3 + len(sizes) or tuple(x.shape[1:-2]) != sizes:
+            kind = "a map on the group" if self.over_group else "a planar map"
+            raise ValueError(
+                f"{type(self).__name__} on {self.group.name!r} takes {kind} {expected}, got shape {tuple(x.shape)}"
+            )
+        for side, pad, dilation in zip(x.shape[-2:], self.padding, self.dilation, strict=True):
+            if side + 2 * pad < dilation * (self.kernel_size - 1) + 1:
+                raise ValueError(
+                    f"input {tuple(x.shape)} with padding (={self.padding}) is smaller than the kernel, kernel_size "
+                    f"(={self.kernel_size}) with dilation (={self.dilation}); raise the padding or give larger maps"
+                )
+        return x if self.over_group else x.unsqueeze(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve; ``(B, O, |H|, Y', X')``."""
+        return group_conv2d(
+            self.check_input(x), self.kernel(), self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+    def extra_repr(self) -> str:
+        """The arguments, as `repr` shows them."""
+        parts = [f"{self.group.name!r}, {self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"]
+        for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
+            if (value := getattr(self, name)) != default:
+                parts.append(f"{name}={value}")
+        if self.bias is not None:
+            parts.append("bias=True")
+        return ", ".join(parts)
+
+
+class LiftingConv2d(GroupConvolution):
+    """Lifting convolution: from a planar map to a map on the group.
+
+    Args:
+        group: a name such as ``"p4"`` or a `FiniteGroup`.
+        in_channels, out_channels: C and O.
+        kernel_size: the side k, odd or even.
+        stride, padding, dilation, groups: as in `torch.nn.Conv2d`; ``padding`` may be ``"same"`` or ``"valid"``.
+        bias: one value a channel, shared over the group, starting at zero.
+        wscale: the initial weights are U(-s, s), s = wscale / √(C·k²).
+        device, dtype: of the parameters.
+
+    Shape:
+        ``(B, C, Y, X)`` -> ``(B, O, |H|, Y', X')``; the kernel ``weight`` is ``(O, C / groups, k, k)``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Cohen & Welling, ICML 2016, §6.1-6.2, https://arxiv.org/abs/1602.07576.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.LiftingConv2d("p4", 3, 8, kernel_size=3, padding=1)
+        >>> layer(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 8, 4, 32, 32])
+    """
+
+    over_group = False
+
+
+class GroupConv2d(GroupConvolution):
+    """Group convolution: from a map on the group to a map on the group.
+
+    Args:
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups, wscale, device, dtype:
+            as in `LiftingConv2d`.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``; the kernel ``weight`` is ``(O, C / groups, |H|, k, k)``.
+
+    Raises:
+        ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
+
+    Source:
+        Cohen & Welling, ICML 2016, §6.2, https://arxiv.org/abs/1602.07576; times the quadrature weight of the group.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> layer = ag.nn.GroupConv2d("p4m", 8, 16, kernel_size=3, padding=1)
+        >>> layer(torch.randn(2, 8, 8, 32, 32)).shape
+        torch.Size([2, 16, 8, 32, 32])
+    """
+
+    over_group = True
