@@ -1,4 +1,4 @@
-"""The pictures and the table of docs/explain.md: what the authors' released networks attend to, on real digits.
+"""The pictures and the table of docs/guides/explain.md: what the authors' released networks attend to, on real digits.
 
     python benchmarks/explain_pictures.py --checkpoints DIR --data-dir DIR --out docs/pictures
 

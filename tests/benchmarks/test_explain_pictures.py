@@ -1,4 +1,4 @@
-"""The script of docs/explain.md: regions, and the figures of the table, on maps whose values are known."""
+"""The script of docs/guides/explain.md: regions, and the figures of the table, on maps whose values are known."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The tables of docs/models.md are what the registry holds."""
+"""The tables of docs/reference/models.md are what the registry holds."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import attentive_gconv as ag
 from attentive_gconv.models import model_entry
 from attentive_gconv.models.blocks import ATTENTION
 
-PAGE = Path(__file__).parents[2] / "docs" / "models.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "models.md"
 
 
 def table(first_column: str) -> list[list[str]]:

@@ -7,7 +7,7 @@ from attentive_gconv.training.parsing import config_to_mapping
 from attentive_gconv.training.recipe import flatten
 from attentive_gconv.training.run_folder import RunFolder
 
-TEXT = (Path(__file__).parents[2] / "docs" / "training.md").read_text()
+TEXT = (Path(__file__).parents[2] / "docs" / "guides" / "training.md").read_text()
 
 
 @pytest.mark.parametrize("field", sorted(flatten(config_to_mapping(load_recipe("digits")))))

@@ -1,4 +1,4 @@
-"""What breaks equivariance: one table, from which the list in docs/equivariance.md is made.
+"""What breaks equivariance: one table, from which the list in docs/explanation/equivariance.md is made.
 
 After a change of the table, ``PYTHONPATH=tests python tests/nn/test_equivariance_limits.py`` writes it into the page.
 """

@@ -13,7 +13,7 @@ all convolutions but the first, divided by their maximum over h, y and x; their 
 
 Source: Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830 (multiplied maps of all layers); the group axis,
 which is summed there, is kept here. Deviation of kind: maps of networks that do not pad cover less than the input, and
-the resize stretches them; see docs/explain.md.
+the resize stretches them; see docs/guides/explain.md.
 """
 
 from collections.abc import Iterator

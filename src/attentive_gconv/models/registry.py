@@ -71,7 +71,7 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
     Args:
         name: one of `list_models`.
         pretrained: take the weights of `list_pretrained`, which were trained on the re-made rot-MNIST; the model is
-            then in eval mode. What its images must look like stands in the card, see `docs/models.md`.
+            then in eval mode. What its images must look like stands in the card, see `docs/reference/models.md`.
         **options: arguments of the family's class that differ from the named variant's, such as ``num_classes``,
             ``in_channels``, ``channels``, ``group`` or ``attention``.
 

@@ -3,7 +3,7 @@ r"""The attentive group convolution in full generality: any map α(g, g~), as an
     out[b,o,h,p] = q·Σ_{c,h',t} α[b,o,h,c,h',t,p] · x[b,c,h',p+t] · (L_h ψ)[o,c,h',t]
 
 The output place is g = (p, h); the input place that tap t of the kernel sees from there is g~ = (p + t, h'). Every
-attention of the library is an α of this form, see docs/theory.md: one that is constant over t comes out of the sum over
+attention of the library is an α of this form, see docs/explanation/theory.md: one that is constant over t comes out of the sum over
 the taps and weighs the responses f~ (`attentive_conv2d_definition`); one that depends on g~ alone weighs the input
 (`attentive_gconv.nn.Attend` in front of a group convolution).
 
