@@ -1,8 +1,9 @@
 """Pages of the site for files of the repository that lie outside docs/: source, tests, figures, ARCHITECTURE.md.
 
-Pages link to such files by their path in the repository, which is what GitHub and editors follow. The site is whole without
-either: every file that a page links to becomes a page of its own (Markdown, code) or is copied (everything else), and the
-links are changed to it. A link to a file that does not exist is left as it is, and the strict build refuses it.
+Pages link to such files by their path in the repository, which is what GitHub and editors follow. The site is whole
+without either: every file that a page links to becomes a page of its own (Markdown, code) or is copied (everything
+else), and the links are changed to it. A link to a file that does not exist is left as it is: the strict build refuses
+it.
 """
 
 import os

@@ -12,7 +12,7 @@ import torch
 import attentive_gconv as ag
 from helpers import CM, P2MM, PM
 
-PAGE = Path(__file__).parents[2] / "docs" / "equivariance.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "equivariance.md"
 START, END = "<!-- table: tests/nn/test_equivariance_limits.py -->\n", "<!-- end of table -->\n"
 GROUPS = {"pm": PM, "p2mm": P2MM, "cm": CM}
 

@@ -6,9 +6,9 @@ r"""Earlier visual attention, from the same parts, for every group.
     ResidualAttention  soft mask M                        x ↦ x + M·x
     CoAttention        α_X of all channels, 1x1           x ↦ x - α_X·x
 
-Each is a special case of attention α(g, g~) that does not depend on the output g, see docs/explanation/theory.md. With the trivial
-group they are the published modules; with any other they are equivariant to it. They follow or precede any group
-convolution, and a planar map (``over_group=False``) may be the input of a lifting layer.
+Each is a special case of attention α(g, g~) that does not depend on the output g, see docs/explanation/theory.md. With
+the trivial group they are the published modules; with any other they are equivariant to it. They follow or precede any
+group convolution, and a planar map (``over_group=False``) may be the input of a lifting layer.
 """
 
 from typing import Any
