@@ -27,10 +27,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from attentive_gconv.benchmark import Comparison, Figure, Measurement, Protocol, Sweep, jobs, measure, table
-from attentive_gconv.benchmark.cases import DTYPES, Case, load_factory
-from attentive_gconv.benchmark.steps import WHAT
-from attentive_gconv.benchmark.sweep import values
+from attentive_gconv.bench import Comparison, Figure, Measurement, Protocol, Sweep, jobs, measure, table
+from attentive_gconv.bench.case_grid import values
+from attentive_gconv.bench.cases import DTYPES, Case, load_factory
+from attentive_gconv.bench.steps import WHAT
 from attentive_gconv.cli.devices import find_device
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_atomically, write_json

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from attentive_gconv.benchmark.timing import quartiles, ratios, time_interleaved
+from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast.conv2d import MAX_CHANNELS, MAX_COLUMNS, input_gradient, library_input_gradient
 

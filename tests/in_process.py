@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from attentive_gconv.benchmark import jobs
-from attentive_gconv.benchmark.worker import perform
+from attentive_gconv.bench import jobs
+from attentive_gconv.bench.worker import perform
 
 PEER = """
 import os, signal

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attentive_gconv.data import DataSplits, InMemoryDataset
-from attentive_gconv.data.registry import DATASETS, DatasetEntry
+from attentive_gconv.data.datasets import DATASETS, DatasetEntry
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.training import TrainConfig, load_recipe
 

@@ -10,11 +10,11 @@ Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, https://arxiv.org/abs/
 """
 
 from attentive_gconv import functional, nn, testing
-from attentive_gconv.explain import attention_maps, explain
 from attentive_gconv.groups import FiniteGroup, group, list_groups
 from attentive_gconv.interop import load_reference_checkpoint
 from attentive_gconv.models import create_model, list_models, list_pretrained
 from attentive_gconv.testing import check_equivariance
+from attentive_gconv.visualize import attention_maps, explain
 
 __version__ = "0.1.0"
 

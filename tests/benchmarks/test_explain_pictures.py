@@ -7,7 +7,7 @@ import torch
 
 import attentive_gconv as ag
 import explain_pictures
-from attentive_gconv.explain.look import Look
+from attentive_gconv.visualize.orientation import Look
 from explain_pictures import main, measure, regions, table
 
 

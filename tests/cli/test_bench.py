@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from attentive_gconv.benchmark import paper
+from attentive_gconv.bench import suites
 from in_process import in_process
 
 __all__ = ["in_process"]
@@ -88,7 +88,7 @@ def test_bad_options_are_refused_before_anything_is_measured(agconv, in_process,
 
 
 def test_a_figure_that_fails_is_shown_and_ends_with_an_error(agconv, monkeypatch):
-    from attentive_gconv.benchmark import jobs
+    from attentive_gconv.bench import jobs
 
     def fail(job, allocator="default"):
         raise jobs.BenchmarkError("killed by the system")
@@ -100,20 +100,18 @@ def test_a_figure_that_fails_is_shown_and_ends_with_an_error(agconv, monkeypatch
     assert "1 of 1 figures could not be measured: p4cnn, batch 16, train: killed by the system" in result.stderr
 
 
-def test_a_suite_fills_a_folder_and_a_page(agconv, in_process, monkeypatch, tmp_path):
-    from attentive_gconv.benchmark import Case, Comparison, Measurement, Protocol
+def test_a_suite_fills_a_folder_and_shows_its_tables(agconv, in_process, monkeypatch, tmp_path):
+    from attentive_gconv.bench import Case, Comparison, Measurement, Protocol
 
     cases = tuple(Case(name, "group", batch=2, channels=2, side=7) for name in ("none", "full"))
     quick = Protocol(repeats=2, warmup=1, min_seconds=0.0)
-    entry = paper.Entry("layers-p4", "Layers", (Comparison(cases, True),), (Measurement("train"),), quick)
-    monkeypatch.setattr(paper, "entries", lambda *_: {"layers-p4": entry})
-    page = tmp_path / "page.md"
-    page.write_text("<!-- figures: layers-p4 -->\n<!-- end of figures -->\n")
-    arguments = ("bench", "--entry", "layers-p4", "--out", tmp_path / "figures", "--page", page)
+    entry = suites.Entry("layers-p4", "Layers", (Comparison(cases, True),), (Measurement("train"),), quick)
+    monkeypatch.setattr(suites, "entries", lambda *_: {"layers-p4": entry})
+    arguments = ("bench", "--entry", "layers-p4", "--out", tmp_path / "figures")
     result = agconv(*arguments)
     assert result.exit_code == 0, result.stderr
-    assert "| full |" in page.read_text()
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"layers-p4.json", "tables.md"}
+    assert [line.split()[0] for line in result.stdout.split("Layers\n")[1].splitlines()[1:]] == ["none", "full"]
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"layers-p4.json"}
     done = len(in_process)
     assert "kept" in agconv(*arguments).stderr
     assert len(in_process) == done

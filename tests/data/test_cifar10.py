@@ -16,7 +16,7 @@ from torchvision.datasets import CIFAR10
 
 from attentive_gconv.data import DatasetError, DataSplits
 from attentive_gconv.data.cifar10 import MEAN, STD, load_cifar10
-from attentive_gconv.data.registry import DATASETS
+from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.training import load_recipe, train
 

@@ -15,8 +15,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from attentive_gconv.data import DatasetError, DataSplits, load_dataset
+from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.data.pcam import MEAN, PCAM, STD, PackedFile, PcamFiles, load_pcam
-from attentive_gconv.data.registry import DATASETS
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.training import load_recipe, train
 

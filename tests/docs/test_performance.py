@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from attentive_gconv.benchmark.page import MACHINE, MARKED, WHERE_IT_LOSES, blocks, fill, read_folder
-from attentive_gconv.benchmark.paper import entries
+from attentive_gconv.bench.suites import entries
+from performance_page import MACHINE, MARKED, WHERE_IT_LOSES, blocks, fill, read_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 FOLDER = PAGE.with_suffix("")

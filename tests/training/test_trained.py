@@ -5,7 +5,7 @@ import torch
 
 import attentive_gconv as ag
 from attentive_gconv.data import load_dataset
-from attentive_gconv.data.registry import DATASETS
+from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.training import ConfigError, WeightsError, open_model, train
 from attentive_gconv.training.weights import ModelCard, save_weights
 from tiny import PowerCut, tiny_config

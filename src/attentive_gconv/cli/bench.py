@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 if TYPE_CHECKING:
-    from attentive_gconv.benchmark import Figure
+    from attentive_gconv.bench import Figure
 
 _WHAT, _SIZES, _HOW, _RESULT = "What", "Sizes, several with commas between", "How", "Result"
 WIDE = 500
 TABLE_FILE, DATA_FILE = "table.md", "bench.json"
 EVERYTHING = ("train", "inference", "memory")
 _OF_INFO = ("info", "json_file")
-_OF_A_SUITE = ("suite", "entry", "out", "fresh", "page", "device", "dtype", "threads")
+_OF_A_SUITE = ("suite", "entry", "out", "fresh", "device", "dtype", "threads")
 
 
 class Recompute(StrEnum):
@@ -78,9 +78,6 @@ def bench_command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
     ] = False,
-    page: Annotated[
-        Path | None, _listed("Of a suite: a Markdown page whose marked places the tables fill.", _RESULT)
-    ] = None,
     info: Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")] = False,
 ) -> None:
     """Measure training steps, inference and peak memory, side by side.
@@ -91,22 +88,22 @@ def bench_command(
 
     benchmarks/README.md states the method.
     """
-    from attentive_gconv.benchmark.sweep import values
+    from attentive_gconv.bench.case_grid import values
 
     if info:
         _only(context, "--info", _OF_INFO)
         _info(json_file)
         return
-    from attentive_gconv.benchmark.jobs import Measurement, Protocol
+    from attentive_gconv.bench.jobs import Measurement, Protocol
     from attentive_gconv.cli.devices import find_device
 
     place = str(find_device(device))
     if suite is not None or entry:
         _only(context, "a suite, which fixes what is measured", _OF_A_SUITE)
-        _suite(suite, entry or [], place, dtype, threads, out, page, fresh)
+        _suite(suite, entry or [], place, dtype, threads, out, fresh)
         return
-    if page is not None or fresh:
-        raise ValueError(f"--{'page' if page is not None else 'fresh'} belongs to a suite: add --suite paper")
+    if fresh:
+        raise ValueError("--fresh belongs to a suite: add --suite paper")
     chosen = values(what or [], "--what", str) or list(EVERYTHING)
     settings = values(allocator or [], "--allocator", str) or ["default"]
     if place != "cpu" and settings != ["default"]:
@@ -145,8 +142,8 @@ def _comparisons(
     sizes: dict[str, Any],
     fixed: dict[str, Any],
 ) -> list[Any]:
-    from attentive_gconv.benchmark.cases import Case
-    from attentive_gconv.benchmark.sweep import Sweep, values
+    from attentive_gconv.bench.case_grid import Sweep, values
+    from attentive_gconv.bench.cases import Case
 
     if models and layers:
         raise ValueError("--models and --layers are measured one at a time: give one of them")
@@ -166,9 +163,9 @@ def _comparisons(
 def _measure(comparisons: Any, measurements: Any, protocol: Any, json_file: str | None, out: Path | None) -> None:
     from dataclasses import asdict
 
-    from attentive_gconv.benchmark.jobs import measure
-    from attentive_gconv.benchmark.paper import SCHEMA
-    from attentive_gconv.benchmark.tables import table
+    from attentive_gconv.bench.jobs import measure
+    from attentive_gconv.bench.result_table import table
+    from attentive_gconv.bench.suites import SCHEMA
     from attentive_gconv.environment import describe_environment
     from attentive_gconv.files import write_atomically, write_json
 
@@ -198,7 +195,7 @@ def _reporter() -> Callable[[str], None]:
 
 
 def _print(figures: "list[Figure]") -> None:
-    from attentive_gconv.benchmark.tables import table
+    from attentive_gconv.bench.result_table import table
 
     found = table(figures)
     grid = Grid(box=None, pad_edge=False)
@@ -228,36 +225,32 @@ def _suite(
     dtype: str,
     threads: int | None,
     out: Path | None,
-    page: Path | None,
     fresh: bool,
 ) -> None:
-    from attentive_gconv.benchmark import paper
-    from attentive_gconv.benchmark.page import blocks, fill, write_page
-    from attentive_gconv.benchmark.suite import figures_of, run_entry
-    from attentive_gconv.benchmark.sweep import values
+    from attentive_gconv.bench import suites
+    from attentive_gconv.bench.case_grid import values
+    from attentive_gconv.bench.suite_runner import figures_of, run_entry
     from attentive_gconv.environment import describe_environment
     from attentive_gconv.lookup import find
 
     if out is None:
         raise ValueError("--suite needs --out, the folder of its files")
-    if page is not None:
-        # what is wrong with the page is to be known before anything is measured
-        fill(page.read_text(encoding="utf-8"), blocks({}))
-    known = paper.entries(device, dtype, threads)
-    wanted = values(names, "--entry", str) or list(find("suite", suite or "paper", paper.SUITES))
+    known = suites.entries(device, dtype, threads)
+    wanted = values(names, "--entry", str) or list(find("suite", suite or "paper", suites.SUITES))
     chosen = [find("entry", name, known) for name in wanted]
     about = describe_environment()
     failed: list[Figure] = []
     for item in chosen:
         document = run_entry(item, out, about, fresh=fresh, report=_reporter())
-        failed += [figure for figure in figures_of(document) if figure.error]
-    for path in write_page(out, page):
-        typer.echo(path)
+        figures = figures_of(document)
+        failed += [figure for figure in figures if figure.error]
+        typer.echo(f"\n{item.title}")
+        _print(figures)
     _stop_if_failed(failed)
 
 
 def _info(json_file: str | None) -> None:
-    from attentive_gconv.benchmark.info import describe, lines
+    from attentive_gconv.bench.machine_info import describe, lines
     from attentive_gconv.files import write_json
 
     facts = describe()

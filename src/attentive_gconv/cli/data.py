@@ -39,8 +39,8 @@ def data_command(
     """Prepare a dataset, describe it, and draw a picture of samples."""
     # torch takes its time: not before it is needed, so that --help is quick
     from attentive_gconv.data import load_dataset
-    from attentive_gconv.data.picture import check_picture_path, sample_picture
-    from attentive_gconv.data.registry import DATASETS
+    from attentive_gconv.data.datasets import DATASETS
+    from attentive_gconv.data.image_writer import check_picture_path, sample_picture
     from attentive_gconv.lookup import find
 
     if dataset is None:
@@ -88,7 +88,7 @@ def _facts(splits: "DataSplits") -> dict[str, Any]:
 
 
 def _print_list(as_json: bool) -> None:
-    from attentive_gconv.data.registry import DATASETS
+    from attentive_gconv.data.datasets import DATASETS
 
     if as_json:
         summaries = {name: entry.summary for name, entry in sorted(DATASETS.items())}

@@ -30,8 +30,8 @@ def demo_command(
     data_dir: DATA_DIR_OPTION = None,
 ) -> None:
     """Open a local page: draw or upload a picture, turn it, and see what networks attend to. Ends with Ctrl-C."""
-    from attentive_gconv.explain.demo.page import serve
     from attentive_gconv.training import ConfigError
+    from attentive_gconv.visualize.page.server import serve
 
     models = networks(targets or [], dataset, str(data_dir) if data_dir else None)
     if not models:

@@ -122,11 +122,11 @@ def _explain(
 ) -> list[Path]:
     import numpy as np
 
-    from attentive_gconv.data.files import written_whole
-    from attentive_gconv.explain import explain, figures
-    from attentive_gconv.explain.animation import save_turn
-    from attentive_gconv.explain.look import Look
-    from attentive_gconv.explain.turning import full_turn
+    from attentive_gconv.files import atomic_path
+    from attentive_gconv.visualize import attention_figures, explain
+    from attentive_gconv.visualize.animation import save_turn
+    from attentive_gconv.visualize.orientation import Look
+    from attentive_gconv.visualize.turning import full_turn
 
     def file(what: str) -> Path:
         return place.with_name(f"{place.name}-{what}")
@@ -137,19 +137,23 @@ def _explain(
     explanation = explain(trained.module, image, **options)
     best = explanation.output.softmax(-1).max(-1)
     says = f"{card.model}: {card.classes[int(best.indices)]}, {100 * float(best.values):.1f} %"
-    title = f"{says}; {figures.KIND_TITLES[explanation.kind]}"
+    title = f"{says}; {attention_figures.KIND_TITLES[explanation.kind]}"
     written = [
-        figures.save_figure(figures.overview(explanation, image, look, title), file(f"overview.{ending}")),
-        figures.save_figure(figures.layer_maps(explanation, image, look, title), file(f"layers.{ending}")),
+        attention_figures.save_figure(
+            attention_figures.overview(explanation, image, look, title), file(f"overview.{ending}")
+        ),
+        attention_figures.save_figure(
+            attention_figures.layer_maps(explanation, image, look, title), file(f"layers.{ending}")
+        ),
     ]
     if image.shape[-1] != image.shape[-2]:
         print(f"hint: {card.model} takes images that are no squares: they are not turned", file=sys.stderr)
     else:
-        sheet = figures.rotation_sheet(trained.module, image, look, title=card.model, **options)
-        written.append(figures.save_figure(sheet, file(f"rotations.{ending}")))
+        sheet = attention_figures.rotation_sheet(trained.module, image, look, title=card.model, **options)
+        written.append(attention_figures.save_figure(sheet, file(f"rotations.{ending}")))
         if steps:
             turn = full_turn(trained.module, image, steps, sense=look.sense(), **options)
             written.append(save_turn(turn, file("turn.gif"), look, card.model, card.classes))
-    with written_whole(file("maps.npz")) as partial, partial.open("wb") as stream:
-        np.savez_compressed(stream, **figures.as_arrays(explanation, image))  # type: ignore[arg-type]
+    with atomic_path(file("maps.npz")) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **attention_figures.as_arrays(explanation, image))  # type: ignore[arg-type]
     return [*written, file("maps.npz")]

@@ -1,8 +1,8 @@
 """Datasets: loaded by name, in splits, standardised, with checked downloads and a cache of what is derived."""
 
 from attentive_gconv.data.cache import cache_dir
-from attentive_gconv.data.errors import DatasetError
-from attentive_gconv.data.registry import list_datasets, load_dataset
+from attentive_gconv.data.data_error import DatasetError
+from attentive_gconv.data.datasets import list_datasets, load_dataset
 from attentive_gconv.data.rotation import rotate_images
 from attentive_gconv.data.splits import DataSplits, InMemoryDataset, LabelledDataset
 

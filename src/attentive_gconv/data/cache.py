@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from attentive_gconv.data.files import written_whole
+from attentive_gconv.files import atomic_path
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Array
     if found != dict(entry.layout):
         raise AssertionError(f"the arrays of {entry.name} are {found}, not {dict(entry.layout)} as declared")
     try:
-        with written_whole(path) as partial:
+        with atomic_path(path) as partial:
             np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         logger.warning(

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.download import download
-from attentive_gconv.data.errors import DatasetError
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import LabelledSource, StoredPixels, held_out_at_the_end, splits_from_sources

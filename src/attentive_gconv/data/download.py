@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.extras import import_extra
-from attentive_gconv.data.files import written_whole
+from attentive_gconv.files import atomic_path
 
 
 def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> None:
@@ -25,7 +25,7 @@ def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> N
     failures = []
     for address in addresses:
         try:
-            with written_whole(target) as partial:
+            with atomic_path(target) as partial:
                 utils.download_url(address, str(partial.parent), filename=partial.name, md5=md5)
             return
         # torchvision reports a wrong checksum as a RuntimeError, and needs another package for some addresses

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.data.sources import ImageSource
 

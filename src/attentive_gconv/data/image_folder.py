@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from attentive_gconv.data.cache import Arrays, CacheEntry, load_or_build
-from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import ImageSource, LabelledSource, splits_from_sources
 from attentive_gconv.data.splits import DataSplits

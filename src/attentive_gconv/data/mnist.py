@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.download import download
-from attentive_gconv.data.errors import DatasetError
 from attentive_gconv.data.extras import import_extra
 
 CLASSES = tuple("0123456789")

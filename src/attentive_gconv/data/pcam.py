@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.download import download
-from attentive_gconv.data.errors import DatasetError
-from attentive_gconv.data.files import written_whole
 from attentive_gconv.data.hdf5 import HDF5Array, HDF5Images
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import LabelledSource, splits_from_sources
 from attentive_gconv.data.splits import DataSplits
+from attentive_gconv.files import atomic_path
 
 SOURCES = {"auto": "the only source there is", "original": "the HDF5 files that its authors published"}
 
@@ -143,7 +143,7 @@ def _provide(folder: Path, file: PackedFile, mirror: str) -> None:
                 f"{packed} is not PCam's file of that name: its MD5 is {found}, not {file.md5}. Remove it to have it "
                 "downloaded again"
             )
-        with gzip.open(packed) as compressed, written_whole(target) as partial, partial.open("wb") as plain:
+        with gzip.open(packed) as compressed, atomic_path(target) as partial, partial.open("wb") as plain:
             shutil.copyfileobj(compressed, plain, 1 << 20)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DatasetError(

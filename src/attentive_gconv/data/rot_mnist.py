@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from attentive_gconv.data.cache import Arrays, CacheEntry, load_or_build
-from attentive_gconv.data.errors import DatasetError
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.mnist import CLASSES, MNIST, MnistFiles, missing_files, pooled_digits
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.rot_mnist_archive import ROT_MNIST_ARCHIVE, SIDE, Archive, parsed_archive

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from attentive_gconv.data.cache import Arrays
+from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.download import download
-from attentive_gconv.data.errors import DatasetError
 from attentive_gconv.data.mnist import CLASSES
 
 SIDE = 28

@@ -199,7 +199,7 @@ class Table:
         # a Figure of its own needs no display and leaves pyplot's global state alone
         from matplotlib.figure import Figure
 
-        from attentive_gconv.data.files import written_whole
+        from attentive_gconv.files import atomic_path
 
         rows = self.rows
         figure = Figure(figsize=(max(4.0, 1.2 * len(rows) + 1), 4.2), layout="constrained")
@@ -225,5 +225,5 @@ class Table:
         )
         axes.set_ylabel("test error, %")
         axes.set_title(f"{self.dataset}, protocol {self.protocol}", fontsize="medium")
-        with written_whole(path) as partial:
+        with atomic_path(path) as partial:
             figure.savefig(partial, format="png")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from attentive_gconv.data import DataSplits, load_dataset
-from attentive_gconv.data.registry import DATASETS
+from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.interop import load_reference_checkpoint
 from attentive_gconv.lookup import find
 from attentive_gconv.models import model_entry

@@ -1,0 +1,94 @@
+"""What bears on speed here: machine, versions, threads, allocator, and which backend of full attention is taken."""
+
+import os
+import warnings
+from typing import Any
+
+import torch
+
+from attentive_gconv.bench.allocators import ALLOCATORS, allocator_environment
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.functional.fast.full_attention import BACKENDS, available_backends
+from attentive_gconv.functional.fast.full_attention.backends import get_backend
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ALLOCATOR_VARIABLES = ("LD_PRELOAD", "MALLOC_CONF", "GLIBC_TUNABLES")
+
+
+def describe() -> dict[str, Any]:
+    """All of it, as plain values."""
+    here = available_backends()
+    return {
+        "environment": describe_environment(),
+        "threads": {
+            "torch": torch.get_num_threads(),
+            "between operations": torch.get_num_interop_threads(),
+            **_set_variables(THREAD_VARIABLES),
+        },
+        "allocator": {
+            "settings": {name: _available(name) for name in ALLOCATORS},
+            "variables": _set_variables(ALLOCATOR_VARIABLES, prefix="MALLOC_"),
+        },
+        "backends": {
+            name: {"description": text, "available": here[name]} for name, text in BACKENDS.items() if name in here
+        },
+        "auto": {device: chosen_backend(device) for device in _devices()},
+    }
+
+
+def chosen_backend(device: str) -> dict[str, str | None]:
+    """Which backend ``"auto"`` takes on a device, and how to get a faster one if it is missing."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        chosen = get_backend("auto", torch.device(device))
+    advice = " ".join(str(warning.message) for warning in said if issubclass(warning.category, RuntimeWarning))
+    return {"backend": chosen.name, "advice": advice or None}
+
+
+def _devices() -> list[str]:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return ["cpu"] if accelerator is None else ["cpu", accelerator.type]
+
+
+def _available(name: str) -> str | None:
+    """None if the setting can be had; else why not."""
+    try:
+        allocator_environment(name)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _set_variables(names: tuple[str, ...], prefix: str | None = None) -> dict[str, str]:
+    matching = [name for name in os.environ if prefix and name.startswith(prefix)]
+    return {name: os.environ[name] for name in sorted({*names, *matching}) if name in os.environ}
+
+
+def lines(facts: dict[str, Any]) -> list[str]:
+    """The description as text."""
+    about = facts["environment"]
+    memory = f"{about['memory_bytes'] / 2**30:.1f} GiB" if about["memory_bytes"] else "unknown memory"
+    versions = ", ".join(f"{name} {version or 'missing'}" for name, version in about["packages"].items())
+    found = [
+        f"machine    {about['processor'] or 'unknown processor'}, {about['cores']} cores, {memory}",
+        f"           {about['platform']}",
+        f"GPUs       {', '.join(about['gpus']) or 'none'}",
+        f"versions   python {about['python']}, {versions}",
+        f"revision   {about['git_revision'] or 'none: not a checkout'}",
+        f"threads    {', '.join(f'{name} {number}' for name, number in facts['threads'].items())}",
+        "",
+        "allocator settings that --allocator takes",
+    ]
+    for name, text in ALLOCATORS.items():
+        reason = facts["allocator"]["settings"][name]
+        found.append(f"  {name:<9}{text if reason is None else f'not available: {reason}'}")
+    if facts["allocator"]["variables"]:
+        found.append("  set here " + ", ".join(f"{n}={value}" for n, value in facts["allocator"]["variables"].items()))
+    found += ["", "backends of full attention"]
+    for name, backend in facts["backends"].items():
+        found.append(f"  {name:<9}{backend['description']}: {'available' if backend['available'] else 'missing'}")
+    for device, chosen in facts["auto"].items():
+        found.append(f'  "auto" takes {chosen["backend"]} on {device}')
+        if chosen["advice"]:
+            found.append(f"  {chosen['advice']}")
+    return found

@@ -1,0 +1,81 @@
+"""Measuring entries one by one, and keeping them as files.
+
+An entry's file holds its plan. It is measured again if the plan has changed since, or on request.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from attentive_gconv.bench.jobs import measure
+from attentive_gconv.bench.measured import Figure
+from attentive_gconv.bench.suites import SCHEMA, Entry
+from attentive_gconv.files import write_json
+
+MAX_BYTES = 20_000_000
+
+
+def run_entry(
+    entry: Entry,
+    folder: Path,
+    environment: dict[str, Any],
+    *,
+    fresh: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """The entry's document: the one in the folder if it is of this plan, else a new one, which is written there.
+
+    Args:
+        entry: what to measure.
+        folder: of the documents.
+        environment: machine, versions, command; see `attentive_gconv.environment`.
+        fresh: measure again in any case.
+        report: told what is being done.
+    """
+    path = folder / f"{entry.name}.json"
+    if not fresh and path.is_file():
+        document = read_entry(path)
+        if document["plan"] == entry.plan():
+            report(f"{entry.name}: kept, measured {document['environment']['started']}")
+            return document
+        report(f"{entry.name}: its plan has changed, measured again")
+    start = time.monotonic()
+    figures = measure(
+        entry.comparisons, entry.measurements, entry.protocol, lambda line: report(f"{entry.name}: {line}")
+    )
+    document = {
+        "schema": SCHEMA,
+        "plan": entry.plan(),
+        "environment": environment,
+        "seconds": round(time.monotonic() - start, 1),
+        "figures": [figure.to_mapping() for figure in figures],
+    }
+    # a figure that failed is shown, but not kept for the next time
+    write_json(path.with_suffix(".failed.json") if any(figure.error for figure in figures) else path, document)
+    return document
+
+
+def read_entry(path: Path) -> dict[str, Any]:
+    """A document that `run_entry` wrote.
+
+    Raises:
+        ValueError: if the file is broken, too large, or something else.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{path} is larger than {MAX_BYTES:,} bytes: `agconv bench` did not write it")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"{path} is of schema {document['schema']}, not {SCHEMA}: measure again with --fresh")
+        figures_of(document)
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is no document of `agconv bench` ({error}); remove it or use --fresh") from error
+    found: dict[str, Any] = document
+    return found
+
+
+def figures_of(document: dict[str, Any]) -> list[Figure]:
+    """The figures of a document."""
+    return [Figure.from_mapping(values) for values in document["figures"]]

@@ -1,0 +1,112 @@
+"""How time is taken: interleaved rounds, synchronised, warm-up outside, medians with quartiles.
+
+A round takes one sample of every candidate; each round starts with another one. Whatever drifts (clock, temperature,
+other processes) hits all alike, and a ratio is formed within a round. A sample is the mean of as many calls as
+last `min_seconds`, counted out in the warm-up.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from attentive_gconv.bench.memory import page_faults
+
+MIN_SECONDS = 0.05
+MAX_CALLS = 1000
+
+
+class Quartiles(NamedTuple):
+    """First quartile, median, third quartile."""
+
+    lower: float
+    median: float
+    upper: float
+
+
+def quartiles(samples: Sequence[float]) -> Quartiles:
+    """Of at least one number.
+
+    Example:
+        >>> quartiles([4.0, 1.0, 2.0, 3.0, 10.0])
+        Quartiles(lower=2.0, median=3.0, upper=4.0)
+    """
+    if not samples:
+        raise ValueError("quartiles of no samples")
+    if len(samples) == 1:
+        return Quartiles(*[samples[0]] * 3)
+    return Quartiles(*statistics.quantiles(samples, n=4, method="inclusive"))
+
+
+def ratios(samples: Sequence[float], baseline: Sequence[float]) -> Quartiles:
+    """Of the ratios formed round by round.
+
+    Example:
+        >>> ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
+        Quartiles(lower=2.0, median=2.0, upper=2.5)
+    """
+    return quartiles([sample / base for sample, base in zip(samples, baseline, strict=True)])
+
+
+def order_of_round(candidates: int, index: int) -> list[int]:
+    """Round-robin, each round starting one further.
+
+    Example:
+        >>> [order_of_round(3, index) for index in range(4)]
+        [[0, 1, 2], [1, 2, 0], [2, 0, 1], [0, 1, 2]]
+    """
+    return [(index + offset) % candidates for offset in range(candidates)]
+
+
+@dataclass
+class Samples:
+    """What was measured of one candidate: seconds a call, by round; calls a sample; page faults a call."""
+
+    seconds: list[float]
+    calls: int
+    faults: list[float]
+
+
+def time_interleaved(
+    candidates: Sequence[Callable[[], None]],
+    *,
+    repeats: int,
+    warmup: int,
+    synchronise: Callable[[], None] = lambda: None,
+    min_seconds: float = MIN_SECONDS,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Samples]:
+    """Time several functions in the same rounds.
+
+    Args:
+        candidates: functions of no argument.
+        repeats: rounds.
+        warmup: calls of each before anything is timed; at least one, whose duration says how many calls make a sample.
+        synchronise: waits until the device is idle.
+        min_seconds: the least duration of a sample.
+        clock: seconds.
+    """
+
+    def run(candidate: Callable[[], None], calls: int) -> tuple[float, float]:
+        synchronise()
+        faults, start = page_faults(), clock()
+        for _ in range(calls):
+            candidate()
+        synchronise()
+        return (clock() - start) / calls, (page_faults() - faults) / calls
+
+    found = []
+    for candidate in candidates:
+        for _ in range(max(0, warmup - 1)):
+            run(candidate, 1)
+        seconds, _ = run(candidate, 1)
+        calls = MAX_CALLS if seconds <= 0 else min(MAX_CALLS, max(1, math.ceil(min_seconds / seconds)))
+        found.append(Samples([], calls, []))
+    for index in range(repeats):
+        for chosen in order_of_round(len(candidates), index):
+            seconds, faults = run(candidates[chosen], found[chosen].calls)
+            found[chosen].seconds.append(seconds)
+            found[chosen].faults.append(faults)
+    return found

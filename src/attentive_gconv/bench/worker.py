@@ -1,0 +1,142 @@
+"""The process that measures: ``python -m attentive_gconv.bench.worker JOB.json RESULT.json``.
+
+Every job has a process of its own: memory is counted from a clean start, and the allocator's settings, which are read
+when a process starts, can differ.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attentive_gconv.bench.cases import Case, NotOffered, build
+from attentive_gconv.bench.memory import peak_memory
+from attentive_gconv.bench.steps import arithmetic, prepare
+from attentive_gconv.bench.timing import time_interleaved
+
+# one image would do, but for batch normalisation of channel statistics
+WARM_UP_BATCH = 2
+
+
+def synchroniser(device: torch.device) -> Callable[[], None]:
+    """Waits until the device has done what it was given."""
+    if device.type == "cpu":
+        return lambda: None
+    return lambda: torch.accelerator.synchronize(device)
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """An error as plain values."""
+    message = " ".join(str(error).split())[:500]
+    return {"error": f"{type(error).__name__}: {message}", "offered": not isinstance(error, NotOffered)}
+
+
+def time_cases(
+    cases: list[Case], what: str, repeats: int, warmup: int, min_seconds: float
+) -> dict[str, list[dict[str, Any]]]:
+    """Seconds of every case, interleaved; a case that fails in its warm-up is left out of the rounds."""
+    synchronise = synchroniser(torch.device(cases[0].device))
+    found: list[dict[str, Any]] = [{} for _ in cases]
+    ready: dict[int, Callable[[], None]] = {}
+    for index, case in enumerate(cases):
+        try:
+            run = prepare(case, what)
+            for _ in range(warmup):
+                run()
+            synchronise()
+        # another implementation may raise anything; it is reported, and the others go on
+        except Exception as error:
+            found[index] = failure(error)
+        else:
+            ready[index] = run
+    samples = time_interleaved(
+        list(ready.values()), repeats=repeats, warmup=0, synchronise=synchronise, min_seconds=min_seconds
+    )
+    for index, of_case in zip(ready, samples, strict=True):
+        found[index] = asdict(of_case)
+    return {"samples": found}
+
+
+def memory_of_case(case: Case, steps: int) -> dict[str, Any]:
+    """Peak bytes of building the module and running training steps.
+
+    A step of a tiny batch goes before, so that what is loaded or compiled once is not counted.
+    """
+    small = replace(case, batch=min(case.batch, WARM_UP_BATCH))
+
+    def run(measured: Case, times: int) -> None:
+        step = prepare(measured, "memory")
+        for _ in range(times):
+            step()
+
+    try:
+        run(small, 1)
+        return asdict(peak_memory(lambda: run(case, steps), torch.device(case.device)))
+    except Exception as error:
+        return failure(error)
+
+
+def compare_outputs(ours: Case, theirs: Case) -> dict[str, Any]:
+    """Shapes and parameter counts of two cases in eval mode and, if one takes the other's weights, their distance.
+
+    The distance is the largest difference of the outputs, relative to the largest output.
+    """
+    try:
+        (mine, x), (other, y) = (build(case) for case in (ours, theirs))
+        same = _same_weights(mine, other)
+        outputs = [_output(case, module, inputs) for case, module, inputs in ((ours, mine, x), (theirs, other, y))]
+    except Exception as error:
+        return failure(error)
+    shapes = [list(output.shape) for output in outputs]
+    difference = None
+    if same and shapes[0] == shapes[1]:
+        difference = ((outputs[0] - outputs[1]).abs().max() / outputs[0].abs().max()).item()
+    parameters = [sum(parameter.numel() for parameter in module.parameters()) for module in (mine, other)]
+    return {"shapes": shapes, "parameters": parameters, "difference": difference}
+
+
+def _output(case: Case, module: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad(), arithmetic(case):
+        out: Tensor = module.eval()(x)
+    return out.double()
+
+
+def _same_weights(source: nn.Module, target: nn.Module) -> bool:
+    """Give the target the source's weights if both name and shape them alike."""
+    state = source.state_dict()
+    wanted = {name: tensor.shape for name, tensor in target.state_dict().items()}
+    if wanted != {name: tensor.shape for name, tensor in state.items()}:
+        return False
+    target.load_state_dict(state)
+    return True
+
+
+def perform(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Do a job; what it holds is what `attentive_gconv.bench.jobs` writes."""
+    if job["threads"] is not None:
+        torch.set_num_threads(job["threads"])
+    cases = [Case(**case) for case in job["cases"]]
+    if job["task"] == "time":
+        result: dict[str, Any] = time_cases(cases, job["what"], job["repeats"], job["warmup"], job["min_seconds"])
+    elif job["task"] == "memory":
+        result = memory_of_case(cases[0], job["steps"])
+    elif job["task"] == "compare":
+        result = compare_outputs(*cases)
+    else:
+        raise ValueError(f"unknown task {job['task']!r}")
+    return {**result, "threads": torch.get_num_threads()}
+
+
+def main() -> None:
+    """Read the job, write the result."""
+    job, result = map(Path, sys.argv[1:])
+    result.write_text(json.dumps(perform(json.loads(job.read_text(encoding="utf-8")))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

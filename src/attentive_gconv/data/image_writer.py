@@ -1,0 +1,52 @@
+"""A picture of a dataset's samples."""
+
+from pathlib import Path
+
+import torch
+
+from attentive_gconv.data.extras import import_extra
+from attentive_gconv.data.splits import DataSplits
+from attentive_gconv.files import atomic_path
+
+
+def sample_picture(splits: DataSplits, path: Path, rows: int = 4, columns: int = 10) -> Path:
+    """Draws training images from all over the set, as the network sees them, with their labels as titles.
+
+    Args:
+        path: a .png file; it is replaced if it is there.
+
+    Returns:
+        Path: of the picture.
+
+    Raises:
+        ValueError: if the name does not end in .png, or its folder is not there.
+    """
+    check_picture_path(path)
+    # a Figure of its own needs no display and leaves pyplot's global state alone
+    figure_module = import_extra("matplotlib.figure", "a picture of the samples")
+    figure = figure_module.Figure(figsize=(columns, 1.25 * rows + 0.6), layout="constrained")
+    note = " (as stored: transposed)" if splits.transposed else ""
+    figure.suptitle(splits.description + note, fontsize="medium")
+    channels = splits.image_shape[0]
+    mean, std = (torch.tensor(values).reshape(channels, 1, 1) for values in (splits.mean, splits.std))
+    shown = min(rows * columns, len(splits.train))
+    for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        axes.set_axis_off()
+        if number >= shown:
+            continue
+        # pictures in folders come class by class: the first ones would be of one class
+        image, label = splits.train[number * len(splits.train) // shown]
+        pixels = (image * std + mean).clamp(0, 1).permute(1, 2, 0).numpy()
+        axes.imshow(pixels[..., 0] if channels == 1 else pixels, cmap="gray", vmin=0, vmax=1)
+        axes.set_title(splits.classes[label], fontsize="small")
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png")
+    return path
+
+
+def check_picture_path(path: Path) -> None:
+    """An error unless a picture can be written under that name."""
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"`picture` (={str(path)!r}) must end in .png")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"`picture` (={str(path)!r}) lies in a folder that is not there: make it first")

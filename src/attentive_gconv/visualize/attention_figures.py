@@ -1,0 +1,242 @@
+"""Figures of what a network looks at: `overview`, `layer_maps`, `rotation_sheet`. They are matplotlib figures.
+
+    overview         the image, the aggregated map over it, the dominant pose of every place, one panel a pose
+    layer_maps       each module's map by pose
+    rotation_sheet   the image in all poses, the maps below, and how they differ after turning them back
+
+High is what is kept. Colours of the maps run from the lowest to the highest value of a row that can be compared (the
+poses with each other, the poses of one layer with each other), never of one panel alone; the numbers stand beside them.
+"""
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from attentive_gconv.data.extras import import_extra
+from attentive_gconv.files import atomic_path
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.visualize.explanation import Explanation
+from attentive_gconv.visualize.orientation import Arrow, Look
+from attentive_gconv.visualize.turning import all_poses
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = "magma"
+KIND_TITLES = {"attention": "what the attention keeps", "activation": "where the activations are strong"}
+FORMATS = ("png", "svg", "pdf")
+# differences are rounding below this; their scale then is that of the maps
+NOTHING = 1e-4
+
+
+def overview(explanation: Explanation, image: Tensor, look: Look | None = None, title: str = "") -> "Figure":
+    """The image, the aggregated map over it, where which pose is dominant, and one panel a pose with its arrow.
+
+    Args:
+        explanation: of the image alone, without batch.
+        image: ``(C, Y, X)``, as the network saw it.
+        look: how it is shown.
+        title: above the figure.
+
+    Raises:
+        ValueError: if the explanation is of a batch.
+    """
+    look = look or Look()
+    _require_single(explanation)
+    order = explanation.group.order
+    columns = max(3, order if order <= 4 else 4)
+    rows = 1 + -(-order // columns)
+    figure = new_figure(2.1 * columns, 2.25 * rows + 0.4)
+    figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    picture = look.picture(image)
+    show_picture(grid[0, 0], picture, "image")
+    show_over(grid[0, 1], picture, look.plane(explanation.sum), "sum over poses")
+    if order > 1:
+        poses = look.poses(explanation.group)
+        colours = pose_colours(poses)
+        show_dominant(grid[0, 2], look.plane(explanation.pose_at), colours)
+        dominant = int(explanation.dominant_pose)
+        grid[0, 2].set_title(f"dominant: {dict(poses)[dominant].name}", fontsize="small")
+        draw_arrow(grid[0, 2], dict(poses)[dominant], "white", place=(0.5, 0.5), length=0.25)
+        maps, shares = look.plane(explanation.poses), explanation.strengths.tolist()
+        for (h, arrow), axes in zip(poses, grid[1:].flat, strict=False):
+            show_map(axes, maps[h], f"{arrow.name}: {100 * shares[h]:.1f} %", maps.min(), maps.max())
+            draw_arrow(axes, arrow, colours[h])
+    return figure
+
+
+def layer_maps(explanation: Explanation, image: Tensor, look: Look | None = None, title: str = "") -> "Figure":
+    """Each module's own map, at its own size: one row a module, one column a pose; arguments as in `overview`."""
+    look = look or Look()
+    _require_single(explanation)
+    poses, layers = look.poses(explanation.group), explanation.layers
+    columns = max(2, len(poses))
+    figure = new_figure(1.35 * (columns + 1), 1.4 * (len(layers) + 1) + 0.5)
+    figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium")
+    grid = figure.subplots(len(layers) + 1, columns + 1, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    show_picture(grid[0, 1], look.picture(image), "image")
+    total = look.plane(explanation.sum)
+    show_map(grid[0, 2], total, "sum over poses", total.min(), total.max())
+    _label(grid[0, 0], "all, multiplied", explanation.sum)
+    for row, (name, value) in zip(grid[1:], layers.items(), strict=True):
+        _label(row[0], name, value)
+        maps = look.plane(value)
+        for (h, arrow), axes in zip(poses, row[1:], strict=False):
+            if len(maps) == 1 and h > 0:
+                continue  # one map, without pose
+            heading = arrow.name if len(maps) == len(poses) else "no pose"
+            show_map(axes, maps[h], heading, maps.min(), maps.max())
+    return figure
+
+
+def _label(axes: Any, name: str, value: Tensor) -> None:
+    size = " x ".join(map(str, value.shape[-2:]))
+    text = f"{name}\n{size}\n{float(value.min()):.2g} to {float(value.max()):.2g}"
+    axes.text(0.95, 0.5, text, transform=axes.transAxes, fontsize="x-small", ha="right", va="center")
+
+
+def rotation_sheet(
+    model: nn.Module,
+    image: Tensor,
+    look: Look | None = None,
+    group: str | FiniteGroup | None = None,
+    title: str = "",
+    **options: Any,
+) -> "Figure":
+    """The image in all poses, the map of each, and what is left of the difference after turning the map back.
+
+    Args:
+        model: the network.
+        image: ``(C, Y, X)``, square.
+        look: how it is shown.
+        group: whose elements are the poses; None is that of the model, and p4 for a planar one.
+        title: above the figure.
+        **options: of `attentive_gconv.explain`.
+    """
+    look = look or Look()
+    poses = all_poses(model, image, group, **options)
+    order = poses.group.order
+    figure = new_figure(1.5 * order + 0.9, 4.9)
+    scale = float(poses.maps.abs().max())
+    worst = float(poses.differences.abs().max()) / scale if scale else 0.0
+    figure.suptitle(
+        f"{title + ': ' if title else ''}largest difference {worst:.1e} of the largest value", fontsize="medium"
+    )
+    grid = figure.subplots(3, order, squeeze=False)
+    maps, differences = look.plane(poses.maps), look.plane(poses.differences)
+    limit = scale * worst if worst > NOTHING else scale or 1.0
+    for column, (h, arrow) in zip(grid.T, look.poses(poses.group), strict=True):
+        show_picture(column[0], look.picture(poses.images[h]), arrow.name)
+        show_map(column[1], maps[h], "", maps.min(), maps.max())
+        drawn = column[2].imshow(differences[h], cmap="RdBu_r", vmin=-limit, vmax=limit)
+        for axes in column:
+            axes.set_xticks([])
+            axes.set_yticks([])
+    for row, name in zip(grid, ("image", "map", "turned back,\nless the first"), strict=True):
+        row[0].set_ylabel(name, fontsize="small")
+    figure.colorbar(drawn, ax=list(grid[2]), shrink=0.9, format="%.0e")
+    return figure
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """A figure of its own: it needs no display and leaves pyplot's global state alone."""
+    matplotlib: ModuleType = import_extra("matplotlib.figure", "a figure")
+    return matplotlib.Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: "Figure", path: Path, dpi: int = 110) -> Path:
+    """Write a figure, whole or not at all; the name's ending says the format.
+
+    Raises:
+        ValueError: on other endings than those of `FORMATS`.
+    """
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in FORMATS:
+        raise ValueError(f"`path` (={str(path)!r}) must end in .{', .'.join(FORMATS)}")
+    # no date, so that the same figure is the same file
+    metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
+    return path
+
+
+def show_picture(axes: Any, picture: np.ndarray, title: str = "") -> None:
+    """The picture in its own grey levels or colours."""
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+    axes.set_title(title, fontsize="small")
+
+
+def show_map(axes: Any, plane: np.ndarray, title: str, low: float, high: float) -> None:
+    """A map between two values."""
+    axes.imshow(plane, cmap=COLOURS, vmin=low, vmax=high if high > low else low + 1)
+    axes.set_title(title, fontsize="small")
+
+
+def show_over(axes: Any, picture: np.ndarray, plane: np.ndarray, title: str) -> None:
+    """A map over the picture, whose strokes shine through."""
+    grey = picture if picture.ndim == 2 else picture.mean(-1)
+    axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
+    axes.imshow(plane, cmap=COLOURS, alpha=0.65)
+    axes.set_title(title, fontsize="small")
+
+
+def pose_colours(poses: list[tuple[int, Arrow]]) -> np.ndarray:
+    """A colour for each element, ``(|H|, 3)``: the hue is the direction, mirrored poses are darker."""
+    colormaps = import_extra("matplotlib", "a figure").colormaps
+    colours = np.empty((len(poses), 3))
+    for h, arrow in poses:
+        colours[h] = np.array(colormaps["hsv"](arrow.degrees / 360)[:3]) * (0.55 if arrow.mirrored else 0.95)
+    return colours
+
+
+def show_dominant(axes: Any, element_at: np.ndarray, colours: np.ndarray) -> None:
+    """Each place in the colour of its dominant pose."""
+    axes.imshow(colours[element_at])
+
+
+def draw_arrow(
+    axes: Any, arrow: Arrow, colour: Any, place: tuple[float, float] = (0.87, 0.13), length: float = 0.1
+) -> None:
+    """The arrow of a pose, at a place given in parts of the panel; mirrored poses have a bar at its foot."""
+    x, y = place
+    # panel coordinates have y upwards
+    tip = (x + arrow.x * length, y - arrow.y * length)
+    foot = (x - arrow.x * length, y + arrow.y * length)
+    style = {"arrowstyle": "-|>", "color": colour, "lw": 2, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", tip, foot, xycoords="axes fraction", textcoords="axes fraction", arrowprops=style)
+    if arrow.mirrored:
+        across = (arrow.y * length / 2, arrow.x * length / 2)
+        axes.plot(
+            [foot[0] - across[0], foot[0] + across[0]],
+            [foot[1] - across[1], foot[1] + across[1]],
+            transform=axes.transAxes,
+            color=colour,
+            lw=1.6,
+        )
+
+
+def _require_single(explanation: Explanation) -> None:
+    if explanation.poses.dim() != 3:
+        raise ValueError(
+            f"`explanation` is of a batch of {len(explanation.poses)} images: explain one image, without batch axis"
+        )
+
+
+def as_arrays(explanation: Explanation, image: Tensor) -> dict[str, np.ndarray]:
+    """What an .npz file holds, in the network's own axes: nothing is exchanged or turned for the eye.
+
+    ``image``, ``output``, ``poses``, ``sum``, ``pose_at``, ``strengths``, and ``layer:NAME`` for every module.
+    """
+    values = {"image": image, **{name: getattr(explanation, name) for name in ("poses", "sum", "pose_at", "strengths")}}
+    values |= {f"layer:{name}": value for name, value in explanation.layers.items()}
+    if isinstance(explanation.output, Tensor):
+        values["output"] = explanation.output
+    return {name: value.detach().cpu().numpy() for name, value in values.items()}

@@ -1,0 +1,234 @@
+r"""One map of a whole network: where it looks, and in which pose.
+
+    K_l [B, |H|, Y_l, X_l]   what module l keeps, over channels and outputs: `attentive_gconv.visualize.reduction`
+    K [B, |H|, Y, X]         Π_l resize(K_l), each map brought to the input's size
+    sum                      Σ_h K[h]
+    dominant pose            argmax_h K[h], at every place; and argmax_h Σ_yx K[h]
+
+The resize is bilinear with ``align_corners=False``: samples lie symmetrically on the map, so that it commutes with
+every element of the group, and so does all the rest. The sum moves with the input, L_g; K moves and is permuted.
+
+A network without attention has no such maps. In their place stand its activations, A_l = mean_c |x_l| of the inputs of
+all convolutions but the first, divided by their maximum over h, y and x; their product is where all layers respond.
+
+Source: Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830 (multiplied maps of all layers); the group axis,
+which is summed there, is kept here. Deviation of kind: maps of networks that do not pad cover less than the input, and
+the resize stretches them; see docs/guides/explain.md.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups import group as find_group
+from attentive_gconv.lookup import find
+from attentive_gconv.nn import Attend
+from attentive_gconv.nn.conv import GroupConvolution
+from attentive_gconv.visualize.collect import attending_modules, collect_attention, unused
+
+KINDS = {
+    "auto": "attention where there is any, else activation",
+    "attention": "what the attending modules keep",
+    "activation": "how strongly the inputs of the convolutions respond",
+}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` says of an image, or of a batch of them (then with B in front of every shape).
+
+    Attributes:
+        group: the group, whose elements are the poses.
+        kind: ``"attention"`` or ``"activation"``.
+        layers: one map a module, of its own size, ``(|H|, Y_l, X_l)``; ``(1, Y_l, X_l)`` where it has no pose.
+        poses: the product of all, ``(|H|, Y, X)``.
+        output: what the network returned.
+    """
+
+    group: FiniteGroup
+    kind: str
+    layers: dict[str, Tensor]
+    poses: Tensor
+    output: Any
+
+    @property
+    def sum(self) -> Tensor:
+        """The product, summed over the poses: ``(Y, X)``."""
+        return self.poses.sum(-3)
+
+    @property
+    def pose_at(self) -> Tensor:
+        """The dominant pose of every place, an element of the group: ``(Y, X)`` of int64."""
+        return self.poses.argmax(-3)
+
+    @property
+    def strengths(self) -> Tensor:
+        """Each pose's share of the whole, ``(|H|,)``; they sum to one."""
+        total = self.poses.sum((-2, -1))
+        return total / total.sum(-1, keepdim=True)
+
+    @property
+    def dominant_pose(self) -> Tensor:
+        """The pose with the largest share, an element of the group: ``()`` of int64."""
+        return self.strengths.argmax(-1)
+
+
+def explain(
+    model: nn.Module,
+    image: Tensor,
+    *,
+    kind: str = "auto",
+    reduction: str = "mean",
+    pose: str = "input",
+    group: str | FiniteGroup | None = None,
+) -> Explanation:
+    """Where a network looks in an image, and in which pose: the maps of all its layers, and their product.
+
+    The model runs once, in eval mode, and is left in the mode it was in.
+
+    Args:
+        model: any module with attention, or with convolutions.
+        image: ``(C, Y, X)``, or a batch ``(B, C, Y, X)``.
+        kind: ``"attention"``, ``"activation"``, or ``"auto"``: attention if the model has any.
+        reduction: ``"mean"`` or ``"max"``, of channels (and of outputs, in full attention).
+        pose: of full-attention layers, which have two, see `attentive_gconv.attention_maps`.
+        group: the group; None finds it in the model.
+
+    Returns:
+        The maps, detached, of the dtype of the model's.
+
+    Raises:
+        ValueError: if the image has other axes, a name is unknown, the model has nothing of the kind that is asked for,
+            or its layers are of several groups and none is given.
+
+    Source:
+        Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> explanation = ag.explain(ag.create_model("alpha_f_p4cnn"), torch.randn(1, 28, 28))
+        >>> explanation.poses.shape, explanation.sum.shape, explanation.group.element_name(explanation.dominant_pose)
+        (torch.Size([4, 28, 28]), torch.Size([28, 28]), '...°')
+    """
+    find("kind", kind, KINDS)
+    find("reduction", reduction, {"mean": 0, "max": 0})
+    if image.dim() not in (3, 4):
+        raise ValueError(f"`image` must be (C, Y, X), or a batch (B, C, Y, X); got shape {tuple(image.shape)}")
+    attends = bool(attending_modules(model))
+    if kind == "attention" and not attends:
+        raise ValueError(f"`kind` (='attention'): {type(model).__name__} has no attention; take kind='activation'")
+    kind = ("attention" if attends else "activation") if kind == "auto" else kind
+    chosen = find_group(group) if group is not None else group_of(model)
+    images = image if image.dim() == 4 else image[None]
+    modes = {part: part.training for part in model.modules()}
+    collecting = (
+        collect_attention(model, parts=False, reduction=reduction, pose=pose)
+        if kind == "attention"
+        else collect_activations(model, reduction=reduction)
+    )
+    try:
+        model.eval()
+        with torch.no_grad(), collecting as maps:
+            output = model(images)
+    finally:
+        for part, training in modes.items():
+            part.training = training
+    if not maps:
+        raise ValueError(f"`model` ({type(model).__name__}): its forward pass reached no module with {kind} maps")
+    layers = {name: _on_group(value) for name, value in maps.items()}
+    poses = aggregate(list(layers.values()), images.shape[-2:], chosen.order)
+    if image.dim() == 3:
+        layers, poses = {name: value[0] for name, value in layers.items()}, poses[0]
+        output = output[0] if isinstance(output, Tensor) else output
+    return Explanation(chosen, kind, layers, poses, output)
+
+
+def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
+    """The product of maps, each resized.
+
+    Args:
+        maps: each ``(B, |H|, Y_l, X_l)``, or ``(B, 1, Y_l, X_l)`` for one that has no pose.
+        size: (Y, X).
+        order: |H|.
+
+    Returns:
+        ``(B, |H|, Y, X)``.
+
+    Example:
+        >>> aggregate([torch.full((1, 4, 2, 2), 0.5), torch.full((1, 1, 3, 3), 0.5)], (6, 6), 4).unique()
+        tensor([0.2500])
+    """
+    product = maps[0].new_ones((len(maps[0]), order, *size))
+    for value in maps:
+        product = product * resize(value, size)
+    return product
+
+
+def resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Bilinear, with samples that lie symmetrically: exactly equivariant.
+
+    Args:
+        maps: ``(B, |H|, Y_l, X_l)``.
+        size: (Y, X).
+    """
+    return F.interpolate(maps, size, mode="bilinear", align_corners=False)
+
+
+def group_of(model: nn.Module) -> FiniteGroup:
+    """The group of a model's layers; the trivial one if none has a group.
+
+    Raises:
+        ValueError: if there are several.
+    """
+    candidates: list[Any] = [getattr(part, "group", None) for part in model.modules()]
+    groups: set[FiniteGroup] = {group for group in candidates if isinstance(group, FiniteGroup)}
+    if len(groups) > 1:
+        names = ", ".join(sorted(group.name for group in groups))
+        raise ValueError(f"`group` must be given: the layers of the model are of several, {names}")
+    return groups.pop() if groups else find_group("z2")
+
+
+@contextmanager
+def collect_activations(model: nn.Module, *, reduction: str = "mean") -> Iterator[dict[str, Tensor]]:
+    """Collect how strongly the inputs of all convolutions but the first respond, by the convolutions' names.
+
+    Yields:
+        A dict that fills as the model runs: ``(B, 1, |H|, Y, X)``, or ``(B, 1, Y, X)`` where there is no group axis.
+    """
+    inside = {id(part) for attend in model.modules() if isinstance(attend, Attend) for part in attend.modules()}
+    found: dict[str, Tensor] = {}
+    seen_first: list[nn.Module] = []
+
+    def hook(name: str) -> Any:
+        def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if not seen_first:  # its input is the image
+                seen_first.append(module)
+            if module is seen_first[0]:
+                return
+            x = (args[0] if args else next(iter(kwargs.values()))).detach().abs()
+            response = x.amax(1, keepdim=True) if reduction == "max" else x.mean(1, keepdim=True)
+            largest = response.flatten(1).amax(1).view(-1, *[1] * (response.dim() - 1))
+            found[unused(found, name)] = response / largest.clamp(min=torch.finfo(x.dtype).tiny)
+
+        return look
+
+    handles = []
+    try:
+        for name, part in model.named_modules():
+            if isinstance(part, GroupConvolution | nn.Conv2d) and id(part) not in inside:
+                handles.append(part.register_forward_pre_hook(hook(name), with_kwargs=True))
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _on_group(value: Tensor) -> Tensor:
+    """A module's map ``(B, 1, |H|, Y, X)`` or ``(B, 1, Y, X)`` as ``(B, |H|, Y, X)``, with one pose for the latter."""
+    return value.squeeze(1) if value.dim() == 5 else value

@@ -1,0 +1,28 @@
+import json
+
+import torch
+
+from attentive_gconv.bench import machine_info
+from attentive_gconv.functional.fast.full_attention import available_backends, backends
+
+
+def test_it_is_plain_and_says_what_is_there(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "7")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    facts = json.loads(json.dumps(machine_info.describe()))
+    assert {name: backend["available"] for name, backend in facts["backends"].items()} == available_backends()
+    assert facts["threads"]["torch"] == torch.get_num_threads()
+    text = "\n".join(machine_info.lines(facts))
+    assert "MALLOC_TRIM_THRESHOLD_=7" in text
+    assert "OMP_NUM_THREADS 1" in text
+    assert f"torch {facts['environment']['packages']['torch']}" in text
+    assert '"auto" takes' in text
+
+
+def test_a_missing_fast_backend_is_named_with_the_remedy(monkeypatch):
+    backends.fastest_backend.cache_clear()
+    monkeypatch.setattr(backends, "available_backends", lambda: {"numba": False, "torch": True})
+    found = machine_info.chosen_backend("cpu")
+    backends.fastest_backend.cache_clear()
+    assert found["backend"] == "torch"
+    assert "pip install 'attentive-gconv[fast]'" in found["advice"]
