@@ -6,7 +6,10 @@ from attentive_gconv.bench.suite_runner import run_entry
 from attentive_gconv.bench.suites import Entry, entries
 from attentive_gconv.environment import describe_environment
 from growth import AXES
+from in_process import in_process
 from performance_page import blocks, fill, losses, read_folder, write_page
+
+__all__ = ["in_process"]
 
 QUICK = Protocol(repeats=2, warmup=1, min_seconds=0.0)
 CASES = tuple(Case(name, "group", batch=batch, channels=2, side=7) for batch in (2, 4) for name in ("none", "full"))
