@@ -61,6 +61,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_atomically(path, (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
+def expand_user(path: str | Path) -> Path:
+    """The path with ``~`` and ``~user`` put in full.
+
+    Raises:
+        ValueError: if there is no such user, or the user has no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path}: {Path(path).parts[0]} is nobody's home folder here; give the full path") from error
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename in a folder survive a power failure; Windows cannot, nor can some network file systems."""
     if os.name == "nt":

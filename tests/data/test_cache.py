@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from attentive_gconv.data import load_dataset
 from attentive_gconv.data.cache import Arrays, CacheEntry, cache_dir, load_or_build
 
 ENTRY = CacheEntry("noise", {"seed": 0}, {"images": ("<f4", (5, 3)), "labels": ("|u1", (5,))})
@@ -164,3 +165,16 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_dir() == tmp_path / ".cache" / "attentive_gconv"
+
+
+def test_a_user_without_a_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.delenv("AGCONV_CACHE_DIR")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    with pytest.raises(OSError, match="no home folder to keep files in: set AGCONV_CACHE_DIR"):
+        cache_dir()
+    arrays, path = load_or_build(ENTRY, build)
+    assert path is None
+    assert_same(arrays, build())
+    assert "set AGCONV_CACHE_DIR" in caplog.text
+    assert len(load_dataset("digits").test) == 397

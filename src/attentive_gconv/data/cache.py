@@ -18,7 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from attentive_gconv.files import atomic_path
+from attentive_gconv.data.extras import import_extra
+from attentive_gconv.files import atomic_path, expand_user
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +33,22 @@ Arrays = dict[str, np.ndarray]
 
 
 def cache_dir() -> Path:
-    """The folder of derived files: ``$AGCONV_CACHE_DIR``, else ``attentive_gconv`` in the user's cache folder."""
-    chosen = os.environ.get("AGCONV_CACHE_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "attentive_gconv"
+    """The cache folder: ``$AGCONV_CACHE_DIR``, else ``attentive_gconv`` in the user's cache folder.
+
+    Raises:
+        OSError: if the user has no home folder.
+        ImportError: without platformdirs.
+    """
+    if chosen := os.environ.get("AGCONV_CACHE_DIR"):
+        return expand_user(chosen)
+    platformdirs = import_extra("platformdirs", "the cache folder")
+    try:
+        found: Path = platformdirs.user_cache_path("attentive_gconv", appauthor=False)
+    except RuntimeError:  # platformdirs from 4.14 on; earlier ones return "~" as it is
+        found = Path("~")
+    if not found.is_absolute():
+        raise OSError("the user has no home folder to keep files in: set AGCONV_CACHE_DIR to a folder")
+    return found
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,21 @@ class CacheEntry:
 
     @property
     def path(self) -> Path:
-        """Where the file lies, if it was made."""
+        """Where the file lies, if it was made.
+
+        Raises:
+            OSError: if there is no cache folder.
+        """
         decisive = {"format": _FORMAT, "name": self.name, "made_from": self.made_from, "layout": self.layout}
         digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
         return cache_dir() / "derived" / f"{self.name}-{digest[:16]}.npz"
+
+    def existing_path(self) -> Path | None:
+        """The file if it was made; None if it was not, or there is no cache folder."""
+        try:
+            return self.path if self.path.is_file() else None
+        except OSError:
+            return None
 
 
 class _DamagedError(Exception):
@@ -75,8 +98,8 @@ def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Array
     Returns:
         tuple: the arrays, and the file, or None if the cache folder could not be written.
     """
-    path = entry.path
-    if path.exists():
+    path = entry.existing_path()
+    if path is not None:
         try:
             return _read(path, entry.layout), path
         except (_DamagedError, *_ZIP_ERRORS) as error:
@@ -86,17 +109,17 @@ def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Array
     if found != dict(entry.layout):
         raise AssertionError(f"the arrays of {entry.name} are {found}, not {dict(entry.layout)} as declared")
     try:
-        with atomic_path(path) as partial:
+        with atomic_path(entry.path) as partial:
             np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         logger.warning(
             "cannot keep %s (%s), so it will be made again next time: set AGCONV_CACHE_DIR to a folder that can be "
             "written",
-            path,
+            entry.name,
             error,
         )
         return arrays, None
-    return arrays, path
+    return arrays, entry.path
 
 
 def _read(path: Path, layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arrays:

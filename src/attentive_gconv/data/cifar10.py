@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from attentive_gconv.data.data_error import DatasetError
-from attentive_gconv.data.download import download
+from attentive_gconv.data.download import download, md5_of
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import LabelledSource, StoredPixels, held_out_at_the_end, splits_from_sources
@@ -97,13 +97,12 @@ def _provide(folder: Path, files: Any, *, may_download: bool) -> None:
 
 
 def _require_whole(path: Path, md5: str) -> None:
-    utils = import_extra("torchvision.datasets.utils", "the dataset 'cifar10'")
     if not path.is_file():
         raise DatasetError(
             f"{path} is missing: remove the folder {path.parent} to have it unpacked or downloaded again"
         )
     try:
-        found = utils.calculate_md5(str(path))
+        found = md5_of(path)
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error}") from error
     if found != md5:

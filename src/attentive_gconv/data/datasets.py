@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attentive_gconv.data import cifar10, digits, image_folder, pcam, rot_mnist
-from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.splits import DataSplits
+from attentive_gconv.files import expand_user
 from attentive_gconv.lookup import find
 
 
@@ -123,13 +123,13 @@ def load_dataset(
         if value is not None and not entry.own_folder:
             raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for 'image-folder'")
     request = LoadRequest(
-        cache_dir() if data_dir is None else Path(data_dir).expanduser(),
+        None if data_dir is None else expand_user(data_dir),
         protocol=protocol,
         seed=seed,
         source=source,
         download=download,
         augmentation=augmentation,
-        dataset_dir=None if dataset_dir is None else Path(dataset_dir).expanduser(),
+        dataset_dir=None if dataset_dir is None else expand_user(dataset_dir),
         image_size=image_size,
     )
     if protocol == "paper" and entry.official_validation:

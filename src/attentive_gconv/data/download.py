@@ -1,16 +1,25 @@
-"""Downloads that are checked, and whole or not there."""
+"""Checked downloads with pooch, and the checksum of a file.
 
+By hand, around pooch: several addresses for one file, which it does not have, and the atomic write, since
+`pooch.retrieve` leaves a file that only its owner can read.
+"""
+
+import hashlib
+import sys
 from collections.abc import Sequence
-from http.client import HTTPException
 from pathlib import Path
 
 from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.files import atomic_path
 
+# seconds without a byte after which the next address is tried
+TIMEOUT = 60
+_CHUNK = 1 << 20
+
 
 def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> None:
-    """Downloads a file from the first address that gives it undamaged.
+    """Download a file from the first address that gives it undamaged.
 
     Args:
         addresses: of the same file, tried in this order.
@@ -20,15 +29,29 @@ def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> N
 
     Raises:
         DatasetError: if no address gives the file, or it cannot be written; ``target`` is then as it was.
+        ImportError: without pooch.
     """
-    utils = import_extra("torchvision.datasets.utils", f"the download of {target.name}")
+    pooch = import_extra("pooch", f"the download of {target.name}")
+    fetch = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=_CHUNK, progressbar=sys.stderr.isatty())
     failures = []
     for address in addresses:
         try:
             with atomic_path(target) as partial:
-                utils.download_url(address, str(partial.parent), filename=partial.name, md5=md5)
+                fetch(address, str(partial), None)
+                if (found := md5_of(partial)) != md5:
+                    raise DatasetError(f"the file is corrupted: its MD5 is {found}, not {md5}")
             return
-        # torchvision reports a wrong checksum as a RuntimeError, and needs another package for some addresses
-        except (OSError, RuntimeError, HTTPException, ImportError) as error:
+        # the errors of requests, which pooch downloads with, are OSErrors and ValueErrors
+        except (OSError, ValueError, DatasetError) as error:
             failures.append(f"{address}: {error or type(error).__name__}")
     raise DatasetError(f"cannot download {target} ({'; '.join(failures)}). {remedy}")
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a file as its publisher states it; a checksum against damage, not against forgery.
+
+    Raises:
+        OSError: if the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

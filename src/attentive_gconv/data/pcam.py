@@ -8,7 +8,6 @@ Source: Veeling et al., MICCAI 2018, https://arxiv.org/abs/1806.03962, https://g
 """
 
 import gzip
-import hashlib
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 import torch
 
 from attentive_gconv.data.data_error import DatasetError
-from attentive_gconv.data.download import download
+from attentive_gconv.data.download import download, md5_of
 from attentive_gconv.data.hdf5 import HDF5Array, HDF5Images
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import LabelledSource, splits_from_sources
@@ -28,6 +27,8 @@ SOURCES = {"auto": "the only source there is", "original": "the HDF5 files that 
 
 CLASSES = ("normal", "metastasis")
 SIDE = 96
+# Google Drive's address of a file that is too large for its virus scan
+DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
 # the figures of the paper's normalisation
 MEAN, STD = (0.701, 0.538, 0.692), (0.235, 0.277, 0.213)
 
@@ -133,12 +134,10 @@ def _provide(folder: Path, file: PackedFile, mirror: str) -> None:
         return
     brought = not packed.is_file()
     if brought:
-        addresses = [f"{mirror}{packed.name}", f"https://drive.google.com/file/d/{file.drive}/view"]
+        addresses = [f"{mirror}{packed.name}", DRIVE.format(file.drive)]
         download(addresses, packed, file.md5, f"Try again later, or put {packed.name} into {folder}.")
     try:
-        with packed.open("rb") as stream:
-            found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if found != file.md5:
+        if (found := md5_of(packed)) != file.md5:
             raise DatasetError(
                 f"{packed} is not PCam's file of that name: its MD5 is {found}, not {file.md5}. Remove it to have it "
                 "downloaded again"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attentive_gconv.data.augmentation import AUGMENTATIONS
+from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.lookup import find
 
 PROTOCOLS = {
@@ -22,7 +23,7 @@ class LoadRequest:
     """The arguments of `load_dataset`, once they are known to make sense.
 
     Attributes:
-        data_dir: folder of the originals, ``mnist/``, ``rot-mnist/``, ...; downloads go there too.
+        folder: of the originals, see `data_dir`; None takes the cache folder.
         protocol: one of `PROTOCOLS`.
         seed: of what is random in the making of the dataset.
         source: one of the dataset's sources.
@@ -32,7 +33,7 @@ class LoadRequest:
         augmentation: one of `AUGMENTATIONS`.
     """
 
-    data_dir: Path
+    folder: Path | None
     protocol: str = "validation"
     seed: int = 0
     source: str = "auto"
@@ -49,8 +50,17 @@ class LoadRequest:
             raise ValueError(f"`image_size` (={size!r}) must be a number of pixels from 1 to {LARGEST_SIDE}")
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed < _SEEDS:
             raise ValueError(f"`seed` (={self.seed!r}) must be an integer from 0 to {_SEEDS - 1}")
-        if self.data_dir.exists() and not self.data_dir.is_dir():
-            raise ValueError(f"`data_dir` (={str(self.data_dir)!r}) is a file: give the folder that holds the datasets")
+        if self.folder is not None and self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"`data_dir` (={str(self.folder)!r}) is a file: give the folder that holds the datasets")
+
+    @property
+    def data_dir(self) -> Path:
+        """Folder of the originals, ``mnist/``, ``rot-mnist/``, ...; downloads go there too.
+
+        Raises:
+            OSError: if none is given and the user has no cache folder.
+        """
+        return cache_dir() if self.folder is None else self.folder
 
     def refuse_seed(self) -> None:
         """An error if a seed is asked of a dataset in whose making nothing is random."""

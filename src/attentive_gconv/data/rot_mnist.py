@@ -80,11 +80,11 @@ def load_rot_mnist(request: LoadRequest, made_of: RotMnist | None = None) -> Dat
 
 def _first_there(request: LoadRequest, made_of: RotMnist) -> str:
     archive = request.data_dir / "rot-mnist" / made_of.archive.file_name
-    if archive.is_file() or _cache_entry(made_of, "original", 0).path.is_file():
+    if archive.is_file() or _cache_entry(made_of, "original", 0).existing_path():
         return "original"
     folder = request.data_dir / "mnist"
     missing = missing_files(folder, made_of.mnist)
-    if not missing or _cache_entry(made_of, "remade", request.seed).path.is_file():
+    if not missing or _cache_entry(made_of, "remade", request.seed).existing_path():
         return "remade"
     if request.download:
         return "original"

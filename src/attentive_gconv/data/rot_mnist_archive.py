@@ -3,7 +3,6 @@
 The archive holds two text files with a row an image: 784 pixels in [0, 1], columns first, then the label.
 """
 
-import hashlib
 import io
 import itertools
 import zipfile
@@ -16,7 +15,7 @@ import numpy as np
 
 from attentive_gconv.data.cache import Arrays
 from attentive_gconv.data.data_error import DatasetError
-from attentive_gconv.data.download import download
+from attentive_gconv.data.download import download, md5_of
 from attentive_gconv.data.mnist import CLASSES
 
 SIDE = 28
@@ -82,9 +81,7 @@ def parsed_archive(folder: Path, archive: Archive, *, may_download: bool) -> Arr
             raise DatasetError(f"{path} is missing, and downloads are not allowed. {remedy}")
         download([archive.address], path, archive.md5, remedy)
     try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        if found != archive.md5:
+        if (found := md5_of(path)) != archive.md5:
             raise _damaged(path, f"its MD5 is {found}, not {archive.md5}")
         with zipfile.ZipFile(path) as opened:
             train_images, train_labels = _parse(path, opened, archive.train)
