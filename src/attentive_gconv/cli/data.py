@@ -29,7 +29,9 @@ def data_command(
     augmentation: Annotated[str, typer.Option(help="'flip-crop' changes the training images at random.")] = "none",
     seed: Annotated[int, typer.Option(help="Seed of the making of the dataset.")] = 0,
     source: Annotated[str, typer.Option(help="Where it comes from; 'auto' takes what is there.")] = "auto",
-    protocol: Annotated[str, typer.Option(help="'validation' holds images out, 'paper' trains on all.")] = "validation",
+    protocol: Annotated[
+        str, typer.Option(help="'validation' holds images out, 'final' and 'paper' train on all.")
+    ] = "validation",
     download: Annotated[bool, typer.Option(help="Whether missing files may be downloaded.")] = True,
     picture: Annotated[
         Path | None, typer.Option(help="The .png file of samples (default: DATASET-samples.png)", metavar="FILE")

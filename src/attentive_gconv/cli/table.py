@@ -22,7 +22,7 @@ def table_command(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many runs of each: seeds 0, 1, ...")] = 5,
     epochs: Annotated[int | None, typer.Option(help="Of every run; default: the recipe's.")] = None,
-    protocol: Annotated[str, typer.Option(help="Of the whole table: validation or paper.")] = "validation",
+    protocol: Annotated[str, typer.Option(help="Of the whole table: validation, final or paper.")] = "validation",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs and the table; default runs/table-DATASET-PROTOCOL.")
     ] = None,

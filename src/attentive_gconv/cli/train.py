@@ -35,7 +35,8 @@ def train_command(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="validation: choose the epoch on held-out images, test once. paper: train on all, watch the test set.",
+            help="validation: choose the epoch on the validation set, test once. final: train on all, test the last "
+            "epoch once. paper: train on all, monitor the test set.",
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
@@ -141,6 +142,8 @@ def _report(console: Console, result: "TrainResult", out: Path) -> None:
         tested = f"({result.test_images:,} images, used for no choice)"
         best = f"{result.best_epoch} of {result.epochs}, with {_percent(result.valid_error)} error on held-out images"
         rows = {"test error": f"{_percent(result.test_error)}  {tested}", "best epoch": best}
+    elif result.protocol == "final":
+        rows = {"test error": f"{_percent(result.test_error)}  at the last epoch, {result.epochs}; tested once"}
     else:
         best_error = _percent(result.best_test["test_error"] if result.best_test else None)
         chosen = f"at epoch {result.best_epoch}, selected on the test set, as the authors did"

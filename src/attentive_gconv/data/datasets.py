@@ -132,10 +132,10 @@ def load_dataset(
         dataset_dir=None if dataset_dir is None else expand_user(dataset_dir),
         image_size=image_size,
     )
-    if protocol == "paper" and entry.official_validation:
+    if protocol != "validation" and entry.official_validation:
         raise ValueError(
-            f"`protocol` (='paper') has no meaning for {name}: its validation images are an official part, on which "
-            "the paper's authors chose as well; take 'validation'"
+            f"`protocol` (={protocol!r}) has no meaning for {name}: its validation images are an official part, on "
+            "which the paper's authors chose as well; take 'validation'"
         )
     if augmentation != "none" and not entry.augmentable:
         raise ValueError(f"`augmentation` (={augmentation!r}) has no meaning for {name}: leave it at 'none'")

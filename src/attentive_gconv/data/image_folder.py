@@ -160,7 +160,7 @@ def _protocol(
     request: LoadRequest, parts: dict[str, _Part], sources: dict[str, LabelledSource]
 ) -> tuple[tuple[LabelledSource, Tensor | None], tuple[LabelledSource, Tensor | None] | None]:
     """What is trained on and what is held out."""
-    if request.protocol == "paper":
+    if request.protocol != "validation":
         if "valid" not in parts:
             return (sources["train"], None), None
         files = parts["train"].files + parts["valid"].files
@@ -174,7 +174,7 @@ def _protocol(
         if len(positions) < 2:
             raise DatasetError(
                 f"{parts['train'].files[int(positions[0])].parent} holds one picture, and the protocol 'validation' "
-                "holds out a tenth of every class: add some, make a valid/ beside train/, or take the protocol 'paper'"
+                "holds out a tenth of every class: add some, make a valid/ beside train/, or take the protocol 'final'"
             )
         count = max(1, round(HELD_OUT * len(positions)))
         kept.append(positions[:-count])

@@ -9,7 +9,8 @@ from attentive_gconv.lookup import find
 
 PROTOCOLS = {
     "validation": "a part of the training images is held out, to choose the epoch on",
-    "paper": "all training images are trained on, as the authors did",
+    "final": "all training images are trained on, nothing is chosen, and the test set is used once, at the end",
+    "paper": "all training images are trained on and the test set is monitored, as the authors did",
 }
 
 # seeds that numpy's RandomState takes

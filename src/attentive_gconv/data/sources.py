@@ -126,6 +126,6 @@ def splits_from_sources(
 def held_out_at_the_end(count: int, held_out: int, protocol: str) -> tuple[Tensor, Tensor | None]:
     """Positions that are trained on, and those that the ``"validation"`` protocol holds out: the last ones."""
     positions = torch.arange(count)
-    if protocol == "paper":
+    if protocol != "validation":
         return positions, None
     return positions[:-held_out], positions[-held_out:]

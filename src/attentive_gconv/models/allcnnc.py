@@ -17,7 +17,7 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import ModelEntry, register
-from attentive_gconv.nn import SpatialMaxPool2d
+from attentive_gconv.nn import Dropout, SpatialMaxPool2d
 from attentive_gconv.nn.checks import positive
 
 LAYERS = 9
@@ -79,8 +79,8 @@ class AllCNNC(nn.Module):
             )
             self.add_module(f"c{i}", layer)
             self.add_module(f"bn{i}", batch_norm(widths[i]))
-        self.input_dropout = nn.Dropout(input_dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.input_dropout = Dropout(input_dropout)
+        self.dropout = Dropout(dropout)
         self.pool = SpatialMaxPool2d(2)
         if normal_init:
             normal_convolutions_(self, std=0.05)

@@ -15,7 +15,7 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import convolution, normal_convolutions_
 from attentive_gconv.models.registry import ModelEntry, register
-from attentive_gconv.nn import GroupBatchNorm2d, GroupMaxPool, SpatialMaxPool2d
+from attentive_gconv.nn import Dropout, GroupBatchNorm2d, GroupMaxPool, SpatialMaxPool2d
 from attentive_gconv.nn.checks import positive
 
 SIDE = 28
@@ -73,7 +73,7 @@ class RotMNISTNet(nn.Module):
             self.add_module(f"c{i}", layer)
             if i < 7:
                 self.add_module(f"bn{i}", GroupBatchNorm2d(channels, eps=2e-5))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.pool = SpatialMaxPool2d(2)
         self.over_group = GroupMaxPool()
         if normal_init:

@@ -18,6 +18,7 @@ from attentive_gconv.nn.attention import (
 )
 from attentive_gconv.nn.attentive_conv import AttentiveGroupConv2d, AttentiveLiftingConv2d, configure_attention
 from attentive_gconv.nn.conv import GroupConv2d, LiftingConv2d
+from attentive_gconv.nn.dropout import Dropout
 from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 from attentive_gconv.nn.pooling import GroupMaxPool, GroupMeanPool, SpatialAvgPool2d, SpatialMaxPool2d
@@ -32,6 +33,7 @@ __all__ = [
     "ChannelAttention",
     "CoAttention",
     "ContextAttention",
+    "Dropout",
     "GroupBatchNorm2d",
     "GroupConv2d",
     "GroupMaxPool",

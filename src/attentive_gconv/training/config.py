@@ -7,7 +7,7 @@ values come from (recipe files, flags) is `attentive_gconv.training.recipe`'s ma
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-Protocol = Literal["validation", "paper"]
+Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Strategy = Literal["auto", "ddp"]
 Augmentation = Literal["none", "flip-crop"]
@@ -98,21 +98,28 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How the learning rate changes from epoch to epoch.
+    """How the learning rate changes.
 
     ``constant``: not at all. ``multistep``: times `gamma` after each epoch count in `milestones`. ``plateau``: times
-    `gamma` when the validation accuracy has not improved for `patience` epochs. Fields of the other schedules are
-    None.
+    `gamma` when the validation accuracy has not improved for `patience` epochs. ``onecycle``: step by step, by a cosine
+    up from ``optimizer.lr / 25`` to ``optimizer.lr`` over the fraction `warmup` of all steps, then by a cosine down to
+    nearly 0 (`torch.optim.lr_scheduler.OneCycleLR`, the momentum kept). Fields of the other schedules are None.
     """
 
-    name: Literal["constant", "multistep", "plateau"] = "constant"
+    name: Literal["constant", "multistep", "plateau", "onecycle"] = "constant"
     milestones: tuple[int, ...] | None = None
     gamma: float | None = None
     patience: int | None = None
+    warmup: float | None = None
 
     def __post_init__(self) -> None:
-        used = {"constant": (), "multistep": ("milestones", "gamma"), "plateau": ("gamma", "patience")}[self.name]
-        for name in ("milestones", "gamma", "patience"):
+        used = {
+            "constant": (),
+            "multistep": ("milestones", "gamma"),
+            "plateau": ("gamma", "patience"),
+            "onecycle": ("warmup",),
+        }[self.name]
+        for name in ("milestones", "gamma", "patience", "warmup"):
             value = getattr(self, name)
             if name in used:
                 _require(value is not None, f"schedule.{name}", value, f"is needed by schedule.name={self.name}")
@@ -136,6 +143,8 @@ class ScheduleConfig:
             )
         if self.patience is not None:
             _require(self.patience >= 0, "schedule.patience", self.patience, "must not be negative")
+        if self.warmup is not None:
+            _require(0 < self.warmup < 1, "schedule.warmup", self.warmup, "must lie between 0 and 1, e.g. 0.2")
 
 
 @dataclass(frozen=True)
@@ -144,8 +153,14 @@ class TrainConfig:
 
     Attributes:
         protocol: ``"validation"``: a part of the training images is held out, the best epoch is chosen on it and the
-            test images are used once, at the end. ``"paper"``: all are trained on, and the test images are looked at
-            after every epoch, as the authors did.
+            test images are used once, at the end. ``"final"``: all are trained on, nothing is held out and nothing is
+            chosen; the last epoch's weights are tested once. ``"paper"``: all are trained on, and the test error is
+            monitored during training, as the authors did.
+        evaluate_every: the monitored images are evaluated after every that many epochs, counted back from the last one,
+            so that the last epoch is always among them.
+        evaluate_from: the first epoch after which they are.
+        ema_decay: decay d of the exponential moving average of the weights, w ← d·w + (1 - d)·w_step after every step.
+            The averaged weights are evaluated and saved in place of the last step's. None for no averaging.
         precision: Lightning's name of the arithmetic.
         deterministic: whether only deterministic kernels are used, which some GPU operations pay for in speed.
         batch_size: images a step, over all devices together.
@@ -167,6 +182,9 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     protocol: Protocol = "validation"
+    evaluate_every: int = 1
+    evaluate_from: int = 1
+    ema_decay: float | None = None
     seed: int = 0
     precision: Precision = "32-true"
     deterministic: bool = True
@@ -185,6 +203,16 @@ class TrainConfig:
         _require(self.workers >= 0, "workers", self.workers, "must not be negative")
         known = ("auto", "cpu", "gpu", "cuda", "mps")
         _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
+        for name in ("evaluate_every", "evaluate_from"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
+        if self.ema_decay is not None:
+            _require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must lie between 0 and 1, e.g. 0.999")
+        _require(
+            self.schedule.name != "plateau" or all(map(self.evaluates_after, range(1, self.epochs + 1))),
+            "schedule.name",
+            self.schedule.name,
+            "needs the accuracy after every epoch: protocol validation or paper, evaluate_every and evaluate_from 1",
+        )
         for name in ("devices", "num_nodes", "accumulate"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         _require(
@@ -193,6 +221,13 @@ class TrainConfig:
             self.batch_size,
             f"must be a multiple of devices x num_nodes x accumulate (={self.shares}), which share every batch equally",
         )
+
+    def evaluates_after(self, epoch: int) -> bool:
+        """Whether the monitored images are evaluated after this epoch, counted from 1."""
+        if self.protocol == "final":
+            return False
+        last = epoch == self.epochs
+        return last or (epoch >= self.evaluate_from and (self.epochs - epoch) % self.evaluate_every == 0)
 
     @property
     def processes(self) -> int:

@@ -34,11 +34,11 @@ class EpochSampler(DistributedSampler):
 
 
 class RunData(L.LightningDataModule):
-    """The training images and those that are looked at after every epoch. It holds no others.
+    """The training images and those that are evaluated during training. It holds no others.
 
     Args:
         train: what is trained on.
-        watched: what is looked at after every epoch.
+        watched: what is evaluated during training; None for nothing.
         batch_size: of all devices together.
         shares: into how many parts, over all devices, a batch is divided.
         workers: processes that load images, on each device.
@@ -48,7 +48,7 @@ class RunData(L.LightningDataModule):
     def __init__(
         self,
         train: LabelledDataset,
-        watched: LabelledDataset,
+        watched: LabelledDataset | None,
         *,
         batch_size: int,
         workers: int,
@@ -78,8 +78,10 @@ class RunData(L.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
         """This device's share of the watched images: shares differ by an image at most and none is doubled."""
         assert self.trainer is not None
+        if self.watched is None:
+            return []
         shard = Subset(self.watched, range(self.trainer.global_rank, len(self.watched), self.trainer.world_size))
         return DataLoader(shard, batch_size=self.batch_size, num_workers=self.workers)

@@ -1,5 +1,6 @@
 """The LightningModule: loss, metrics, optimizer and schedule of one classifier."""
 
+import copy
 from typing import Any
 
 import lightning as L
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -29,12 +30,13 @@ class Classifier(L.LightningModule):
         network: ``(B, C, Y, X)`` to logits ``(B, classes)``.
         num_classes: how many classes.
         config: the run's settings.
-        watched: the name, in logs, of the images looked at after every epoch: ``"valid"`` or ``"test"``.
+        watched: the name, in logs, of the images evaluated during training: ``"valid"`` or ``"test"``; None for none.
     """
 
-    def __init__(self, network: nn.Module, num_classes: int, config: TrainConfig, watched: str) -> None:
+    def __init__(self, network: nn.Module, num_classes: int, config: TrainConfig, watched: str | None) -> None:
         super().__init__()
         self.network = network
+        self.average = None if config.ema_decay is None else copy.deepcopy(network).requires_grad_(False)
         self.config = config
         self.watched = watched
         self.schedule: LRScheduler | None = None
@@ -49,8 +51,16 @@ class Classifier(L.LightningModule):
         """Logits ``(B, classes)`` of images ``(B, C, Y, X)``."""
         return self.network(images)
 
+    @property
+    def result(self) -> nn.Module:
+        """The network that is evaluated and saved: the moving average of the weights, if the config asks for one."""
+        return self.network if self.average is None else self.average
+
     def on_train_epoch_start(self) -> None:
         """Draw dropout and all else from this epoch's own seed, different on every device."""
+        # Lightning has intervals but no first epoch
+        after = self.config.evaluates_after(self.current_epoch + 1)
+        self.trainer.check_val_every_n_epoch = 1 if after else self.config.epochs + 1
         seed_everything(epoch_seed(self.config.seed, self.current_epoch, 3 + self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -64,13 +74,28 @@ class Classifier(L.LightningModule):
         images = min(share, len(self.trainer.train_dataloader.sampler) - done)  # type: ignore[union-attr]
         return loss * (parts * len(batch[1]) / images)
 
+    @torch.no_grad()
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step; then follow with the moving average and a schedule that changes with every step."""
+        with torch.enable_grad():
+            super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            assert self.config.ema_decay is not None
+            for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - self.config.ema_decay)
+                else:
+                    mean.copy_(value)
+        if isinstance(self.schedule, OneCycleLR):
+            self.schedule.step()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one batch of watched images in."""
         self._step(batch, "watch")
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         images, labels = batch
-        logits = self(images)
+        logits = (self.network if stage == "fit" else self.result)(images)
         loss = F.cross_entropy(logits, labels)
         # image by image: that strategy of MeanMetric, which lets a NaN be seen, takes no notice of weights
         each = F.cross_entropy(logits.detach(), labels, reduction="none")
@@ -80,6 +105,7 @@ class Classifier(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures of the watched images."""
+        assert self.watched is not None
         self._log_figures("watch", self.watched)
 
     def on_train_epoch_end(self) -> None:
@@ -99,7 +125,7 @@ class Classifier(L.LightningModule):
             )
         if isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.step(1 - float(self.trainer.callback_metrics[f"{self.watched}_error"]))
-        else:
+        elif not isinstance(self.schedule, OneCycleLR):
             self.schedule.step()
 
     def _log_figures(self, stage: str, name: str) -> Tensor:
@@ -114,7 +140,7 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; the schedule is kept apart, see `on_train_epoch_end`."""
         optimizer = make_optimizer(self.network.parameters(), self.config.optimizer)
-        self.schedule = make_schedule(optimizer, self.config.schedule)
+        self.schedule = make_schedule(optimizer, self.config.schedule, int(self.trainer.estimated_stepping_batches))
         if self._saved_schedule is not None:
             self.schedule.load_state_dict(self._saved_schedule)
         return optimizer

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from torch import nn
 from torch.optim import SGD, Adam, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, MultiStepLR, OneCycleLR, ReduceLROnPlateau
 
 from attentive_gconv.training.config import OptimizerConfig, ScheduleConfig
 
@@ -16,8 +16,18 @@ def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) 
     return Adam(parameters, lr=config.lr, weight_decay=config.weight_decay)
 
 
-def make_schedule(optimizer: Optimizer, config: ScheduleConfig) -> LRScheduler:
-    """The schedule of the recipe; it is stepped once an epoch, a plateau's with the validation accuracy."""
+def make_schedule(optimizer: Optimizer, config: ScheduleConfig, steps: int) -> LRScheduler:
+    """The schedule of the recipe, stepped once an epoch; a plateau's with the validation accuracy, onecycle every step.
+
+    Args:
+        optimizer: whose learning rate it changes.
+        config: its settings.
+        steps: how many optimizer steps the whole run takes.
+    """
+    if config.name == "onecycle":
+        assert config.warmup is not None
+        peak = optimizer.param_groups[0]["lr"]
+        return OneCycleLR(optimizer, max_lr=peak, total_steps=steps, pct_start=config.warmup, cycle_momentum=False)
     if config.name == "multistep":
         assert config.milestones is not None
         assert config.gamma is not None

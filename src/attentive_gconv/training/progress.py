@@ -83,7 +83,7 @@ class EpochLines(ProgressBar):
         self._reported = len(self.recorder.history)
 
 
-def format_row(row: Row, watched: str, epochs: int) -> str:
+def format_row(row: Row, watched: str | None, epochs: int) -> str:
     """One epoch in one line.
 
     Example:
@@ -95,6 +95,7 @@ def format_row(row: Row, watched: str, epochs: int) -> str:
     figures = "  ".join(
         f"{name} loss {row[f'{name}_loss']:.4f} error {row[f'{name}_error']:5.2%}".replace("%", " %")
         for name in ("train", watched)
+        if row.get(f"{name}_error") is not None
     )
-    count = f"{int(row['epoch']):>{len(str(epochs))}}/{epochs}"
+    count = f"{int(row['epoch'] or 0):>{len(str(epochs))}}/{epochs}"
     return f"epoch {count}  {figures}  lr {row['lr']:<7g} {row['seconds']:.1f} s"

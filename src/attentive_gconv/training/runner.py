@@ -40,8 +40,13 @@ CHANGEABLE = (
 
 SELECTION = {
     "validation": "lowest error on the held-out part of the training images; tested once, with these weights",
+    "final": "last epoch; nothing is held out, nothing is chosen, the test set is used once",
     "paper": "last epoch; `best_test` is selected on the test set, as the authors did",
 }
+
+
+# the split evaluated during training
+WATCHED: dict[str, str | None] = {"validation": "valid", "final": None, "paper": "test"}
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,10 @@ class TrainResult:
 
     Attributes:
         test_error: of the weights that the protocol reports: the best epoch's (``"validation"``) or the last one's
-            (``"paper"``).
-        best_epoch: the epoch with the lowest error on the held-out images (``"paper"``: on the test images).
-        valid_error: that lowest error on the held-out images; None under the ``"paper"`` protocol.
+            (``"final"`` and ``"paper"``).
+        best_epoch: the epoch with the lowest error on the held-out images (``"paper"``: on the test images); None under
+            the ``"final"`` protocol.
+        valid_error: that lowest error on the held-out images; None under the other protocols.
         best_test: under the ``"paper"`` protocol, epoch and test error of the best epoch, selected on the test set.
         seconds_per_epoch: the median, of training and looking at the watched images.
     """
@@ -66,7 +72,7 @@ class TrainResult:
     epochs: int
     test_images: int
     test_error: float
-    best_epoch: int
+    best_epoch: int | None
     valid_error: float | None
     best_test: dict[str, float] | None
     seconds_per_epoch: float
@@ -140,6 +146,11 @@ def _load(config: TrainConfig) -> DataSplits:
 
 def _require_same_run(stored: TrainConfig, wanted: TrainConfig, folder: RunFolder) -> None:
     before, after = (flatten(config_to_mapping(config)) for config in (stored, wanted))
+    if stored.schedule.name == "onecycle" and stored.epochs != wanted.epochs:
+        raise ConfigError(
+            f"epochs (={wanted.epochs}) cannot change in a resumed run with schedule.name=onecycle, whose learning "
+            f"rate ends with epoch {stored.epochs}: start another run with another --out than {folder.path}"
+        )
     for field in sorted(before.keys() | after.keys()):
         if field not in CHANGEABLE and before.get(field) != after.get(field):
             raise ConfigError(
@@ -158,7 +169,7 @@ class _Run:
         self.folder = folder
         self.splits = splits
         self.console = console if console is not None and _is_first_process() else Console(quiet=True)
-        self.watched = "valid" if config.protocol == "validation" else "test"
+        self.watched = WATCHED[config.protocol]
         self.card = ModelCard.of(
             splits, seed=config.dataset.seed, model=config.model.name, options=config.model.options
         )
@@ -206,11 +217,9 @@ class _Run:
             ) from error
 
     @property
-    def watched_images(self) -> LabelledDataset:
-        """The images looked at after every epoch. Under the validation protocol these are never the test images."""
-        images = self.splits.valid if self.config.protocol == "validation" else self.splits.test
-        assert images is not None
-        return images
+    def watched_images(self) -> LabelledDataset | None:
+        """The images evaluated during training: the test images under the paper's protocol alone."""
+        return None if self.watched is None else self.splits.by_name()[self.watched]
 
     def start(self) -> TrainResult | None:
         """Make the folder and train in it."""
@@ -272,10 +281,11 @@ class _Run:
             workers=config.workers,
             seed=config.seed,
         )
+        watched = self.watched_images
+        seen = "no images evaluated before the end" if watched is None else f"{len(watched):,} {self.watched} images"
         self.console.print(
             f"{config.model.name} ({self.parameters:,} parameters) on {splits.name}: "
-            f"{len(splits.train):,} images to train on, {len(self.watched_images):,} "
-            f"{self.watched} images looked at after every epoch",
+            f"{len(splits.train):,} training images, {seen}",
             highlight=False,
         )
         # weights_only: a checkpoint is data, nothing in it is executed
@@ -290,8 +300,8 @@ class _Run:
         best, protocol = self.recorder.best, self.config.protocol
         final = self._test("best" if protocol == "validation" else "last", device)
         best_test = None
-        if protocol == "paper":
-            best_test = {"epoch": int(best["epoch"]), "test_error": self._test("best", device).error}
+        if best is not None and protocol == "paper":
+            best_test = {"epoch": int(best["epoch"] or 0), "test_error": self._test("best", device).error}
         return TrainResult(
             dataset=self.splits.name,
             model=self.config.model.name,
@@ -302,10 +312,10 @@ class _Run:
             epochs=len(self.recorder.history),
             test_images=final.images,
             test_error=final.error,
-            best_epoch=int(best["epoch"]),
-            valid_error=best["valid_error"] if protocol == "validation" else None,
+            best_epoch=None if best is None else int(best["epoch"] or 0),
+            valid_error=best["valid_error"] if best is not None and protocol == "validation" else None,
             best_test=best_test,
-            seconds_per_epoch=statistics.median(row["seconds"] for row in self.recorder.history),
+            seconds_per_epoch=statistics.median(row["seconds"] or 0 for row in self.recorder.history),
         )
 
     def _test(self, which: str, device: torch.device) -> Evaluation:
