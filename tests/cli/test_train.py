@@ -121,7 +121,7 @@ def test_resume_adds_epochs(agconv, run):
         (("--recipe", str(RECIPE), "--set", "epoch=3"), "unknown field 'epoch': did you mean 'epochs'"),
         (("--recipe", str(RECIPE), "--model", "p4cn"), "did you mean 'p4cnn'"),
         (("--recipe", "none.yaml"), r"none\.yaml"),
-        (("--recipe", str(RECIPE), "--protocol", "test"), "must be one of validation, paper"),
+        (("--recipe", str(RECIPE), "--protocol", "test"), "must be one of validation, final, paper"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(agconv, tiny, tmp_path, monkeypatch, arguments, message):

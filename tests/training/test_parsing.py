@@ -46,7 +46,7 @@ def test_a_config_survives_the_way_to_plain_values_and_back():
         ({"model": {"name": "p4cnn", "width": {"a": 1}}}, r"model.width \(=\{'a': 1\}\)"),
         ({"model": {"channels": 3}}, "model.name is missing.*--set model.name="),
         ({"dataset": None}, r"dataset \(=None\) must be a section"),
-        ({"protocol": "test"}, r"protocol \(='test'\) must be one of validation, paper"),
+        ({"protocol": "test"}, r"protocol \(='test'\) must be one of validation, final, paper"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_dotted_name(changes, message):

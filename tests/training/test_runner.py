@@ -8,11 +8,14 @@ from rich.console import Console
 
 from attentive_gconv.training import ConfigError, RunFolderError, evaluate, load_weights, resume, train
 from attentive_gconv.training.module import TrainingError
+from attentive_gconv.training.seeding import seed_everything
+from attentive_gconv.training.weights import build_model
 from pictures import write_pictures
 from tiny import PowerCut, WatchedImages, tiny_config
 
 PLATEAU = {"name": "plateau", "gamma": 0.5, "patience": 0}
 MULTISTEP = {"name": "multistep", "gamma": 0.1, "milestones": [1, 2]}
+ONECYCLE = {"name": "onecycle", "warmup": 0.3}
 SGD = {"name": "sgd", "lr": 0.01, "momentum": 0.9}
 
 
@@ -74,8 +77,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, tmp_
         {"schedule": PLATEAU, "protocol": "paper"},
         {"schedule": MULTISTEP, "optimizer": SGD, "precision": "64-true"},
         {"workers": 1, "precision": "bf16-mixed"},
+        {"schedule": ONECYCLE, "ema_decay": 0.7, "protocol": "validation"},
+        {"schedule": ONECYCLE, "protocol": "paper", "evaluate_every": 2, "evaluate_from": 2},
     ],
-    ids=["adam", "plateau", "sgd-multistep-float64", "workers-bf16"],
+    ids=["adam", "plateau", "sgd-multistep-float64", "workers-bf16", "onecycle-ema", "paper-interval"],
 )
 def test_a_resumed_run_equals_an_unbroken_one(tiny, tmp_path, settings):
     config = tiny_config(epochs=4, **settings)
@@ -182,6 +187,73 @@ def test_losses_are_means_over_images_also_where_the_last_batch_is_smaller(tiny,
     images = WatchedImages("valid", 15, 2, [])
     figures = evaluate(trained.module, images, trained.card.classes, rotations=False, dtype=dtype)
     assert figures.loss == pytest.approx(float(metrics(tmp_path / "run")[-1]["valid_loss"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.7])
+def test_final_trains_on_all_and_uses_the_test_images_once_at_the_end(tiny, tmp_path, ema_decay):
+    result = train(tiny_config(protocol="final", epochs=2, ema_decay=ema_decay), tmp_path / "run")
+    assert tiny.journal == ["train"] * 24 * 2 + ["test"] * 18
+    assert (result.best_epoch, result.valid_error, result.best_test) == (None, None, None)
+    left = files(tmp_path / "run")
+    assert "checkpoints/last.safetensors" in left
+    assert not any("best" in name for name in left)
+    assert list(metrics(tmp_path / "run")[0]) == ["epoch", "train_loss", "train_error", "lr"]
+    trained = load_weights(tmp_path / "run/checkpoints/last.safetensors")
+    images = WatchedImages("test", 18, 3, [])
+    assert evaluate(trained.module, images, trained.card.classes, rotations=False).error == result.test_error
+
+
+def test_a_resumed_final_run_equals_an_unbroken_one(tiny, tmp_path):
+    config = tiny_config(epochs=3, protocol="final", schedule=ONECYCLE, ema_decay=0.9)
+    whole = train(config, tmp_path / "whole")
+    tiny.fail_after(24 + 10)
+    with pytest.raises(PowerCut):
+        train(config, tmp_path / "broken")
+    tiny.fail_after(None)
+    assert resume(tmp_path / "broken").test_error == whole.test_error
+    assert same_weights(tmp_path / "broken", tmp_path / "whole", "last")
+    with pytest.raises(ConfigError, match=r"epochs \(=4\) cannot change in a resumed run with schedule.name=onecycle"):
+        resume(tmp_path / "broken", {"epochs": 4})
+
+
+def test_onecycle_changes_the_learning_rate_with_every_step(tiny, tmp_path):
+    train(tiny_config(epochs=4, schedule=ONECYCLE, optimizer__lr=0.1), tmp_path / "run")
+    rates = [float(row["lr"]) for row in metrics(tmp_path / "run")]
+    # three steps an epoch, twelve in all; the rates after 3, 6, 9 and 12 of them
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=0.1, total_steps=12, pct_start=0.3, cycle_momentum=False
+    )
+    wanted = []
+    for step in range(1, 13):
+        optimizer.step()
+        schedule.step()
+        if step % 3 == 0:
+            wanted.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx(wanted, rel=1e-5)
+
+
+def test_the_saved_weights_are_the_moving_average_of_every_step(tiny, tmp_path):
+    one = tiny_config(epochs=1, batch_size=24, protocol="validation")
+    train(one, tmp_path / "plain")
+    train(tiny_config(epochs=1, batch_size=24, protocol="validation", ema_decay=0.75), tmp_path / "mean")
+    # a single step: a quarter of the way from the initial weights
+    seed_everything(one.seed)
+    initial = build_model(load_weights(tmp_path / "plain/checkpoints/last.safetensors").card).state_dict()
+    plain, mean = (
+        load_weights(tmp_path / name / "checkpoints/last.safetensors").module.state_dict() for name in ("plain", "mean")
+    )
+    for name, start in initial.items():
+        if start.is_floating_point():
+            torch.testing.assert_close(mean[name], start.lerp(plain[name], 0.25))
+
+
+def test_the_monitored_images_are_evaluated_at_the_interval_and_after_the_last_epoch(tiny, tmp_path):
+    train(tiny_config(protocol="paper", epochs=5, evaluate_every=2, evaluate_from=2), tmp_path / "run")
+    evaluated = [row["epoch"] for row in metrics(tmp_path / "run") if row["test_error"]]
+    assert evaluated == ["3", "5"]
+    assert tiny.journal.count("test") == 2 * 18 + 2 * 18
 
 
 def test_paper_trains_on_all_and_labels_what_is_selected_on_the_test_set(tiny, tmp_path):
