@@ -33,7 +33,7 @@ def trained(folder, *, batch_size: int, accumulate: int) -> nn.Module:
             use_distributed_sampler=False,
             default_root_dir=folder,
         )
-        trainer.fit(Classifier(network, 3, config, "valid"), datamodule=data)
+        trainer.fit(Classifier(network, 3, config, config.steps(len(data.train)), "valid"), datamodule=data)
     return network
 
 

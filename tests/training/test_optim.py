@@ -10,7 +10,7 @@ def rates(schedule_config: ScheduleConfig, accuracies: list[float]) -> list[floa
     """The learning rate of each epoch."""
     parameter = nn.Parameter(torch.zeros(1))
     optimizer = make_optimizer([parameter], OptimizerConfig("sgd", lr=1.0))
-    schedule = make_schedule(optimizer, schedule_config)
+    schedule = make_schedule(optimizer, schedule_config, len(accuracies))
     seen = []
     for accuracy in accuracies:
         seen.append(optimizer.param_groups[0]["lr"])

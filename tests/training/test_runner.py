@@ -239,8 +239,9 @@ def test_the_saved_weights_are_the_moving_average_of_every_step(tiny, tmp_path):
     train(one, tmp_path / "plain")
     train(tiny_config(epochs=1, batch_size=24, protocol="validation", ema_decay=0.75), tmp_path / "mean")
     # a single step: a quarter of the way from the initial weights
+    card = load_weights(tmp_path / "plain/checkpoints/last.safetensors").card
     seed_everything(one.seed)
-    initial = build_model(load_weights(tmp_path / "plain/checkpoints/last.safetensors").card).state_dict()
+    initial = build_model(card).state_dict()
     plain, mean = (
         load_weights(tmp_path / name / "checkpoints/last.safetensors").module.state_dict() for name in ("plain", "mean")
     )
@@ -270,7 +271,7 @@ def test_progress_is_one_line_an_epoch_and_no_more(tiny, tmp_path, capsys):
     train(tiny_config(), tmp_path / "run", console=Console(width=200))
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[0].startswith("p4cnn (1,146 parameters) on tiny: 24 images to train on, 15 valid images")
+    assert lines[0].startswith("p4cnn (1,146 parameters) on tiny: 24 training images, 15 valid images")
     assert [line[:9] for line in lines[1:]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert printed.err == ""
 

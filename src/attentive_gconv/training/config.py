@@ -4,6 +4,7 @@ Every dataclass here is frozen and checks itself, so a `TrainConfig` that exists
 values come from (recipe files, flags) is `attentive_gconv.training.recipe`'s matter.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -228,6 +229,11 @@ class TrainConfig:
             return False
         last = epoch == self.epochs
         return last or (epoch >= self.evaluate_from and (self.epochs - epoch) % self.evaluate_every == 0)
+
+    def steps(self, images: int) -> int:
+        """How many optimizer steps the whole run takes over this many training images."""
+        batches = math.ceil(math.ceil(images / self.processes) / (self.batch_size // self.shares))
+        return self.epochs * math.ceil(batches / self.accumulate)
 
     @property
     def processes(self) -> int:

@@ -78,10 +78,9 @@ class RunData(L.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+    def val_dataloader(self) -> DataLoader:
         """This device's share of the watched images: shares differ by an image at most and none is doubled."""
         assert self.trainer is not None
-        if self.watched is None:
-            return []
+        assert self.watched is not None, "without images to watch, the trainer must not ask for them"
         shard = Subset(self.watched, range(self.trainer.global_rank, len(self.watched), self.trainer.world_size))
         return DataLoader(shard, batch_size=self.batch_size, num_workers=self.workers)

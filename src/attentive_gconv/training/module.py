@@ -30,14 +30,19 @@ class Classifier(L.LightningModule):
         network: ``(B, C, Y, X)`` to logits ``(B, classes)``.
         num_classes: how many classes.
         config: the run's settings.
+        steps: how many optimizer steps the run takes.
         watched: the name, in logs, of the images evaluated during training: ``"valid"`` or ``"test"``; None for none.
     """
 
-    def __init__(self, network: nn.Module, num_classes: int, config: TrainConfig, watched: str | None) -> None:
+    def __init__(
+        self, network: nn.Module, num_classes: int, config: TrainConfig, steps: int, watched: str | None
+    ) -> None:
         super().__init__()
         self.network = network
         self.average = None if config.ema_decay is None else copy.deepcopy(network).requires_grad_(False)
         self.config = config
+        # not Lightning's estimate: that makes the loaders before a checkpoint has said which epoch it is
+        self.steps = steps
         self.watched = watched
         self.schedule: LRScheduler | None = None
         # how the schedule stands in the checkpoint that a run is resumed from
@@ -140,7 +145,7 @@ class Classifier(L.LightningModule):
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; the schedule is kept apart, see `on_train_epoch_end`."""
         optimizer = make_optimizer(self.network.parameters(), self.config.optimizer)
-        self.schedule = make_schedule(optimizer, self.config.schedule, int(self.trainer.estimated_stepping_batches))
+        self.schedule = make_schedule(optimizer, self.config.schedule, self.steps)
         if self._saved_schedule is not None:
             self.schedule.load_state_dict(self._saved_schedule)
         return optimizer

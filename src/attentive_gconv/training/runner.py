@@ -205,6 +205,7 @@ class _Run:
                 callbacks=[self.recorder, EpochLines(self.console, self.recorder)],
                 logger=TensorBoardLogger(folder.path, name="", version=folder.tensorboard.name),
                 num_sanity_val_steps=0,
+                limit_val_batches=0 if self.watched is None else 1.0,
                 log_every_n_steps=1,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
@@ -272,7 +273,7 @@ class _Run:
 
     def _fit(self, checkpoint: Path | None) -> TrainResult | None:
         config, splits = self.config, self.splits
-        module = Classifier(self.network, len(splits.classes), config, self.watched)
+        module = Classifier(self.network, len(splits.classes), config, config.steps(len(splits.train)), self.watched)
         data = RunData(
             splits.train,
             self.watched_images,
