@@ -9,7 +9,7 @@ Maps are plain tensors: planar ``(B, C, Y, X)``, on the group ``(B, C, |H|, Y, X
 Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, https://arxiv.org/abs/2002.03830.
 """
 
-from attentive_gconv import functional, nn, testing
+from attentive_gconv import functional, models, nn, testing
 from attentive_gconv.groups import FiniteGroup, group, list_groups
 from attentive_gconv.interop import load_reference_checkpoint
 from attentive_gconv.models import create_model, list_models, list_pretrained
@@ -31,6 +31,7 @@ __all__ = [
     "list_models",
     "list_pretrained",
     "load_reference_checkpoint",
+    "models",
     "nn",
     "testing",
 ]

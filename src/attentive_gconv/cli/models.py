@@ -40,5 +40,11 @@ def models_command(
     table.add_column("description")
     for entry, row in zip(entries, rows, strict=True):
         shape = " x ".join(map(str, entry.image_shape))
-        table.add_row(entry.name, str(row["group"]), f"{entry.parameters:,}", shape, entry.description)
+        table.add_row(
+            entry.name,
+            str(row["group"]),
+            "?" if entry.parameters is None else f"{entry.parameters:,}",
+            shape,
+            entry.description,
+        )
     Console(soft_wrap=True).print(table)

@@ -4,7 +4,7 @@ from attentive_gconv.models.allcnnc import AllCNNC
 from attentive_gconv.models.densenet import DenseNet
 from attentive_gconv.models.p4cnn import RotMNISTNet
 from attentive_gconv.models.pretrained import list_pretrained, pretrained_card
-from attentive_gconv.models.registry import ModelEntry, create_model, list_models, model_entry
+from attentive_gconv.models.registry import ModelEntry, create_model, list_models, model_entry, register
 from attentive_gconv.models.resnet import ResNet
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "list_pretrained",
     "model_entry",
     "pretrained_card",
+    "register",
 ]

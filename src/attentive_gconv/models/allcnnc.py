@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
-from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, SpatialMaxPool2d
 from attentive_gconv.nn.checks import positive
 
@@ -99,23 +99,26 @@ class AllCNNC(nn.Module):
         return x.mean((-3, -2, -1))
 
 
-def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
-    return ModelEntry(name, "allcnnc", AllCNNC, dict(defaults), (3, 32, 32), 10, parameters, description)
+def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
+    register(
+        name,
+        AllCNNC,
+        image_shape=(3, 32, 32),
+        num_classes=10,
+        defaults=defaults,
+        family="allcnnc",
+        parameters=parameters,
+        description=description,
+    )
 
 
 _Z2, _P4, _P4M = ({"group": name, "channels": width} for name, width in (("z2", 96), ("p4", 48), ("p4m", 32)))
 
-register(
-    _entry("allcnnc", 1_370_996, "planar All-CNN-C", **_Z2, normal_init=True),
-    _entry("p4_allcnnc", 1_370_372, "p4-All-CNN-C", **_P4),
-    _entry("p4m_allcnnc", 1_219_252, "p4m-All-CNN-C", **_P4M),
-    _entry("alpha_f_p4_allcnnc", 1_400_120, "p4-All-CNN-C with attention on the input", **_P4, attention="input"),
-    _entry("alpha_f_p4m_allcnnc", 1_249_192, "p4m-All-CNN-C with attention on the input", **_P4M, attention="input"),
-    _entry("alpha_p4_allcnnc", 3_642_388, "p4-All-CNN-C with full attention", **_P4, attention="full"),
-    _entry(
-        "alpha_ch_p4_allcnnc", 3_407_972, "p4-All-CNN-C with full channel attention", **_P4, attention="full_channel"
-    ),
-    _entry(
-        "alpha_sp_p4_allcnnc", 1_604_788, "p4-All-CNN-C with full spatial attention", **_P4, attention="full_spatial"
-    ),
-)
+_register("allcnnc", 1_370_996, "planar All-CNN-C", **_Z2, normal_init=True)
+_register("p4_allcnnc", 1_370_372, "p4-All-CNN-C", **_P4)
+_register("p4m_allcnnc", 1_219_252, "p4m-All-CNN-C", **_P4M)
+_register("alpha_f_p4_allcnnc", 1_400_120, "p4-All-CNN-C with attention on the input", **_P4, attention="input")
+_register("alpha_f_p4m_allcnnc", 1_249_192, "p4m-All-CNN-C with attention on the input", **_P4M, attention="input")
+_register("alpha_p4_allcnnc", 3_642_388, "p4-All-CNN-C with full attention", **_P4, attention="full")
+_register("alpha_ch_p4_allcnnc", 3_407_972, "p4-All-CNN-C with full channel attention", **_P4, attention="full_channel")
+_register("alpha_sp_p4_allcnnc", 1_604_788, "p4-All-CNN-C with full spatial attention", **_P4, attention="full_spatial")

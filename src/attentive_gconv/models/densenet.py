@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
-from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialAvgPool2d
 from attentive_gconv.nn.checks import positive
 
@@ -41,7 +41,8 @@ class _PreActivation(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(self.bn(x).relu())
+        out: Tensor = self.conv(self.bn(x).relu())
+        return out
 
 
 class DenseLayer(_PreActivation):
@@ -61,7 +62,8 @@ class TransitionLayer(_PreActivation):
 
     def forward(self, x: Tensor) -> Tensor:
         """The pooled maps."""
-        return self.pool(super().forward(x))
+        out: Tensor = self.pool(super().forward(x))
+        return out
 
 
 class DenseNet(nn.Module):
@@ -134,7 +136,8 @@ class DenseNet(nn.Module):
             x = transition(dense(x))
         x = self.block_layers[-1](x)
         x = self.c_out(self.bn_out(x).relu())
-        return self.over_group(x).mean((-2, -1))
+        logits: Tensor = self.over_group(x).mean((-2, -1))
+        return logits
 
 
 def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> list[Sequence[int]]:
@@ -147,16 +150,23 @@ def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> list[S
     return list(given)
 
 
-def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
-    return ModelEntry(name, "densenet", DenseNet, dict(defaults), (3, 96, 96), 2, parameters, description)
+def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
+    register(
+        name,
+        DenseNet,
+        image_shape=(3, 96, 96),
+        num_classes=2,
+        defaults=defaults,
+        family="densenet",
+        parameters=parameters,
+        description=description,
+    )
 
 
 _P4, _P4M = {"group": "p4", "channels": 13}, {"group": "p4m", "channels": 9}
 
-register(
-    _entry("densenet", 130_598, "planar DenseNet", group="z2", channels=26, normal_init=True),
-    _entry("p4_densenet", 129_649, "p4-DenseNet", **_P4),
-    _entry("p4m_densenet", 124_209, "p4m-DenseNet", **_P4M),
-    _entry("alpha_f_p4_densenet", 140_453, "p4-DenseNet with attention on the input", **_P4, attention="input"),
-    _entry("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with attention on the input", **_P4M, attention="input"),
-)
+_register("densenet", 130_598, "planar DenseNet", group="z2", channels=26, normal_init=True)
+_register("p4_densenet", 129_649, "p4-DenseNet", **_P4)
+_register("p4m_densenet", 124_209, "p4m-DenseNet", **_P4M)
+_register("alpha_f_p4_densenet", 140_453, "p4-DenseNet with attention on the input", **_P4, attention="input")
+_register("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with attention on the input", **_P4M, attention="input")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import convolution, normal_convolutions_
-from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, GroupBatchNorm2d, GroupMaxPool, SpatialMaxPool2d
 from attentive_gconv.nn.checks import positive
 
@@ -88,24 +88,32 @@ class RotMNISTNet(nn.Module):
         for i in range(1, 7):
             x = self.get_submodule(f"bn{i}")(self.get_submodule(f"c{i}")(x)).relu()
             x = self.pool(x) if i == 2 else self.dropout(x)
-        return self.over_group(self.get_submodule("c7")(x)).flatten(1)
+        logits: Tensor = self.over_group(self.get_submodule("c7")(x)).flatten(1)
+        return logits
 
 
-def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
-    return ModelEntry(name, "rot-mnist", RotMNISTNet, dict(defaults), (1, SIDE, SIDE), 10, parameters, description)
+def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
+    register(
+        name,
+        RotMNISTNet,
+        image_shape=(1, SIDE, SIDE),
+        num_classes=10,
+        defaults=defaults,
+        family="rot-mnist",
+        parameters=parameters,
+        description=description,
+    )
 
 
-register(
-    _entry("z2cnn", 21_620, "planar CNN", group="z2", channels=20, normal_init=True),
-    _entry("p4cnn", 24_610, "p4-CNN", group="p4"),
-    _entry("big11_p4cnn", 29_051, "p4-CNN with 11 channels", group="p4", channels=11),
-    _entry("big15_p4cnn", 50_415, "p4-CNN with 15 channels", group="p4", channels=15),
-    _entry("big19_p4cnn", 77_539, "p4-CNN with 19 channels", group="p4", channels=19),
-    _entry("alpha_p4cnn", 73_130, "p4-CNN with full attention", group="p4", attention="full"),
-    _entry("alpha_ch_p4cnn", 48_630, "p4-CNN with full channel attention", group="p4", attention="full_channel"),
-    _entry("alpha_sp_p4cnn", 49_110, "p4-CNN with full spatial attention", group="p4", attention="full_spatial"),
-    _entry(
-        "alpha_f_p4cnn", 29_462, "p4-CNN with attention on the input", group="p4", attention="input", first_dilation=4
-    ),
-    _entry("alpha_rx_p4cnn", 24_851, "p4-CNN with the co-attention of 2020", group="p4", attention="co_attention"),
+_register("z2cnn", 21_620, "planar CNN", group="z2", channels=20, normal_init=True)
+_register("p4cnn", 24_610, "p4-CNN", group="p4")
+_register("big11_p4cnn", 29_051, "p4-CNN with 11 channels", group="p4", channels=11)
+_register("big15_p4cnn", 50_415, "p4-CNN with 15 channels", group="p4", channels=15)
+_register("big19_p4cnn", 77_539, "p4-CNN with 19 channels", group="p4", channels=19)
+_register("alpha_p4cnn", 73_130, "p4-CNN with full attention", group="p4", attention="full")
+_register("alpha_ch_p4cnn", 48_630, "p4-CNN with full channel attention", group="p4", attention="full_channel")
+_register("alpha_sp_p4cnn", 49_110, "p4-CNN with full spatial attention", group="p4", attention="full_spatial")
+_register(
+    "alpha_f_p4cnn", 29_462, "p4-CNN with attention on the input", group="p4", attention="input", first_dilation=4
 )
+_register("alpha_rx_p4cnn", 24_851, "p4-CNN with the co-attention of 2020", group="p4", attention="co_attention")

@@ -1,10 +1,12 @@
-"""The models by name: `list_models`, `create_model`."""
+"""Register of networks by name: `register`, `list_models`, `create_model`."""
 
 import difflib
 import fnmatch
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -12,41 +14,110 @@ from torch import nn
 from attentive_gconv.lookup import find
 from attentive_gconv.models.pretrained import load_pretrained
 
+# run folders, files of weights and shell patterns hold these names
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A named model: a class body, the options that make the variant, and what is known of it.
+    """A network in the register.
 
-    ``parameters`` is the exact number of learned values with the defaults; ``image_shape`` is (C, Y, X).
+    Attributes:
+        name: what `create_model` takes.
+        build: class or function that makes the network.
+        defaults: arguments of ``build`` that make this variant.
+        image_shape: (C, Y, X) of its images.
+        num_classes: number of logits with the defaults.
+        family: what its variants have in common, for lists.
+        parameters: exact number of learned parameters with the defaults; None if it is not known.
+        description: one line for lists.
     """
 
     name: str
-    family: str
     build: Callable[..., nn.Module]
-    defaults: dict[str, Any]
+    defaults: Mapping[str, Any]
     image_shape: tuple[int, int, int]
     num_classes: int
-    parameters: int
+    family: str
+    parameters: int | None
     description: str
 
 
 _ENTRIES: dict[str, ModelEntry] = {}
 
 
-def register(*entries: ModelEntry) -> None:
-    """Add models to the registry.
+def register(
+    name: str,
+    build: Callable[..., nn.Module],
+    *,
+    image_shape: Sequence[int],
+    num_classes: int,
+    defaults: Mapping[str, Any] | None = None,
+    family: str = "own",
+    parameters: int | None = None,
+    description: str = "",
+) -> ModelEntry:
+    """Register a network of your own under a name, for `create_model`, `list_models` and everything that takes names.
+
+    A command of `agconv` knows it when the module that registers it has been imported in the same process.
+
+    Args:
+        name: letters, digits, ``_``, ``.`` and ``-``; it must not be taken.
+        build: class or function that returns an ``nn.Module``, images ``(B, C, Y, X)`` to logits ``(B, num_classes)``.
+            Its arguments are the options of `create_model`; trainings give ``num_classes`` and ``in_channels``.
+        image_shape: (C, Y, X) of its images.
+        num_classes: number of logits with the defaults.
+        defaults: arguments of ``build`` that make this variant.
+        family: what its variants have in common, for lists.
+        parameters: exact number of learned parameters with the defaults, for lists.
+        description: one line for lists.
+
+    Returns:
+        What the register holds.
 
     Raises:
-        ValueError: if a name is taken.
+        ValueError: if the name is taken or no name, or a number is out of range.
+        TypeError: if ``build`` cannot be called, or has no argument of a name in ``defaults``.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> class Tiny(torch.nn.Module):
+        ...     def __init__(self, group="p4", channels=4, num_classes=10, in_channels=1):
+        ...         super().__init__()
+        ...         self.lift = ag.nn.LiftingConv2d(group, in_channels, channels, 3)
+        ...         self.last = ag.nn.AttentiveGroupConv2d(group, channels, num_classes, 3)
+        ...
+        ...     def forward(self, x):
+        ...         return self.last(self.lift(x).relu()).amax((-3, -2, -1))
+        >>> entry = ag.models.register(
+        ...     "tiny_p4m", Tiny, image_shape=(1, 12, 12), num_classes=10, defaults={"group": "p4m"}
+        ... )
+        >>> ag.list_models("tiny*")
+        ['tiny_p4m']
+        >>> ag.create_model("tiny_p4m", num_classes=3)(torch.randn(2, 1, 12, 12)).shape
+        torch.Size([2, 3])
     """
-    for entry in entries:
-        if entry.name in _ENTRIES:
-            raise ValueError(f"a model named {entry.name!r} is registered already")
-        _ENTRIES[entry.name] = entry
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"`name` (={name!r}) must be letters, digits, '_', '.' and '-', and begin with no sign")
+    if name in _ENTRIES:
+        raise ValueError(f"a model named {name!r} is registered already: take another name")
+    if not callable(build):
+        raise TypeError(f"`build` (={build!r}) must be a class or function that returns an nn.Module")
+    shape = tuple(image_shape)
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ValueError(f"`image_shape` (={image_shape!r}) must be three positive integers (C, Y, X)")
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(f"`num_classes` (={num_classes!r}) must be a positive integer")
+    entry = ModelEntry(
+        name, build, MappingProxyType(dict(defaults or {})), shape, num_classes, family, parameters, description
+    )
+    _check_options(entry, entry.defaults)
+    _ENTRIES[name] = entry
+    return entry
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """The names that match a shell pattern.
+    """Names of the registered networks that match a shell pattern.
 
     Example:
         >>> import attentive_gconv as ag
@@ -57,7 +128,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """What the registry holds of a model.
+    """What the register holds of a network.
 
     Raises:
         ValueError: if the name is unknown; the message offers the nearest.
@@ -66,7 +137,7 @@ def model_entry(name: str) -> ModelEntry:
 
 
 def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
-    """A model, with new weights or with those that come with the package.
+    """Create a network by name, with initial weights or with the shipped ones.
 
     Args:
         name: one of `list_models`.
@@ -87,11 +158,17 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
         torch.Size([2, 4])
     """
     entry = model_entry(name)
+    _check_options(entry, options)
+    model = entry.build(**{**entry.defaults, **options})
+    return load_pretrained(name, model) if pretrained else model
+
+
+def _check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:
     known = inspect.signature(entry.build).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return  # the function itself says what it takes
     for option in options:
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise TypeError(f"model {name!r} has no option {option!r}: {hint}it has {', '.join(known)}")
-    model = entry.build(**{**entry.defaults, **options})
-    return load_pretrained(name, model) if pretrained else model
+            raise TypeError(f"model {entry.name!r} has no option {option!r}: {hint}it has {', '.join(known)}")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
-from attentive_gconv.models.registry import ModelEntry, register
+from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialMaxPool2d
 from attentive_gconv.nn.checks import positive
 
@@ -53,7 +53,8 @@ class PreActivationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The block's sum."""
         residual = self.pool(self.c1(self.bn1(x).relu()))
-        return self.pool(self.fiber_map(x)) + self.c2(self.bn2(residual).relu())
+        out: Tensor = self.pool(self.fiber_map(x)) + self.c2(self.bn2(residual).relu())
+        return out
 
 
 class ResNet(nn.Module):
@@ -116,17 +117,25 @@ class ResNet(nn.Module):
         for stage in STAGES:
             x = self.get_submodule(stage)(x)
         x = self.bn_out(x).relu().mean((-2, -1), keepdim=True)
-        return self.over_group(self.c_out(x)).flatten(1)
+        logits: Tensor = self.over_group(self.c_out(x)).flatten(1)
+        return logits
 
 
-def _entry(name: str, parameters: int, description: str, **defaults: object) -> ModelEntry:
-    return ModelEntry(name, "resnet", ResNet, dict(defaults), (3, 32, 32), 10, parameters, description)
+def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
+    register(
+        name,
+        ResNet,
+        image_shape=(3, 32, 32),
+        num_classes=10,
+        defaults=defaults,
+        family="resnet",
+        parameters=parameters,
+        description=description,
+    )
 
 
-register(
-    _entry("resnet44", 2_636_064, "planar ResNet-44", group="z2", channels=(32, 64, 128), normal_init=True),
-    _entry("p4m_resnet44", 2_621_683, "p4m-ResNet-44", group="p4m"),
-    _entry(
-        "alpha_f_p4m_resnet44", 2_693_911, "p4m-ResNet-44 with attention on the input", group="p4m", attention="input"
-    ),
+_register("resnet44", 2_636_064, "planar ResNet-44", group="z2", channels=(32, 64, 128), normal_init=True)
+_register("p4m_resnet44", 2_621_683, "p4m-ResNet-44", group="p4m")
+_register(
+    "alpha_f_p4m_resnet44", 2_693_911, "p4m-ResNet-44 with attention on the input", group="p4m", attention="input"
 )

@@ -1,0 +1,16 @@
+"""For the tests and for the examples in docstrings and pages alike."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from attentive_gconv.models import registry
+
+
+@pytest.fixture(autouse=True)
+def _own_networks_are_forgotten() -> Iterator[None]:
+    """An example may register a network under a name that the next one takes again."""
+    before = dict(registry._ENTRIES)
+    yield
+    registry._ENTRIES.clear()
+    registry._ENTRIES.update(before)
