@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional import attentive_conv2d, attentive_conv2d_definition
+from attentive_gconv.functional import FullAttentionWeights, attentive_conv2d, attentive_conv2d_definition
 from attentive_gconv.functional.gating import COMBINATIONS
 
 
@@ -73,10 +73,12 @@ def results(case: Case, device: str, method: str) -> dict[str, Tensor]:
     """The output and the gradient of everything that is learned, and of x."""
     parts = dict(zip(("x", "kernel", "fc1", "fc2", "spatial_kernel"), tensors(case, device), strict=True))
     options = {"scale": 1.3, "combination": COMBINATIONS[case.combination], **dict(case.options)}
+    x, *given = parts.values()
+    operands = FullAttentionWeights(*given, **options)
     if method == "definition":
-        out = attentive_conv2d_definition(**parts, **options)
+        out = attentive_conv2d_definition(x, operands)
     else:
-        out = attentive_conv2d(**parts, **options, backend=method, **dict(case.run))
+        out = attentive_conv2d(x, operands, backend=method, **dict(case.run))
     learned = {name: t for name, t in parts.items() if t is not None}
     torch.manual_seed(1)
     weights = torch.randn(out.shape, dtype=out.dtype).to(device)
@@ -85,7 +87,7 @@ def results(case: Case, device: str, method: str) -> dict[str, Tensor]:
     if method != "definition" and case.run:
         # nothing is kept: other tiles
         with torch.no_grad():
-            found["inference"] = attentive_conv2d(**parts, **options, backend=method, **dict(case.run))
+            found["inference"] = attentive_conv2d(x, operands, backend=method, **dict(case.run))
     return {name: tensor.detach() for name, tensor in found.items()}
 
 

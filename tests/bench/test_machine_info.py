@@ -3,7 +3,8 @@ import json
 import torch
 
 from attentive_gconv.bench import machine_info
-from attentive_gconv.functional.fast.full_attention import available_backends, backends
+from attentive_gconv.functional.fast import dispatch
+from attentive_gconv.functional.fast.dispatch import available_backends
 
 
 def test_it_is_plain_and_says_what_is_there(monkeypatch):
@@ -20,9 +21,9 @@ def test_it_is_plain_and_says_what_is_there(monkeypatch):
 
 
 def test_a_missing_fast_backend_is_named_with_the_remedy(monkeypatch):
-    backends.fastest_backend.cache_clear()
-    monkeypatch.setattr(backends, "available_backends", lambda: {"numba": False, "torch": True})
+    dispatch.fastest_backend.cache_clear()
+    monkeypatch.setattr(dispatch, "available_backends", lambda: {"numba": False, "torch": True})
     found = machine_info.chosen_backend("cpu")
-    backends.fastest_backend.cache_clear()
+    dispatch.fastest_backend.cache_clear()
     assert found["backend"] == "torch"
     assert "pip install 'attentive-gconv[fast]'" in found["advice"]

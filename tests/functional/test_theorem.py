@@ -12,12 +12,12 @@ from torch import Tensor
 
 import attentive_gconv as ag
 from attentive_gconv.functional import (
-    channel_attention_map,
     channel_statistics,
+    channel_suppression_map,
     kernel_index,
     position_statistics,
     separate_responses,
-    spatial_attention_map,
+    spatial_suppression_map,
     transform_kernel,
 )
 from helpers import maps, relative_error
@@ -40,7 +40,7 @@ def gate(transform: Callable[[ag.FiniteGroup, Tensor], Tensor]) -> Attention:
         generator = torch.Generator().manual_seed(1)
         weights = torch.randn(2, 2, CHANNELS, CHANNELS, group.order, generator=generator, dtype=f.dtype)
         fc1, fc2 = (transform(group, weight) for weight in weights)
-        return channel_attention_map(position_statistics(f), fc1, fc2)[..., None, None]
+        return channel_suppression_map(position_statistics(f), fc1, fc2)[..., None, None]
 
     return attention
 
@@ -49,7 +49,7 @@ def spatial(transform: Callable[[ag.FiniteGroup, Tensor], Tensor]) -> Attention:
     def attention(group: ag.FiniteGroup, f: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(1)
         weight = torch.randn(2, 2, group.order, 5, 5, generator=generator, dtype=f.dtype)
-        return spatial_attention_map(channel_statistics(f, 3), transform(group, weight)).unsqueeze(3)
+        return spatial_suppression_map(channel_statistics(f, 3), transform(group, weight)).unsqueeze(3)
 
     return attention
 
@@ -156,9 +156,9 @@ def test_maps_of_the_layers_keep_the_condition(name, lifting):
     layer_type = ag.nn.AttentiveLiftingConv2d if lifting else ag.nn.AttentiveGroupConv2d
     layer = layer_type(group, CHANNELS, 2, 3, padding=1, dtype=torch.float64)
     x = maps(name, CHANNELS, SIDE, SIDE, lifting=lifting)
-    before = layer.attention_maps(x)
+    before = layer.suppression_maps(x)
     for g in range(group.order):
-        after = layer.attention_maps(ag.testing.act(group, g, x))
+        after = layer.suppression_maps(ag.testing.act(group, g, x))
         for alpha, moved_alpha in zip(before, after, strict=True):
             moved = group.act_on_plane(g, alpha)[:, :, group.permutation(g)]
             if not lifting:

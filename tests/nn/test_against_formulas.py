@@ -176,7 +176,7 @@ def test_combinations_add_up(kind, combination):
 def test_attention_maps_are_those_the_layer_uses(kind):
     layer = build(KIND[kind], "p4", 3, 2, 3, padding=1)
     x = maps("p4", 3, 6, 7, lifting=KIND[kind].lifting)
-    channel, spatial = layer.attention_maps(x)
+    channel, spatial = layer.suppression_maps(x)
     depth = 1 if KIND[kind].lifting else 4
     assert channel.shape == (2, 2, 4, 3, depth, 1, 1)
     assert spatial.shape == (2, 2, 4, 1, depth, 6, 7)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.nn.packed_weights import KernelCache, TransformedWeights
+from attentive_gconv.nn.packed_weights import PackedWeightsCache, TransformedWeights
 from helpers import KIND, build, maps
 
 USERS = ["lifting", "group", "full_lifting", "full_group", "input_lifting", "input_group"]
@@ -18,13 +18,12 @@ USERS = ["lifting", "group", "full_lifting", "full_group", "input_lifting", "inp
 
 def weights(layer: nn.Module) -> list[tuple[TransformedWeights, str]]:
     """Every weight that is used in its transforms, as (module, name)."""
-    return [(part, name) for part in layer.modules() if isinstance(part, TransformedWeights) for name in part._caches]
+    return [(part, name) for part in layer.modules() if isinstance(part, TransformedWeights) for name in part._tables]
 
 
-def caches(layer: nn.Module) -> list[KernelCache]:
+def caches(layer: nn.Module) -> list[PackedWeightsCache]:
     """Every cache there is."""
-    ready = [part._prepared for part in layer.modules() if hasattr(part, "_prepared")]
-    return [part._caches[name] for part, name in weights(layer)] + ready
+    return [part._cache for part in layer.modules() if isinstance(part, TransformedWeights)]
 
 
 def kept(layer: nn.Module) -> list[object]:
@@ -60,12 +59,28 @@ def test_kernels_are_kept_in_inference(used):
     assert all(now is then for now, then in zip(kept(layer), before, strict=True))
 
 
-def test_the_same_tensor_is_handed_out():
+def test_the_cached_tensor_stays_inside():
     layer = ag.nn.GroupConv2d("p4", 2, 3, 3).eval()
     with torch.no_grad():
-        assert layer.kernel() is layer.kernel()
+        assert layer._packed_kernel() is layer._packed_kernel()
         assert layer.transformed("weight", 2.0) is not layer.transformed("weight", 3.0)
         torch.testing.assert_close(layer.transformed("weight", 3.0), 3 * layer.transformed("weight", 1.0))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_writing_to_what_public_methods_return_changes_nothing(used, mode):
+    """`k = layer.kernel(); k -= k.min()` must not change the network."""
+    layer, x = used
+    expected = without_cache(layer, x)
+    with mode():
+        for part, name in weights(layer):
+            part.transformed(name).zero_()
+        for part in layer.modules():
+            for method in ("kernel", "gates"):
+                found = getattr(part, method)() if hasattr(part, method) else ()
+                for tensor in found if isinstance(found, tuple) else (found,):
+                    tensor.zero_()
+        torch.testing.assert_close(layer(x), expected)
 
 
 def test_kernels_made_in_inference_mode_serve_everywhere():
@@ -261,8 +276,8 @@ class TestOtherDevices:
         return nn.Parameter(torch.empty(3, device="meta"))
 
     @pytest.fixture
-    def cache(self, weight: nn.Parameter) -> KernelCache:
-        cache = KernelCache()
+    def cache(self, weight: nn.Parameter) -> PackedWeightsCache:
+        cache = PackedWeightsCache()
         cache.put([weight], 1.0, torch.ones(()))
         return cache
 
@@ -282,7 +297,7 @@ class TestOtherDevices:
     def test_inference_tensors_are_never_trusted(self):
         with torch.inference_mode():
             weight = nn.Parameter(torch.empty(3, device="meta"))
-            cache = KernelCache()
+            cache = PackedWeightsCache()
             cache.put([weight], 1.0, torch.ones(()))
             assert cache.get([weight], 1.0) is None
 

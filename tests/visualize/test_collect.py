@@ -5,7 +5,12 @@ import torch
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.functional import COMBINATIONS, attention_maps_definition, separate_responses
+from attentive_gconv.functional import (
+    COMBINATIONS,
+    FullAttentionWeights,
+    separate_responses,
+    suppression_maps_definition,
+)
 from attentive_gconv.visualize import collect_attention
 from helpers import open_gates_, randomise_
 
@@ -115,7 +120,8 @@ def test_full_attention_shows_what_is_kept():
     x = torch.randn(2, 4, 4, 6, 6, dtype=torch.float64)
     fc1, fc2 = layer.channel_attention.gates()
     responses = separate_responses(x, layer.transformed("weight"), padding=1)
-    alpha_c, alpha_x = attention_maps_definition(responses, fc1, fc2, layer.spatial_attention.kernel())
+    weights = FullAttentionWeights(layer.transformed("weight"), fc1, fc2, layer.spatial_attention.kernel())
+    alpha_c, alpha_x = suppression_maps_definition(responses, weights)
     for reduction, reduce in (("mean", torch.mean), ("max", torch.amax)):
         for pose, axis in (("input", 2), ("output", 4)):
             shown = ag.attention_maps(layer, x, reduction=reduction, pose=pose)
@@ -142,7 +148,7 @@ def test_pieces_of_any_size_give_the_same(lifting, combination, reduction):
     results = []
     for budget in (1, 30_000, 1 << 30):
         layer.configure(memory_budget=budget)
-        pieces = len(list(layer.attention_map_chunks(x)))
+        pieces = len(list(layer.suppression_map_tiles(x)))
         assert pieces == {1: 15, 1 << 30: 1}.get(budget, pieces)
         results.append({**ag.attention_maps(layer, x, reduction=reduction, parts=False), **named(layer, x, reduction)})
     for result in results[1:]:
@@ -150,7 +156,7 @@ def test_pieces_of_any_size_give_the_same(lifting, combination, reduction):
 
 
 def named(layer: nn.Module, x: Tensor, reduction: str) -> dict[str, Tensor]:
-    channel, spatial = layer.attention_maps(x)
+    channel, spatial = layer.suppression_maps(x)
     return {**ag.attention_maps(layer, x, reduction=reduction), "α_C": channel, "α_X": spatial}
 
 
@@ -168,7 +174,7 @@ def test_input_attention_shows_the_factor_of_the_input(combination):
     for part in shown:
         torch.testing.assert_close(shown[part], rule.skip + rule.attended * alpha[part])
     product = alpha["channel_attention"] * alpha["spatial_attention"]
-    torch.testing.assert_close(product, attend.attention_map(x))
+    torch.testing.assert_close(product, attend.suppression_map(x))
     mean = ag.attention_maps(attend, x, parts=False)[""]
     torch.testing.assert_close(mean, factor.mean(1, keepdim=True))
 

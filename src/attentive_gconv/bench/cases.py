@@ -18,8 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.functional.fast.full_attention import BACKENDS
-from attentive_gconv.functional.operations import METHODS
+from attentive_gconv.functional.fast.dispatch import BACKENDS, METHODS
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
 from attentive_gconv.models import create_model, model_entry

@@ -8,8 +8,7 @@ import torch
 
 from attentive_gconv.bench.allocators import ALLOCATORS, allocator_environment
 from attentive_gconv.environment import describe_environment
-from attentive_gconv.functional.fast.full_attention import BACKENDS, available_backends
-from attentive_gconv.functional.fast.full_attention.backends import get_backend
+from attentive_gconv.functional.fast.dispatch import BACKENDS, available_backends, get_backend
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ALLOCATOR_VARIABLES = ("LD_PRELOAD", "MALLOC_CONF", "GLIBC_TUNABLES")

@@ -1,14 +1,16 @@
 """The mathematics on tensors, without modules: kernel transforms, group convolution, attention."""
 
 from attentive_gconv.functional.definition.attentive_convolution import (
-    AttentionMaps,
-    attention_maps_definition,
+    SuppressionMaps,
     attentive_conv2d_definition,
-    channel_attention_map,
+    channel_suppression_map,
     separate_responses,
-    spatial_attention_map,
+    spatial_suppression_map,
+    suppression_map_tiles,
+    suppression_maps_definition,
 )
 from attentive_gconv.functional.definition.general_attention import attentive_conv2d_general, patches
+from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
 from attentive_gconv.functional.filters import kernel_index, transform_kernel
 from attentive_gconv.functional.gating import (
     AMPLIFY,
@@ -19,6 +21,7 @@ from attentive_gconv.functional.gating import (
     channel_statistics,
     position_statistics,
 )
+from attentive_gconv.functional.operands import FullAttentionWeights
 from attentive_gconv.functional.operations import attentive_conv2d, group_conv2d
 
 __all__ = [
@@ -26,19 +29,22 @@ __all__ = [
     "COMBINATIONS",
     "MULTIPLY",
     "SUPPRESS",
-    "AttentionMaps",
     "Combination",
-    "attention_maps_definition",
+    "FullAttentionWeights",
+    "SuppressionMaps",
     "attentive_conv2d",
     "attentive_conv2d_definition",
     "attentive_conv2d_general",
-    "channel_attention_map",
     "channel_statistics",
+    "channel_suppression_map",
     "group_conv2d",
+    "group_conv2d_definition",
     "kernel_index",
     "patches",
     "position_statistics",
     "separate_responses",
-    "spatial_attention_map",
+    "spatial_suppression_map",
+    "suppression_map_tiles",
+    "suppression_maps_definition",
     "transform_kernel",
 ]

@@ -10,7 +10,7 @@ the sigmoid are those of Wang et al., "Residual Attention Network", CVPR 2017, h
 Where maxima tie, the gradient goes to the first one in memory order, in every implementation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -116,3 +116,22 @@ def channel_statistics(f: Tensor, dim: int, kinds: tuple[str, ...] = STATISTICS)
         tensor([[2., 3.]])
     """
     return torch.stack([f.mean(dim) if kind == "mean" else f.max(dim).values for kind in kinds], dim)
+
+
+def channel_logits(
+    statistics: Sequence[Tensor], first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """The two-layer gating network of every channel attention: W2·Σ_s relu(W1·s), before the sigmoid.
+
+    W2 is linear, so that one product serves the sum of the statistics' branches.
+
+    Args:
+        statistics: of one shape each.
+        first, second: the two layers, W1 and W2, as functions; a bias of the second counts once for each statistic.
+
+    Example:
+        >>> channel_logits([torch.ones(2), -torch.ones(2)], lambda s: 3 * s, lambda hidden: hidden.sum())
+        tensor(6.)
+    """
+    hidden = [torch.relu(first(statistic)) for statistic in statistics]
+    return second(sum(hidden[1:], hidden[0]))

@@ -11,3 +11,17 @@ def pair(value: int | Pair) -> Pair:
         ((3, 3), (1, 2))
     """
     return (value, value) if isinstance(value, int) else value
+
+
+def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    """(Y', X'): the output size of a convolution.
+
+    Example:
+        >>> output_size((28, 28), (3, 3), stride=(1, 1), padding=(0, 0), dilation=(1, 1))
+        (26, 26)
+    """
+    y, x = (
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True)
+    )
+    return y, x

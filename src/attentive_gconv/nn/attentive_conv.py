@@ -10,24 +10,30 @@ https://arxiv.org/abs/2002.03830. Deviation: the group layer's quadrature weight
 for every group, so that maps that suppress nothing give the plain convolution; for p4 it is the paper's 2π/|H|.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.functional import COMBINATIONS, AttentionMaps, kernel_index
+from attentive_gconv.functional import (
+    COMBINATIONS,
+    FullAttentionWeights,
+    SuppressionMaps,
+    attentive_conv2d,
+    kernel_index,
+    suppression_map_tiles,
+)
 from attentive_gconv.functional.chunking import DEFAULT_BUDGET
-from attentive_gconv.functional.definition.attentive_convolution import attention_maps_in_chunks
-from attentive_gconv.functional.fast.full_attention import BACKENDS, Weights
+from attentive_gconv.functional.fast.dispatch import BACKENDS, METHODS
 from attentive_gconv.functional.geometry import Pair
-from attentive_gconv.functional.operations import METHODS, attend_by_method
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
+from attentive_gconv.nn.calls import is_plain
 from attentive_gconv.nn.checks import odd, positive
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
-from attentive_gconv.nn.packed_weights import KernelCache, Made, TransformedWeights, uniform_kernel_
+from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
 
 
 class FullChannelAttention(GateWeights):
@@ -53,6 +59,10 @@ class FullChannelAttention(GateWeights):
         )
         self.reset_parameters()
 
+    def forward(self) -> tuple[Tensor, Tensor]:
+        """The layer takes its gate from a call, so that hooks on this module run."""
+        return self.gates()
+
     def gates(self) -> tuple[Tensor, Tensor]:
         """All transforms: ``(O, |H|, R, C, |H'|)`` and ``(O, |H|, C, R, |H'|)``."""
         fc1, fc2 = (self._transforms(name) for name in ("weight_fc1", "weight_fc2"))
@@ -63,7 +73,8 @@ class FullChannelAttention(GateWeights):
             return self.transformed(name)
         # a lifting layer has no h' to compare with h: every h has the same gate
         weight: Tensor = getattr(self, name)
-        return weight[:, None, ..., None].expand(-1, self.group.order, -1, -1, 1)
+        gates = weight[:, None, ..., None].expand(-1, self.group.order, -1, -1, 1)
+        return gates if torch.is_grad_enabled() else gates.clone()  # never the parameter's own memory
 
 
 class FullSpatialAttention(TransformedWeights):
@@ -86,7 +97,11 @@ class FullSpatialAttention(TransformedWeights):
         self.dilation = dilation
         index = kernel_index(group, odd("spatial_kernel_size", kernel_size), over_group=over_group)
         weight = torch.empty((out_channels, 2, *index.shape[1:]), device=device, dtype=dtype)
-        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), index.to(device))
+        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), index)
+
+    def forward(self) -> Tensor:
+        """The layer takes its kernel from a call, so that hooks on this module run."""
+        return self.kernel()
 
     def kernel(self) -> Tensor:
         """All transforms: ``(O, |H|, 2, |H'|, k, k)``."""
@@ -114,10 +129,6 @@ class _FullAttention(GroupConvolution):
         spatial_kernel_size: int = 7,
         spatial_dilation: int = 1,
         combination: str = "suppress",
-        method: str = "streaming",
-        recompute: bool = False,
-        memory_budget: int = DEFAULT_BUDGET,
-        backend: str = "auto",
         wscale: float = 1.0,
         device: Any = None,
         dtype: torch.dtype | None = None,
@@ -131,8 +142,7 @@ class _FullAttention(GroupConvolution):
             dtype=dtype,
         )
         self.combination = combination
-        self._prepared = KernelCache()
-        self.configure(method=method, recompute=recompute, memory_budget=memory_budget, backend=backend)
+        self.method, self.recompute, self.memory_budget, self.backend = "streaming", False, DEFAULT_BUDGET, "auto"
         made: dict[str, Any] = {"over_group": self.over_group, "device": device, "dtype": dtype}
         ratio = default_ratio(in_channels, self.over_group) if ratio is None else ratio
         self.channel_attention = (
@@ -152,7 +162,15 @@ class _FullAttention(GroupConvolution):
         memory_budget: int | None = None,
         backend: str | None = None,
     ) -> None:
-        """Change how the layer computes, never what: see `attentive_gconv.functional.attentive_conv2d`."""
+        """Change how the layer computes, never what.
+
+        Args:
+            method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None leaves
+                as is.
+
+        Raises:
+            ValueError: on an unknown method or backend, or a budget below one byte.
+        """
         if method is not None:
             find("method", method, METHODS)
             self.method = method
@@ -166,38 +184,28 @@ class _FullAttention(GroupConvolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with attention; ``(B, O, |H|, Y', X')``."""
-        spatial = self.spatial_attention
-        out = attend_by_method(
+        out = attentive_conv2d(
             self.check_input(x),
-            self._all_transforms,
-            self.method,
-            {
-                "recompute": self.recompute,
-                "memory_budget": self.memory_budget,
-                "backend": self.backend,
-                "remember": self._remember,
-            },
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            spatial_dilation=spatial.dilation if spatial is not None else 1,
-            scale=self.scale,
-            combination=COMBINATIONS[self.combination],
+            self._packed_weights(),
+            method=self.method,
+            recompute=self.recompute,
+            memory_budget=self.memory_budget,
+            backend=self.backend,
         )
         return out if self.bias is None else out + self.bias[:, None, None, None]
 
-    def attention_maps(self, x: Tensor) -> AttentionMaps:
-        """α_C and α_X for an input of the layer: what is *suppressed*; 1 - α is kept.
+    def suppression_maps(self, x: Tensor) -> SuppressionMaps:
+        """α_C and α_X for an input of the layer: what is *suppressed*; `attentive_gconv.attention_maps` gives 1 - α.
 
         Args:
             x: as `forward` takes it.
 
         Returns:
             ``channel (B, O, |H|, C, |H'|, 1, 1)`` and ``spatial (B, O, |H|, 1, |H'|, Y', X')``, None for a part that
-            the layer does not have; |H'| is 1 in a lifting layer. f~ is not kept, see `attention_map_chunks`.
+            the layer does not have; |H'| is 1 in a lifting layer. f~ is not kept, see `suppression_map_tiles`.
         """
-        rows: dict[int, list[AttentionMaps]] = {}
-        for images, _, maps in self.attention_map_chunks(x):
+        rows: dict[int, list[SuppressionMaps]] = {}
+        for images, _, maps in self.suppression_map_tiles(x):
             rows.setdefault(images.start, []).append(maps)
 
         def whole(part: str) -> Tensor | None:
@@ -205,54 +213,47 @@ class _FullAttention(GroupConvolution):
                 return None
             return torch.cat([torch.cat([getattr(maps, part) for maps in row], 1) for row in rows.values()])
 
-        return AttentionMaps(whole("channel"), whole("spatial"))
+        return SuppressionMaps(whole("channel"), whole("spatial"))
 
-    def attention_map_chunks(self, x: Tensor) -> Iterator[tuple[slice, slice, AttentionMaps]]:
-        """The maps of `attention_maps` piece by piece: the images, the output channels, their maps.
+    def suppression_map_tiles(self, x: Tensor) -> Iterator[tuple[slice, slice, SuppressionMaps]]:
+        """The maps of `suppression_maps` in tiles: the images, the output channels, their maps.
 
-        A piece takes no more working memory than the layer's ``memory_budget``, unless a single output channel of a
+        A tile takes no more working memory than the layer's ``memory_budget``, unless a single output channel of a
         single image does.
         """
-        spatial = self.spatial_attention
-        return attention_maps_in_chunks(
-            self.check_input(x),
-            *self._all_transforms(),
+        return suppression_map_tiles(self.check_input(x), self._packed_weights(), self.memory_budget)
+
+    def _packed_weights(self) -> FullAttentionWeights:
+        """The transformed weights and the options of the convolution; in inference from the cache."""
+        channel, spatial = self.channel_attention, self.spatial_attention
+        weights: list[Tensor] = [self.weight]
+        for part in (channel, spatial):
+            if part is not None and not is_plain(part, FullChannelAttention, FullSpatialAttention):
+                self.clear_cache()
+                return self._pack()  # a call does more than the parameters say
+            weights += [] if part is None else part._parameters.values()  # type: ignore[arg-type]
+        dilation = 1 if spatial is None else spatial.dilation
+        key = (self.stride, self.padding, self.dilation, dilation, self.scale, self.combination)
+        return self.packed(weights, key, self._pack)
+
+    def _pack(self) -> FullAttentionWeights:
+        channel, spatial = self.channel_attention, self.spatial_attention
+        # without the quadrature weight, which is no part of f~
+        kernel = self.transformed("weight")
+        fc1, fc2 = (None, None) if channel is None else channel()
+        weights = FullAttentionWeights(
+            kernel if self.over_group else kernel.unsqueeze(3),
+            fc1,
+            fc2,
+            None if spatial is None else spatial(),
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
-            spatial_dilation=spatial.dilation if spatial is not None else 1,
-            memory_budget=self.memory_budget,
+            spatial_dilation=1 if spatial is None else spatial.dilation,
+            scale=self.scale,
+            combination=COMBINATIONS[self.combination],
         )
-
-    def _all_transforms(self) -> Weights:
-        """Kernel, fc1, fc2 and spatial kernel; the kernel without the quadrature weight, which is no part of f~."""
-        channel, spatial = self.channel_attention, self.spatial_attention
-        kernel = self.transformed("weight")
-        fc1, fc2 = channel.gates() if channel is not None else (None, None)
-        psi = spatial.kernel() if spatial is not None else None
-        return kernel if self.over_group else kernel.unsqueeze(3), fc1, fc2, psi
-
-    def _remember(self, made_with: Hashable, make: Callable[[], Made]) -> Made:
-        """What the streaming form makes of the weights, which is kept in inference."""
-        channel, spatial = self.channel_attention, self.spatial_attention
-        gates = (channel.weight_fc1, channel.weight_fc2) if channel is not None else ()
-        maps = (spatial.weight,) if spatial is not None else ()
-        weights: Any = (self.weight, *gates, *maps)
-
-        def make_alone() -> Made:
-            made = make()
-            # the transforms have gone into it
-            for part in (self, channel, spatial):
-                if part is not None:
-                    part.forget()
-            return made
-
-        return self.remembered(self._prepared, weights, made_with, make_alone)
-
-    def forget(self) -> None:
-        """Drop what is kept."""
-        super().forget()
-        self._prepared.clear()
+        return weights if torch.is_grad_enabled() else weights.by_input_pose()
 
 
 class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
@@ -264,9 +265,10 @@ class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
         ratio: the hidden layer of the channel attention has ``C // ratio`` channels; None is 1.
         spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
         combination: ``"suppress"`` (the paper: (1 - α) f~), ``"multiply"`` (α f~) or ``"amplify"`` ((1 + α) f~).
-        method, recompute, memory_budget, backend: how it is computed, never what: see
-            `attentive_gconv.functional.attentive_conv2d`; `configure_attention` changes them for a whole model.
         wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernels.
+
+    How the layer computes (streaming or by the definition, with activation checkpointing, in which memory, on which
+    backend) is set by its method ``configure``, for a whole model by `configure_attention`.
 
     Shape:
         ``(B, C, Y, X)`` -> ``(B, O, |H|, Y', X')``.
@@ -290,8 +292,8 @@ class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `GroupConv2d`.
-        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, method, recompute, memory_budget,
-        backend, wscale, device, dtype: as in `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, wscale, device, dtype: as in
+            `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``.

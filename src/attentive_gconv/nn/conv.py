@@ -79,6 +79,13 @@ class GroupConvolution(TransformedWeights):
         kernel = self.transformed("weight", self.scale)
         return kernel if self.over_group else kernel.unsqueeze(3)
 
+    def _packed_kernel(self) -> Tensor:
+        """The same; in inference from the cache."""
+        inference = not torch.is_grad_enabled()
+        return self.packed(
+            (self.weight,), self.scale, lambda: self.kernel().contiguous() if inference else self.kernel()
+        )
+
     def check_input(self, x: Tensor) -> Tensor:
         """The input with a group axis (of one entry, for a planar map), or an error that says what is wrong."""
         expected = f"(B, {self.in_channels}, " + (f"{self.group.order}, Y, X)" if self.over_group else "Y, X)")
@@ -98,8 +105,9 @@ class GroupConvolution(TransformedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; ``(B, O, |H|, Y', X')``."""
+        kernel = self._packed_kernel()
         return group_conv2d(
-            self.check_input(x), self.kernel(), self.bias, self.stride, self.padding, self.dilation, self.groups
+            self.check_input(x), kernel, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
 
     def extra_repr(self) -> str:

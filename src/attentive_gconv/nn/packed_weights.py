@@ -1,25 +1,27 @@
-"""Modules whose weights are used in all their transforms under the group.
+"""Modules whose weights are used in all their transforms under the group, and the cache of these.
 
-In training the transforms are one gather a forward pass. In inference (eval mode, gradients off) the result is kept
-and used again for as long as the weight is the same.
+In training the transforms are one gather a forward pass. In inference (eval mode, gradients off) a layer caches its
+packed weights and uses them for as long as the parameters are the same. Nothing that a public method returns is the
+cache's own memory.
 """
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from attentive_gconv.functional import transform_kernel
+from attentive_gconv.functional.fast.dispatch import is_ordinary
 
-Made = TypeVar("Made")
+Packed = TypeVar("Packed")
 
 
-class KernelCache:
-    """What was made of weights (their transforms, say), remembered with what it was made from.
+class PackedWeightsCache:
+    """Cache of one object derived from parameters, valid until a parameter changes.
 
-    Whether a weight is still the same is decided by its values on the CPU (a comparison costs microseconds and
+    Whether a parameter is still the same is decided by its values on the CPU (a comparison costs microseconds and
     catches every kind of change). On other devices, where a comparison would wait for the device, its identity, storage
     and version counter decide: they change with every step of an optimizer, `load_state_dict`, in-place operation or
     replacement, but not with writes through ``.data``, after which `clear` (or ``train()`` and a forward pass) is due.
@@ -28,20 +30,20 @@ class KernelCache:
     def __init__(self) -> None:
         self._entry: tuple[list[Callable[[Tensor], bool]], Hashable, Any] | None = None
 
-    def get(self, weights: Sequence[Tensor], made_with: Hashable) -> Any:
-        """The remembered result, if it was made from these weights as they are now, and with the same else; or None."""
+    def get(self, weights: Sequence[Tensor], key: Hashable) -> Any:
+        """The cached object, if it was derived from these parameters as they are now, with the same key; or None."""
         if self._entry is None:
             return None
-        unchanged, then_with, result = self._entry
-        same = then_with == made_with and len(unchanged) == len(weights)
-        return result if same and all(is_it(weight) for is_it, weight in zip(unchanged, weights, strict=True)) else None
+        unchanged, then, packed = self._entry
+        same = then == key and len(unchanged) == len(weights)
+        return packed if same and all(is_it(weight) for is_it, weight in zip(unchanged, weights, strict=True)) else None
 
-    def put(self, weights: Sequence[Tensor], made_with: Hashable, result: Any) -> None:
-        """Remember a result."""
-        self._entry = ([_unchanged_since_now(weight) for weight in weights], made_with, result)
+    def put(self, weights: Sequence[Tensor], key: Hashable, packed: Any) -> None:
+        """Cache an object."""
+        self._entry = ([_unchanged_since_now(weight) for weight in weights], key, packed)
 
     def clear(self) -> None:
-        """Forget it, and free its memory."""
+        """Drop it, and free its memory."""
         self._entry = None
 
     def __getstate__(self) -> dict[str, None]:
@@ -62,11 +64,11 @@ def _unchanged_since_now(weight: Tensor) -> Callable[[Tensor], bool]:
 
 
 class TransformedWeights(nn.Module):
-    """Base of modules with weights that the group transforms: registers their index tables and keeps their caches."""
+    """Base of modules with weights that the group transforms: registers their index tables, caches packed weights."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._caches: dict[str, KernelCache] = {}
+        self._cache = PackedWeightsCache()
         self._tables: dict[str, Tensor] = {}
 
     def add_transformed_weight(self, name: str, weight: Tensor, index: Tensor) -> None:
@@ -74,42 +76,53 @@ class TransformedWeights(nn.Module):
         self.register_parameter(name, nn.Parameter(weight))
         self.register_buffer(f"{name}_index", index.to(weight.device), persistent=False)
         self._tables[name] = index
-        self._caches[name] = KernelCache()
+
+    def index(self, name: str) -> Tensor:
+        """The table of a weight's transforms, on the weight's device.
+
+        A module made on the meta device gets its weights from a checkpoint, and no checkpoint holds the table.
+        """
+        table, device = cast("Tensor", getattr(self, f"{name}_index")), getattr(self, name).device
+        if table.device != device:
+            table = self._tables[name].to(device)
+            if not torch.compiler.is_compiling():
+                setattr(self, f"{name}_index", table)
+        return table
 
     def transformed(self, name: str, scale: float = 1.0) -> Tensor:
         """The weight's transforms, times a factor: ``(O, |H|, ...)``."""
         weight: Tensor = getattr(self, name)
+        return transform_kernel(weight if scale == 1 else scale * weight, self.index(name))
 
-        def make() -> Tensor:
-            made = transform_kernel(weight if scale == 1 else scale * weight, getattr(self, f"{name}_index"))
-            return made if torch.is_grad_enabled() else made.contiguous()
+    def packed(self, weights: Sequence[Tensor], key: Hashable, pack: Callable[[], Packed]) -> Packed:
+        """What `pack` returns; in inference what it returned before, if the weights and the key are the same.
 
-        return self.remembered(self._caches[name], [weight], scale, make)
-
-    def remembered(
-        self, cache: KernelCache, weights: Sequence[Tensor], made_with: Hashable, make: Callable[[], Made]
-    ) -> Made:
-        """What `make` returns: in inference what it returned before, if weights and `made_with` are the same."""
+        Args:
+            weights: the parameters that `pack` uses.
+            key: whatever else it uses.
+            pack: derives something from them.
+        """
+        if self.training or torch.is_grad_enabled():
+            self._cache.clear()
+            return pack()
         # what stands in for a parameter in functional_call or under vmap comes and goes: nothing is kept of it
-        inference = not (self.training or torch.is_grad_enabled() or torch.compiler.is_compiling())
-        if not inference or not all(isinstance(weight, nn.Parameter) for weight in weights):
-            cache.clear()
-            return make()
-        kept: Made | None = cache.get(weights, made_with)
+        if not (all(isinstance(weight, nn.Parameter) for weight in weights) and is_ordinary(*weights)):
+            self._cache.clear()
+            return pack()
+        kept: Packed | None = self._cache.get(weights, key)
         if kept is None:
-            kept = make()
-            cache.put(weights, made_with, kept)
+            kept = pack()
+            self._cache.put(weights, key, kept)
         return kept
 
-    def forget(self) -> None:
-        """Drop what is kept."""
-        for cache in self._caches.values():
-            cache.clear()
+    def clear_cache(self) -> None:
+        """Drop the cached weights, and free their memory."""
+        self._cache.clear()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
         """As `torch.nn.Module` has it; the tables survive `to_empty`, since no checkpoint could restore them."""
         super()._apply(fn, recurse)
-        self.forget()
+        self.clear_cache()
         for name, table in self._tables.items():
             setattr(self, f"{name}_index", table.to(getattr(self, name).device))
         return self

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.functional import COMBINATIONS, AttentionMaps, Combination
+from attentive_gconv.functional import COMBINATIONS, Combination, SuppressionMaps
 from attentive_gconv.lookup import find
 from attentive_gconv.nn import Attend, AttentiveGroupConv2d, AttentiveLiftingConv2d
 
@@ -64,8 +64,8 @@ class View:
     def _of_attend(self, name: str, module: Attend, x: Tensor) -> dict[str, Tensor]:
         rule = self._rule(module)
         if self.parts:
-            return {join(name, part): factor(rule, alpha) for part, alpha in module.attention_maps(x).items()}
-        kept = factor(rule, module.attention_map(x))
+            return {join(name, part): factor(rule, alpha) for part, alpha in module.suppression_maps(x).items()}
+        kept = factor(rule, module.suppression_map(x))
         return {name: kept if self.reduction == "none" else _REDUCE[self.reduction](kept, (1,), keepdim=True)}
 
     def _of_full(self, name: str, layer: FullAttention, x: Tensor) -> dict[str, Tensor]:
@@ -73,13 +73,13 @@ class View:
         x, rule = x.to(layer.weight.dtype), self._rule(layer)
         if self.parts:
 
-            def shown(maps: AttentionMaps) -> dict[str, Tensor]:
+            def shown(maps: SuppressionMaps) -> dict[str, Tensor]:
                 named = {join(name, f"{part}_attention"): alpha for part, alpha in maps._asdict().items()}
                 return {key: factor(rule, alpha) for key, alpha in named.items() if alpha is not None}
 
         elif self.reduction == "none":
 
-            def shown(maps: AttentionMaps) -> dict[str, Tensor]:
+            def shown(maps: SuppressionMaps) -> dict[str, Tensor]:
                 return {name: factor(rule, _product(maps.spatial, maps.channel))}
 
         else:
@@ -87,22 +87,22 @@ class View:
             # the factor falls where α rises if the module suppresses
             highest = reduce if self.reduction == "mean" or rule.attended > 0 else torch.amin
 
-            def shown(maps: AttentionMaps) -> dict[str, Tensor]:
+            def shown(maps: SuppressionMaps) -> dict[str, Tensor]:
                 channel = None if maps.channel is None else highest(maps.channel, (CHANNEL,), keepdim=True)
                 return {name: factor(rule, _product(maps.spatial, channel))}
 
         if self.reduction == "none":
-            return shown(layer.attention_maps(x))
+            return shown(layer.suppression_maps(x))
         return self._reduced(layer, x, shown)
 
     def _reduced(
-        self, layer: FullAttention, x: Tensor, shown: Callable[[AttentionMaps], dict[str, Tensor]]
+        self, layer: FullAttention, x: Tensor, shown: Callable[[SuppressionMaps], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
         """The maps of all outputs as one, piece by piece; ``(B, C or 1, |H|, Y, X)``."""
         to_input = self.pose == "input" and layer.over_group
         dropped = POSE if to_input else INPUT_POSE
         rows: dict[int, dict[str, Tensor]] = {}
-        for images, outputs, maps in layer.attention_map_chunks(x):
+        for images, outputs, maps in layer.suppression_map_tiles(x):
             row = rows.setdefault(images.start, {})
             share = len(range(layer.out_channels)[outputs]) / layer.out_channels
             for key, value in shown(maps).items():

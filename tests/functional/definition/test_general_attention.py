@@ -28,7 +28,7 @@ PUBLISHED = {
 def kept(module: ag.nn.Attend, x: Tensor) -> Tensor:
     """What a module's combination keeps of its input: (s + a·α)(g~)."""
     rule = ag.functional.COMBINATIONS[module.combination]
-    return (rule.skip + rule.attended * module.attention_map(x)).expand_as(x)
+    return (rule.skip + rule.attended * module.suppression_map(x)).expand_as(x)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -46,7 +46,7 @@ def test_full_attention_is_a_map_that_every_tap_shares(name, lifting):
     layer_type = ag.nn.AttentiveLiftingConv2d if lifting else ag.nn.AttentiveGroupConv2d
     layer = layer_type(name, CHANNELS, WIDTH, 3, padding=1, dtype=torch.float64)
     x = maps(name, CHANNELS, SIDE, SIDE, lifting=lifting)
-    channel, spatial = layer.attention_maps(x)
+    channel, spatial = layer.suppression_maps(x)
     alpha = (1 - channel * spatial)[:, :, :, :, :, None, None]
     seen = x.unsqueeze(2) if lifting else x
     out = attentive_conv2d_general(seen, layer.kernel(), alpha, padding=1)
@@ -76,7 +76,7 @@ def test_each_map_keeps_the_condition_of_the_theorem(method, name):
     attend, options = PUBLISHED[method]
     module = attend(name, CHANNELS, dtype=torch.float64, **options).eval()
     x = maps(name, CHANNELS, SIDE, SIDE)
-    ag.testing.assert_equivariant(lambda f: module.attention_map(f).expand_as(f), name, x)
+    ag.testing.assert_equivariant(lambda f: module.suppression_map(f).expand_as(f), name, x)
 
 
 @pytest.mark.parametrize("name", ["p4", "p4m"])

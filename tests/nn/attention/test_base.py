@@ -30,7 +30,7 @@ def test_maps_act_one_after_the_other(combination):
     alpha = where(attended) * what(x)
     expected = {"multiply": alpha * x, "amplify": x + alpha * x, "suppress": x - alpha * x}[combination]
     torch.testing.assert_close(module(x), expected)
-    torch.testing.assert_close(module.attention_map(x), alpha)
+    torch.testing.assert_close(module.suppression_map(x), alpha)
 
 
 def test_order_matters_and_is_the_order_of_the_maps():

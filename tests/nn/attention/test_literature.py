@@ -47,7 +47,7 @@ def make(method: str, group: str, channels: int = 4, **options: object) -> nn.Mo
 def test_every_method_is_equivariant(method, name, over_group, side, trained):
     x = maps(name, 4, side, side, lifting=not over_group)
     module = trained(make(method, name, over_group=over_group), x)
-    assert module.attention_map(x).std() > 1e-3  # a constant would be equivariant, whatever the module does
+    assert module.suppression_map(x).std() > 1e-3  # a constant would be equivariant, whatever the module does
     ag.testing.assert_equivariant(module, name, x)
 
 
@@ -94,7 +94,7 @@ def test_every_parameter_learns(method):
 def test_combination_is_a_choice(method, combination):
     module = make(method, "p4", combination=combination).eval()
     x = torch.randn(2, 4, 4, 6, 6)
-    alpha = module.attention_map(x)
+    alpha = module.suppression_map(x)
     kept = {"multiply": alpha, "amplify": 1 + alpha, "suppress": 1 - alpha}[combination]
     torch.testing.assert_close(module(x), kept * x)
 

@@ -13,8 +13,8 @@ Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, §4-5, https://arxiv.o
 Deviations: none in values. The paper's |H|-fold quadrature weight is handed in as `scale`, so that attention that
 suppresses nothing gives the plain group convolution for every group.
 
-This form holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers each. It is the definition against which
-faster forms are tested.
+This reference implementation holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers each. The fast forms are
+tested against it.
 """
 
 from collections.abc import Iterator
@@ -24,15 +24,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.chunking import DEFAULT_BUDGET
-from attentive_gconv.functional.gating import SUPPRESS, Combination, channel_statistics, position_statistics
-from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.chunking import DEFAULT_BUDGET, tiles
+from attentive_gconv.functional.gating import channel_logits, channel_statistics, position_statistics
+from attentive_gconv.functional.geometry import Pair, output_size
+from attentive_gconv.functional.operands import FullAttentionWeights
 
 
-class AttentionMaps(NamedTuple):
-    """The maps of one full-attention layer; None where the layer has no such part.
+class SuppressionMaps(NamedTuple):
+    """The suppression maps α of one full-attention layer; None where the layer has no such part.
 
-    channel: ``(B, O, |H|, C, |H'|, 1, 1)``; spatial: ``(B, O, |H|, 1, |H'|, Y, X)``.
+    channel: α_C ``(B, O, |H|, C, |H'|, 1, 1)``; spatial: α_X ``(B, O, |H|, 1, |H'|, Y, X)``.
     """
 
     channel: Tensor | None
@@ -59,8 +60,8 @@ def separate_responses(
     return planes.unflatten(1, (in_channels, depth, out_channels, order)).permute(0, 3, 4, 1, 2, 5, 6)
 
 
-def channel_attention_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) -> Tensor:
-    """α_C of full attention: a two-layer gate over c, for every o, h, h' its own.
+def channel_suppression_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) -> Tensor:
+    """α_C of full attention: a two-layer gate over c, with weights of its own for every o, h, h'.
 
     Args:
         statistics: each ``(B, O, |H|, C, |H'|)``.
@@ -70,13 +71,16 @@ def channel_attention_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) ->
     Returns:
         ``(B, O, |H|, C, |H'|)``.
     """
-    hidden = [torch.relu(torch.einsum("ohrcg,bohcg->bohrg", fc1, s)) for s in statistics]
-    # W2 is linear: one product for the sum of the branches
-    return torch.sigmoid(torch.einsum("ohcrg,bohrg->bohcg", fc2, sum(hidden[1:], hidden[0])))
+    logits = channel_logits(
+        statistics,
+        lambda s: torch.einsum("ohrcg,bohcg->bohrg", fc1, s),
+        lambda hidden: torch.einsum("ohcrg,bohrg->bohcg", fc2, hidden),
+    )
+    return torch.sigmoid(logits)
 
 
-def spatial_attention_map(statistics: Tensor, kernel: Tensor, dilation: int = 1) -> Tensor:
-    """α_X of full attention: a convolution of the statistics, for every o, h, h' its own.
+def spatial_suppression_map(statistics: Tensor, kernel: Tensor, dilation: int = 1) -> Tensor:
+    """α_X of full attention: a convolution of the statistics, with a kernel of its own for every o, h, h'.
 
     Args:
         statistics: ``(B, O, |H|, S, |H'|, Y, X)``.
@@ -93,106 +97,54 @@ def spatial_attention_map(statistics: Tensor, kernel: Tensor, dilation: int = 1)
     return torch.sigmoid(logits).unflatten(1, (o, h, g))
 
 
-def attention_maps_definition(
-    responses: Tensor,
-    fc1: Tensor | None = None,
-    fc2: Tensor | None = None,
-    spatial_kernel: Tensor | None = None,
-    spatial_dilation: int = 1,
-) -> AttentionMaps:
-    """α_C and α_X of the responses f~ of `separate_responses`; arguments as in `attentive_conv2d_definition`."""
+def suppression_maps_definition(responses: Tensor, weights: FullAttentionWeights) -> SuppressionMaps:
+    """α_C and α_X of the responses f~ of `separate_responses`."""
     channel = spatial = None
     attended = responses
-    if fc1 is not None and fc2 is not None:
-        channel = channel_attention_map(position_statistics(responses), fc1, fc2)[..., None, None]
+    if weights.fc1 is not None and weights.fc2 is not None:
+        statistics = position_statistics(responses)
+        channel = channel_suppression_map(statistics, weights.fc1, weights.fc2)[..., None, None]
         attended = channel * responses
-    if spatial_kernel is not None:
-        statistics = channel_statistics(attended, dim=3)
-        spatial = spatial_attention_map(statistics, spatial_kernel, spatial_dilation).unsqueeze(3)
-    return AttentionMaps(channel, spatial)
+    if weights.spatial_kernel is not None:
+        seen = channel_statistics(attended, dim=3)
+        spatial = spatial_suppression_map(seen, weights.spatial_kernel, weights.spatial_dilation).unsqueeze(3)
+    return SuppressionMaps(channel, spatial)
 
 
-def attention_maps_in_chunks(
-    x: Tensor,
-    kernel: Tensor,
-    fc1: Tensor | None = None,
-    fc2: Tensor | None = None,
-    spatial_kernel: Tensor | None = None,
-    *,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    spatial_dilation: int = 1,
-    memory_budget: int = DEFAULT_BUDGET,
-) -> Iterator[tuple[slice, slice, AttentionMaps]]:
-    """α_C and α_X piece by piece, so that f~ is never there as a whole: no output channel needs another's.
+def suppression_map_tiles(
+    x: Tensor, weights: FullAttentionWeights, memory_budget: int = DEFAULT_BUDGET
+) -> Iterator[tuple[slice, slice, SuppressionMaps]]:
+    """α_C and α_X in tiles, so that f~ is never there as a whole: no output channel needs another's.
 
     Args:
-        x, kernel, fc1, fc2, spatial_kernel, stride, padding, dilation, spatial_dilation: as in
-            `attentive_conv2d_definition`.
-        memory_budget: bytes of working memory for a piece; one output channel of one image is the least.
+        x: ``(B, C, |H'|, Y, X)``.
+        weights: of the layer.
+        memory_budget: bytes of working memory for a tile; one output channel of one image is the least.
 
     Yields:
-        The images and the output channels of a piece, and their maps.
+        The images and the output channels of a tile, and their maps.
     """
-    pairs = [(value, value) if isinstance(value, int) else value for value in (stride, padding, dilation)]
-    sides = [
-        (side + 2 * pad - spread * (kernel.shape[-1] - 1) - 1) // step + 1
-        for side, step, pad, spread in zip(x.shape[-2:], *pairs, strict=True)
-    ]
-    # f~, the attended f~, and what is made of them on the way
-    bytes_per_output = 3 * kernel[0, ..., 0, 0].numel() * sides[0] * sides[1] * x.element_size()
-    fitting = max(1, memory_budget // max(1, bytes_per_output))
-    outputs = min(fitting, len(kernel))
-    images = max(1, fitting // len(kernel))
-    for first_image in range(0, len(x), images):
-        for first_output in range(0, len(kernel), outputs):
-            b, o = slice(first_image, first_image + images), slice(first_output, first_output + outputs)
-            gate1, gate2, psi = (None if weight is None else weight[o] for weight in (fc1, fc2, spatial_kernel))
-            responses = separate_responses(x[b], kernel[o], stride, padding, dilation)
-            yield b, o, attention_maps_definition(responses, gate1, gate2, psi, spatial_dilation)
+    kernel, sides = weights.kernel, weights.sides()
+    rows, columns = output_size((x.shape[-2], x.shape[-1]), (kernel.shape[-2], kernel.shape[-1]), *sides)
+    # f~, the attended f~, and their statistics
+    bytes_per_output = 3 * kernel[0, ..., 0, 0].numel() * rows * columns * x.element_size()
+    for b, o in tiles(len(x), len(kernel), bytes_per_output, memory_budget):
+        part = weights.outputs(o)
+        yield b, o, suppression_maps_definition(separate_responses(x[b], part.kernel, *sides), part)
 
 
-def attentive_conv2d_definition(
-    x: Tensor,
-    kernel: Tensor,
-    fc1: Tensor | None = None,
-    fc2: Tensor | None = None,
-    spatial_kernel: Tensor | None = None,
-    *,
-    stride: int | Pair = 1,
-    padding: int | Pair = 0,
-    dilation: int | Pair = 1,
-    spatial_dilation: int = 1,
-    scale: float = 1.0,
-    combination: Combination = SUPPRESS,
-) -> Tensor:
-    """The attentive convolution, as its definition reads.
-
-    Args:
-        x: ``(B, C, |H'|, Y, X)``; |H'| is 1 in a lifting layer.
-        kernel: transformed, ``(O, |H|, C, |H'|, k, k)``.
-        fc1, fc2: transformed gate of the channel attention, ``(O, |H|, R, C, |H'|)`` and ``(O, |H|, C, R, |H'|)``; None
-            for none.
-        spatial_kernel: transformed, ``(O, |H|, 2, |H'|, a, a)``; None for none.
-        stride, padding, dilation: of the convolution.
-        spatial_dilation: of the spatial attention.
-        scale: the quadrature weight q.
-        combination: how the product of the maps acts on f~; the paper's is ``(1 - α) f~``.
-
-    Returns:
-        ``(B, O, |H|, Y', X')``.
+def attentive_conv2d_definition(x: Tensor, weights: FullAttentionWeights) -> Tensor:
+    """`attentive_gconv.functional.attentive_conv2d` by its definition; the arguments are the same.
 
     Example:
         >>> import torch
         >>> x, kernel = torch.randn(1, 2, 4, 5, 5), torch.randn(3, 4, 2, 4, 3, 3)
-        >>> attentive_conv2d_definition(x, kernel, spatial_kernel=torch.randn(3, 4, 2, 4, 7, 7)).shape
+        >>> weights = FullAttentionWeights(kernel, spatial_kernel=torch.randn(3, 4, 2, 4, 7, 7))
+        >>> attentive_conv2d_definition(x, weights).shape
         torch.Size([1, 3, 4, 3, 3])
     """
-    responses = separate_responses(x, kernel, stride, padding, dilation)
-    maps = attention_maps_definition(responses, fc1, fc2, spatial_kernel, spatial_dilation)
+    responses = separate_responses(x, weights.kernel, *weights.sides())
+    maps = suppression_maps_definition(responses, weights)
     factors = [alpha for alpha in (maps.spatial, maps.channel) if alpha is not None]
-    if not factors:
-        raise ValueError("full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither")
     alpha = factors[0] if len(factors) == 1 else factors[0] * factors[1]
-    return scale * combination.mix(responses, alpha * responses).sum((3, 4))
+    return weights.scale * weights.combination.mix(responses, alpha * responses).sum((3, 4))

@@ -14,7 +14,7 @@ Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, §4.1, https://arxiv.o
 import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.geometry import Pair, output_size, pair
 
 
 def patches(
@@ -35,13 +35,10 @@ def patches(
         >>> patches(torch.randn(1, 2, 4, 5, 5), 3).shape
         torch.Size([1, 2, 4, 3, 3, 3, 3])
     """
-    strides, paddings, dilations = (v if isinstance(v, tuple) else (v, v) for v in (stride, padding, dilation))
-    columns = F.unfold(x.flatten(1, 2), kernel_size, dilation=dilations, padding=paddings, stride=strides)
-    height, width = (
-        (side + 2 * p - d * (kernel_size - 1) - 1) // s + 1
-        for side, p, d, s in zip(x.shape[-2:], paddings, dilations, strides, strict=True)
-    )
-    return columns.view(*x.shape[:3], kernel_size, kernel_size, height, width)
+    sides = pair(stride), pair(padding), pair(dilation)
+    columns = F.unfold(x.flatten(1, 2), kernel_size, dilation=sides[2], padding=sides[1], stride=sides[0])
+    out = output_size((x.shape[-2], x.shape[-1]), (kernel_size, kernel_size), *sides)
+    return columns.view(*x.shape[:3], kernel_size, kernel_size, *out)
 
 
 def attentive_conv2d_general(

@@ -1,31 +1,87 @@
-"""Whether an operation may run on its own backward, or must be left to PyTorch as its definition says it.
+"""Dispatch: which implementation of an operation runs. The rules stand here and nowhere else in the library.
 
-A hand-written backward suits ordinary tensors. `torch.compile` and `torch.export` see more in the definition than in an
-opaque function; `torch.func` transforms, forward-mode derivatives and tensor subclasses need it.
+    what asks for the operation                                        implementation
+    -----------------------------------------------------------------  -------------------------------------------------
+    torch.func transforms, batched gradients, forward-mode             definition: these look into an operation, or take
+    derivatives, tensor subclasses, fake and meta tensors, dispatch    it elsewhere, and need plain PyTorch operations
+    and function modes (FLOP counters, loggers), tracing, export
+    torch.compile                                                      definition; full attention: library operators
+    a gradient of a gradient, from any fast form                       definition, in the backward pass
+    autocast                                                           full attention: float32 inside, the result in the
+                                                                       low precision; the others: definition
+    anything else                                                      fast, on the backend of the device
+
+Custom autograd functions suit ordinary tensors and reverse-mode differentiation: `is_ordinary` says whether nothing
+else can be asked of some tensors.
 """
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import warnings
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.overrides import _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
+
+from attentive_gconv.lookup import find
+
+METHODS = {"streaming": "exact, without f~", "definition": "as the formulas read"}
+BACKENDS = {
+    "auto": "the fastest that the device and the installation have",
+    "numba": "compiled kernels, CPU",
+    "triton": "compiled kernels, GPU",
+    "torch": "PyTorch alone, everywhere",
+}
+_ROOM = "attentive_gconv.functional.fast.full_attention"
+_MODULES = {"numba": f"{_ROOM}.numba_backend", "triton": f"{_ROOM}.triton_backend", "torch": f"{_ROOM}.torch_backend"}
 
 
-def runs_eagerly(*tensors: Tensor | None) -> bool:
-    """Whether nothing but ordinary reverse-mode differentiation can be asked of these tensors.
+def is_ordinary(*tensors: Tensor | None) -> bool:
+    """Whether nothing but ordinary evaluation and reverse-mode differentiation can be asked of these tensors.
 
     Example:
-        >>> runs_eagerly(torch.ones(2)), torch.func.vmap(lambda x: x + runs_eagerly(x))(torch.zeros(1)).item()
+        >>> is_ordinary(torch.ones(2)), torch.func.vmap(lambda x: x + is_ordinary(x))(torch.zeros(1)).item()
         (True, 0.0)
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return False
-    return all(t is None or _is_ordinary(t) for t in tensors)
+    return not torch.compiler.is_compiling() and not _is_looked_into(*tensors)
 
 
-def _is_ordinary(t: Tensor) -> bool:
-    """Neither of a subclass, nor one of many gradients at once (``is_grads_batched``), nor with a tangent."""
-    if type(t) not in (Tensor, nn.Parameter) or torch._C._functorch.is_legacy_batchedtensor(t):
+def is_compiling() -> bool:
+    """Whether `torch.compile` traces the operation."""
+    return torch.compiler.is_compiling()
+
+
+def _is_looked_into(*tensors: Tensor | None) -> bool:
+    """Whether a transform, a mode, a tracer or a special tensor needs to see the operations of PyTorch inside."""
+    if torch._C._are_functorch_transforms_active():
+        return True
+    if torch.compiler.is_compiling():
+        return torch.compiler.is_exporting()
+    if torch.jit.is_tracing() or _modes_are_active():
+        return True
+    return not all(t is None or _is_plain(t) for t in tensors)
+
+
+def _modes_are_active() -> bool:
+    """Whether dispatch or function modes are entered; the default device is one that changes no operation."""
+    if torch._C._len_torch_dispatch_stack():
+        return True
+    if not torch._C._len_torch_function_stack():
         return False
-    return forward_ad.unpack_dual(t).tangent is None
+    return any(not isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack())
+
+
+def _is_plain(t: Tensor) -> bool:
+    """Neither of a subclass, nor on the meta device, nor many gradients at once, nor with a tangent."""
+    if type(t) not in (Tensor, nn.Parameter) or t.is_meta or torch._C._functorch.is_legacy_batchedtensor(t):
+        return False
+    return forward_ad._current_level < 0 or forward_ad.unpack_dual(t).tangent is None
 
 
 def is_recorded(*tensors: Tensor | None) -> bool:
@@ -38,3 +94,116 @@ def is_recorded(*tensors: Tensor | None) -> bool:
     if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
         return False
     return any(t is not None and t.requires_grad for t in tensors)
+
+
+def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
+    """Whether the compiled CPU kernels can take these tensors, here and now."""
+    x, *weights = (t for t in tensors if t is not None)
+    known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0
+    alike = known and all(w.device == x.device and w.dtype == x.dtype for w in weights)
+    ordinary = alike and is_ordinary(x, *weights) and not torch.is_autocast_enabled("cpu")
+    return ordinary and fastest_backend("cpu") == "numba"
+
+
+def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Whether a convolution with a custom gradient of its input may run: on the CPU, where that gradient is wanted."""
+    if not is_recorded(x) or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return False
+    return is_ordinary(x, weight, bias) and not torch.is_autocast_enabled("cpu")
+
+
+def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
+    """Whether full attention is computed by a fast form: not if the definition is asked for, or needed.
+
+    Raises:
+        ValueError: if the method is unknown.
+    """
+    if method not in METHODS:
+        find("method", method, METHODS)
+    x = tensors[0]
+    if method == "definition" or x is None or x.numel() == 0:
+        return False
+    if not _is_looked_into(*tensors):
+        return True
+    if not (x.is_meta or torch.compiler.is_exporting()):
+        _say_that_full_attention_takes_its_definition()
+    return False
+
+
+@cache
+def _say_that_full_attention_takes_its_definition() -> None:
+    """Once."""
+    warnings.warn(
+        "under transforms of torch.func, dispatch modes, tracing and forward-mode differentiation full attention is "
+        "computed by its definition, with far more memory and time than the streaming form; that form runs under "
+        "torch.autograd, or set method='definition' if this is meant",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+def precision(x: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """The dtype that full attention computes in, and that of its result: the dtype of x, or that of autocast."""
+    device = x.device.type
+    autocast = torch.is_autocast_enabled(device) and x.dtype != torch.float64
+    wanted = torch.get_autocast_dtype(device) if autocast else x.dtype
+    return (torch.float32 if wanted.itemsize < 4 else wanted), wanted
+
+
+def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """A context in which operations on tensors like x keep their dtype."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def available_backends() -> dict[str, bool]:
+    """Which backends of full attention can run here, on one device or another."""
+    installed = {name: name == "torch" or importlib.util.find_spec(name) is not None for name in _MODULES}
+    return {**installed, "triton": installed["triton"] and (torch.cuda.is_available() or _interpreted())}
+
+
+def get_backend(name: str, device: torch.device) -> Any:
+    """The backend of that name; ``"auto"`` takes the fastest that the device and the installation have.
+
+    Returns:
+        The module of the backend, see `attentive_gconv.functional.fast.full_attention.problem.Backend`.
+
+    Raises:
+        ValueError: if the name is unknown, or the backend cannot compute on that device.
+        ImportError: if the backend was asked for by name and cannot be imported.
+    """
+    if name == "auto":
+        name = fastest_backend(device.type)
+    module = _MODULES.get(name) or find("backend", name, _MODULES)
+    if name != "torch" and device.type not in _devices(name):
+        raise ValueError(
+            f"`backend` (={name!r}) does not compute on {device.type}; take 'auto' or 'torch', or move the layer and "
+            f"its input to a device of type {_devices(name)[0]}"
+        )
+    return importlib.import_module(module)
+
+
+def _devices(name: str) -> list[str]:
+    """The types of devices that a compiled backend is for. Triton's interpreter runs its kernels on the CPU."""
+    if name == "numba":
+        return ["cpu"]
+    return ["cuda", "cpu"] if _interpreted() else ["cuda"]
+
+
+def _interpreted() -> bool:
+    return os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def fastest_backend(device: str) -> str:
+    """The fastest that this type of device and the installation have; a warning, once, if it is a fallback."""
+    compiled = {"cpu": "numba", "cuda": "triton"}.get(device, "torch")
+    if compiled == "torch" or available_backends()[compiled]:
+        return compiled
+    remedy = {"numba": "pip install 'attentive-gconv[fast]'", "triton": "pip install triton"}[compiled]
+    warnings.warn(
+        f"attention runs on its pure-PyTorch fallback, slower on {device} than the compiled kernels; to get them: "
+        f"{remedy}",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return "torch"

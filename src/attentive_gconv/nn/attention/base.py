@@ -10,7 +10,6 @@ single map. `Attend` is equivariant if its maps are: products, sums and entrywis
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import cast
 
 from torch import Tensor, nn
 
@@ -18,6 +17,7 @@ from attentive_gconv.functional.fast.input_attention import ChannelGate, Parts, 
 from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
+from attentive_gconv.nn.calls import is_plain
 
 ORDERS = ("channel_first", "spatial_first", "parallel")
 
@@ -51,9 +51,10 @@ class AttentionMap(nn.Module, ABC):
     def logits(self, x: Tensor) -> Tensor:
         """What the gating network says of a feature map, before the gate; it broadcasts against the map."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The map α."""
-        return GATES[self.gate](self.logits(x))
+    def forward(self, x: Tensor, *, gated: bool = True) -> Tensor:
+        """The map α; without the gate, its logits."""
+        logits = self.logits(x)
+        return GATES[self.gate](logits) if gated else logits
 
 
 class ParallelAttention(AttentionMap):
@@ -87,7 +88,7 @@ class ParallelAttention(AttentionMap):
 
     def logits(self, x: Tensor) -> Tensor:
         """The sum of the maps' logits."""
-        first, *others = (cast("AttentionMap", attention).logits(x) for attention in self.maps.values())
+        first, *others = (attention(x, gated=False) for attention in self.maps.values())
         return sum(others, first)
 
 
@@ -123,18 +124,21 @@ class Attend(nn.Module):
         if not self.order:
             raise ValueError(f"`maps` (={dict(maps)}) holds no attention map: give at least one")
 
-    def attention_maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Each map α_i by its name, computed on what its predecessors made of x."""
+    def suppression_maps(self, x: Tensor) -> dict[str, Tensor]:
+        """Each map α_i by its name, computed on the signal that its predecessors attended to.
+
+        `attentive_gconv.attention_maps` gives what a module keeps: 1 - α where it suppresses.
+        """
         attended, maps = x, {}
         for name in self.order:
             maps[name] = getattr(self, name)(attended)
             attended = maps[name] * attended
         return maps
 
-    def attention_map(self, x: Tensor) -> Tensor:
+    def suppression_map(self, x: Tensor) -> Tensor:
         """The product α of the maps, with which ``forward`` is ``s·x + a·α·x``; it broadcasts against x."""
         product = x.new_ones(())
-        for alpha in self.attention_maps(x).values():
+        for alpha in self.suppression_maps(x).values():
             product = alpha * product
         return product
 
@@ -152,9 +156,8 @@ class Attend(nn.Module):
         channel = spatial = None
         for name in self.order:
             attention = getattr(self, name)
-            form = (
-                attention.standard_form(x) if isinstance(attention, AttentionMap) and not _hooked(attention) else None
-            )
+            plain = isinstance(attention, AttentionMap) and is_plain(attention, type(attention))
+            form = attention.standard_form(x) if plain else None
             if isinstance(form, ChannelGate) and channel is None and spatial is None:
                 channel = form
             elif isinstance(form, SpatialGate) and spatial is None:
@@ -166,13 +169,6 @@ class Attend(nn.Module):
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
         return f"combination={self.combination!r}"
-
-
-def _hooked(module: nn.Module) -> bool:
-    """Whether somebody wants to see the module being called."""
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
 
 
 def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: str) -> dict[str, AttentionMap | None]:

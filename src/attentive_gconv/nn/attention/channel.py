@@ -14,7 +14,7 @@ https://arxiv.org/abs/2002.03830.
 """
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from attentive_gconv.functional import kernel_index, position_statistics
 from attentive_gconv.functional.fast.input_attention import ChannelGate
-from attentive_gconv.functional.gating import STATISTICS
+from attentive_gconv.functional.gating import STATISTICS, channel_logits
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
@@ -63,7 +63,7 @@ class GateWeights(TransformedWeights):
             places = (group.order,) if over_group else ()
             weight = torch.empty((*lead, *shape, *places), device=device, dtype=dtype)
             if over_group:
-                self.add_transformed_weight(name, weight, kernel_index(group, over_group=True).to(device))
+                self.add_transformed_weight(name, weight, kernel_index(group, over_group=True))
             else:
                 self.register_parameter(name, nn.Parameter(weight))
 
@@ -140,11 +140,16 @@ class ChannelAttention(AttentionMap, GateWeights):
             if bias is not None:
                 nn.init.zeros_(bias)
 
-    def _matrix(self, name: str) -> Tensor:
-        """The 1x1 group convolution as a matrix (out channel and h) x (in channel and h')."""
+    def _matrices(self) -> tuple[Tensor, Tensor]:
+        """Both 1x1 group convolutions as matrices (out channel and h) x (in channel and h')."""
         if not self.over_group:
-            return cast("Tensor", getattr(self, name))
-        return self.transformed(name).flatten(2, 3).flatten(0, 1)
+            return self.weight_fc1, self.weight_fc2
+
+        def pack() -> tuple[Tensor, Tensor]:
+            fc1, fc2 = (self.transformed(name).flatten(2, 3).flatten(0, 1) for name in ("weight_fc1", "weight_fc2"))
+            return fc1, fc2
+
+        return self.packed((self.weight_fc1, self.weight_fc2), None, pack)
 
     def _bias(self, bias: Tensor | None, times: int = 1) -> Tensor | None:
         if bias is None:
@@ -164,18 +169,19 @@ class ChannelAttention(AttentionMap, GateWeights):
         if type(self) is not ChannelAttention or self.gate != "sigmoid" or any(part is not None for part in extras):
             return None
         check_map(self, self.group, self.channels, self.over_group, x)
-        index = cast("Tensor", self.weight_fc1_index) if self.over_group else None
+        index = self.index("weight_fc1") if self.over_group else None
         return ChannelGate(self.weight_fc1, self.weight_fc2, index, self.statistics)
 
     def logits(self, x: Tensor) -> Tensor:
         """The logits, ``(B, C, |H|, 1, 1)`` or ``(B, C, 1, 1)``."""
         check_map(self, self.group, self.channels, self.over_group, x)
-        fc1, fc2 = self._matrix("weight_fc1"), self._matrix("weight_fc2")
+        fc1, fc2 = self._matrices()
         bias = self._bias(self.bias_fc1)
-        statistics = position_statistics(x, self.statistics)
-        hidden = [torch.relu(self._normalised(self.hidden_norm, F.linear(s.flatten(1), fc1, bias))) for s in statistics]
-        # the second layer is affine: one product for the sum of the branches, with its bias once for each
-        logits = F.linear(sum(hidden[1:], hidden[0]), fc2, self._bias(self.bias_fc2, len(hidden)))
+        logits = channel_logits(
+            position_statistics(x, self.statistics),
+            lambda s: self._normalised(self.hidden_norm, F.linear(s.flatten(1), fc1, bias)),
+            lambda hidden: F.linear(hidden, fc2, self._bias(self.bias_fc2, len(self.statistics))),
+        )
         return self._normalised(self.output_norm, logits).view(*x.shape[:-2], 1, 1)
 
     def extra_repr(self) -> str:

@@ -10,7 +10,7 @@ Sources: Woo et al., "CBAM", ECCV 2018, https://arxiv.org/abs/1807.06521; the gr
 https://arxiv.org/abs/2002.03830, where the paper's α_X has neither bias nor normalisation.
 """
 
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,8 +81,7 @@ class _SpatialAttention(AttentionMap, GroupConvolution):
         if not plain or type(self) not in (SpatialAttention, PlanarSpatialAttention):
             return None
         check_map(self, self.group, self.channels, self.over_group, x)
-        index = cast("Tensor", self.weight_index)
-        return SpatialGate(self.weight, index, self.scale, self.statistics, self.dilation)
+        return SpatialGate(self.weight, self.index("weight"), self.scale, self.statistics, self.dilation)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""

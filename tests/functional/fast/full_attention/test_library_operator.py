@@ -34,7 +34,8 @@ def _results(function: Any, layer: nn.Module, x: Tensor) -> list[Tensor]:
 @pytest.mark.parametrize("options", PARTS)
 @pytest.mark.parametrize("kind", ["Lifting", "Group"])
 def test_compiled_layers_keep_the_streaming_form(kind: str, options: dict[str, Any], backend: str) -> None:
-    layer, x = _layer(kind, **options, backend=backend)
+    layer, x = _layer(kind, **options)
+    layer.configure(backend=backend)
     called: list[Any] = []
 
     def look(graph: torch.fx.GraphModule, _: Any) -> Any:
@@ -65,8 +66,9 @@ def test_the_operator_is_registered_as_pytorch_asks(missing: tuple[str, ...], ba
         drawn = torch.randn(shape, generator=make, dtype=torch.float64, requires_grad=True)
         return None if name in missing else drawn
 
-    weights = (draw("weight", 2, 6, 3, 9), draw("fc1", 2, 6, 2, 3), draw("fc2", 2, 6, 3, 2), draw("psi", 2, 6, 2, 9))
-    sizes = [3, 3, 2, 1, 1, 1, 1, 1] + ([] if "psi" in missing else [3, 3, 1])
+    gates = (draw("fc1", 3, 2, 2, 3, 2), draw("fc2", 3, 2, 3, 2, 2))
+    weights = (draw("kernel", 3, 2, 3, 2, 3, 3), *gates, draw("psi", 3, 2, 2, 2, 3, 3))
+    sizes = [2, 1, 1, 1, 1, 1, 1]
     arguments = (draw("x", 2, 3, 2, 5, 6), *weights, sizes, [1.3, 1.0, -1.0], 1 << 20, backend)
     report = torch.library.opcheck(OPERATOR, arguments)
     assert set(report.values()) == {"SUCCESS"}

@@ -10,9 +10,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import attentive_gconv as ag
-from attentive_gconv.functional import COMBINATIONS, attentive_conv2d, attentive_conv2d_definition
-from attentive_gconv.functional import operations as public_operations
-from attentive_gconv.functional.fast.full_attention import available_backends, backends
+from attentive_gconv.functional import (
+    COMBINATIONS,
+    FullAttentionWeights,
+    attentive_conv2d,
+    attentive_conv2d_definition,
+)
+from attentive_gconv.functional.fast import dispatch
+from attentive_gconv.functional.fast.dispatch import available_backends
 
 BACKENDS = ["numba", "torch"]
 NAMES = ["kernel", "fc1", "fc2", "spatial_kernel"]
@@ -24,10 +29,14 @@ class Operation(NamedTuple):
     tensors: tuple[Tensor | None, ...]
     options: dict[str, Any]
 
+    def weights(self) -> FullAttentionWeights:
+        """Weights and options as the operations take them."""
+        return FullAttentionWeights(*self.tensors[1:], **self.options)
+
     def run(self, function: Any, **how: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The output, and the gradient of everything for one fixed cotangent."""
         leaves = [None if t is None else t.detach().clone().requires_grad_() for t in self.tensors]
-        out = function(*leaves, **self.options, **how)
+        out = function(leaves[0], FullAttentionWeights(*leaves[1:], **self.options), **how)
         cotangent = torch.randn(out.shape, generator=torch.Generator().manual_seed(3), dtype=out.dtype)
         out.backward(cotangent)
         return out.detach(), {
@@ -176,7 +185,7 @@ def test_gradcheck(backend: str, parts: tuple[bool, bool]) -> None:
     def function(*given_tensors: Tensor) -> Tensor:
         waiting = iter(given_tensors)
         full = [None if tensor is None else next(waiting) for tensor in case.tensors]
-        return attentive_conv2d(*full, **case.options, backend=backend)
+        return attentive_conv2d(full[0], FullAttentionWeights(*full[1:], **case.options), backend=backend)
 
     assert torch.autograd.gradcheck(function, present)
 
@@ -213,7 +222,7 @@ def test_some_gradients_only(backend: str) -> None:
     _, gradients = case.run(attentive_conv2d_definition)
     for name, tensor in zip(["x", *NAMES], case.tensors, strict=True):
         tensor.requires_grad_()
-        attentive_conv2d(*case.tensors, **case.options, backend=backend).backward(
+        attentive_conv2d(case.tensors[0], case.weights(), backend=backend).backward(
             torch.randn(2, 3, 4, *(5, 4), generator=torch.Generator().manual_seed(3), dtype=torch.float64)
         )
         assert _relative(tensor.grad, gradients[name]) < 1e-10
@@ -227,7 +236,8 @@ def test_weights_changed_in_place_before_backward_are_noticed(backend: str) -> N
     case = operation()
     kernel = case.tensors[1].requires_grad_()
     weight = kernel * 1
-    out = attentive_conv2d(case.tensors[0], weight, *case.tensors[2:], **case.options, backend=backend)
+    weights = FullAttentionWeights(weight, *case.tensors[2:], **case.options)
+    out = attentive_conv2d(case.tensors[0], weights, backend=backend)
     with torch.no_grad():
         weight.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
@@ -243,7 +253,7 @@ def test_gradients_of_gradients(parts: tuple[bool, bool]) -> None:
         leaves = [tensor.clone().requires_grad_() for tensor in case.tensors if tensor is not None]
         waiting = iter(leaves)
         full = [None if tensor is None else next(waiting) for tensor in case.tensors]
-        out = attentive_conv2d(*full, **case.options, method=method)
+        out = attentive_conv2d(full[0], FullAttentionWeights(*full[1:], **case.options), method=method)
         (gradient,) = torch.autograd.grad(out.square().sum(), full[0], create_graph=True)
         seconds[method] = torch.autograd.grad(gradient.square().sum(), leaves)
     for found, exact in zip(seconds["streaming"], seconds["definition"], strict=True):
@@ -261,30 +271,30 @@ def test_gradients_of_gradients(parts: tuple[bool, bool]) -> None:
 def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
     case = operation()
     with pytest.raises(ValueError, match=message):
-        attentive_conv2d(*case.tensors, **case.options, **options)
+        attentive_conv2d(case.tensors[0], case.weights(), **options)
 
 
 def test_no_attention_at_all_is_an_error() -> None:
     case = operation()
     with pytest.raises(ValueError, match="needs a channel gate"):
-        attentive_conv2d(*case.tensors[:2], **case.options)
+        FullAttentionWeights(case.tensors[1], **case.options)
 
 
 def test_an_empty_batch() -> None:
     case = operation(batch=0)
-    assert attentive_conv2d(*case.tensors, **case.options).shape == (0, 3, 4, 5, 4)
+    assert attentive_conv2d(case.tensors[0], case.weights()).shape == (0, 3, 4, 5, 4)
 
 
 def test_the_fallback_says_so_once(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    backends.fastest_backend.cache_clear()
-    request.addfinalizer(backends.fastest_backend.cache_clear)
-    monkeypatch.setattr(backends, "available_backends", lambda: {"numba": False, "torch": True})
+    dispatch.fastest_backend.cache_clear()
+    request.addfinalizer(dispatch.fastest_backend.cache_clear)
+    monkeypatch.setattr(dispatch, "available_backends", lambda: {"numba": False, "torch": True})
     case = operation()
     with pytest.warns(RuntimeWarning, match=r"pip install 'attentive-gconv\[fast\]'"):
-        attentive_conv2d(*case.tensors, **case.options)
+        attentive_conv2d(case.tensors[0], case.weights())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        attentive_conv2d(*case.tensors, **case.options)
+        attentive_conv2d(case.tensors[0], case.weights())
     assert_agrees(case)
 
 
@@ -313,7 +323,7 @@ def test_a_model_computes_the_same_either_way() -> None:
 
 
 def test_function_transforms_take_the_definition_and_say_so_once() -> None:
-    public_operations._say_that_transforms_take_the_definition.cache_clear()
+    dispatch._say_that_full_attention_takes_its_definition.cache_clear()
     layer = ag.nn.AttentiveGroupConv2d("p4", 2, 2, 3, dtype=torch.float64)
     maps = torch.randn(3, 1, 2, 4, 5, 5, dtype=torch.float64)
     with pytest.warns(RuntimeWarning, match="under transforms of torch.func"):

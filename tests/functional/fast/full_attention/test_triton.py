@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from attentive_gconv.functional.fast.full_attention import available_backends, backends
+from attentive_gconv.functional.fast import dispatch
+from attentive_gconv.functional.fast.dispatch import available_backends
 from attentive_gconv.functional.fast.full_attention.layout import Geometry, same_padding
 from attentive_gconv.functional.fast.full_attention.problem import Problem
 from triton_cases import CASES, Case, differences, interpret
@@ -103,27 +104,27 @@ class TestChoice:
     @pytest.fixture(autouse=True)
     def _fresh(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-        backends.fastest_backend.cache_clear()
+        dispatch.fastest_backend.cache_clear()
         yield
-        backends.fastest_backend.cache_clear()
+        dispatch.fastest_backend.cache_clear()
 
     def test_a_gpu_takes_triton(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(backends, "available_backends", lambda: {"triton": True})
-        assert backends.fastest_backend("cuda") == "triton"
+        monkeypatch.setattr(dispatch, "available_backends", lambda: {"triton": True})
+        assert dispatch.fastest_backend("cuda") == "triton"
 
     def test_a_gpu_without_triton_is_told_so_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(backends, "available_backends", lambda: {"triton": False})
+        monkeypatch.setattr(dispatch, "available_backends", lambda: {"triton": False})
         with pytest.warns(RuntimeWarning, match="slower on cuda.*pip install triton"):
-            assert backends.fastest_backend("cuda") == "torch"
-        assert backends.fastest_backend("cuda") == "torch"
+            assert dispatch.fastest_backend("cuda") == "torch"
+        assert dispatch.fastest_backend("cuda") == "torch"
 
     def test_other_devices_take_torch_silently(self) -> None:
-        assert backends.fastest_backend("mps") == "torch"
+        assert dispatch.fastest_backend("mps") == "torch"
 
     @pytest.mark.parametrize(("name", "device", "remedy"), [("triton", "cpu", "cuda"), ("numba", "cuda", "cpu")])
     def test_a_backend_of_another_device_is_refused(self, name: str, device: str, remedy: str) -> None:
         with pytest.raises(ValueError, match=rf"`backend` \(='{name}'\) does not compute on {device}.*{remedy}"):
-            backends.get_backend(name, torch.device(device))
+            dispatch.get_backend(name, torch.device(device))
 
     def test_triton_is_not_available_without_a_gpu(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

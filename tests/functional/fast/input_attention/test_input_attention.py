@@ -9,13 +9,13 @@ from torch.autograd import forward_ad
 
 import attentive_gconv as ag
 from attentive_gconv.functional import COMBINATIONS, kernel_index
+from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.input_attention import (
     ChannelGate,
     Parts,
     SpatialGate,
     attend,
     attend_definition,
-    custom_function,
 )
 from helpers import maps, relative_error
 
@@ -254,7 +254,7 @@ class TestModules:
         for part in parts:
             part.register_forward_hook(lambda part, args, alpha: seen.append(alpha))
         torch.testing.assert_close(module(x), out, rtol=1e-12, atol=1e-14)
-        torch.testing.assert_close(module.attention_map(x), (x - out) / x)
+        torch.testing.assert_close(module.suppression_map(x), (x - out) / x)
         assert order == "parallel" or len(seen) == 2 * len(parts)
 
     @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ class TestModules:
         x = torch.randn(3, 4, 4, 6, 6)
         out = module.eval()(x)
         assert type(out.grad_fn).__name__ != "_AttendBackward"
-        torch.testing.assert_close(out, x - module.attention_map(x) * x)
+        torch.testing.assert_close(out, x - module.suppression_map(x) * x)
 
     def test_derived_classes_are_called(self):
         class Louder(ag.nn.ChannelAttention):
@@ -303,7 +303,7 @@ class TestModules:
 def test_without_compiled_kernels_it_is_the_definition(monkeypatch):
     parts, x = parts_of("p4"), maps("p4", 3, 6, 5).requires_grad_()
     assert type(attend(x, parts).grad_fn).__name__ == "_AttendBackward"
-    monkeypatch.setattr(custom_function, "fastest_backend", lambda device: "torch")
+    monkeypatch.setattr(dispatch, "fastest_backend", lambda device: "torch")
     out = attend(x, parts)
     assert type(out.grad_fn).__name__ != "_AttendBackward"
     assert torch.equal(out, attend_definition(x, parts))

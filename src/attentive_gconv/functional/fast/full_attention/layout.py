@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.geometry import Pair, output_size
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,7 @@ class Geometry:
     @property
     def output(self) -> Pair:
         """(Y', X')."""
-        y, x = (
-            (n + 2 * p - d * (k - 1) - 1) // s + 1
-            for n, k, s, p, d in zip(self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
-        )
-        return y, x
+        return output_size(self.size, self.kernel, self.stride, self.padding, self.dilation)
 
     @property
     def phase(self) -> Pair:

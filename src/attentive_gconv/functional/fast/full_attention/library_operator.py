@@ -10,65 +10,69 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.fast.full_attention.backends import get_backend
-from attentive_gconv.functional.fast.full_attention.layout import Geometry
+from attentive_gconv.functional.fast.dispatch import get_backend
 from attentive_gconv.functional.fast.full_attention.plan import Plan
-from attentive_gconv.functional.fast.full_attention.problem import Problem
+from attentive_gconv.functional.fast.full_attention.problem import Problem, problem_of, weight_gradients
+from attentive_gconv.functional.gating import Combination
+from attentive_gconv.functional.geometry import output_size
+from attentive_gconv.functional.operands import FullAttentionWeights
 
 
 def streamed(
-    x: Tensor, learned: Sequence[Tensor | None], problem: Problem, map_dilation: int, budget: int, backend: str
+    x: Tensor, tensors: Sequence[Tensor | None], weights: FullAttentionWeights, budget: int, backend: str
 ) -> Tensor:
-    """The operation of a problem whose weights are `learned`, by the operator: ``(B, M, Y', X')``."""
-    geometry, spatial = problem.geometry, problem.spatial
-    sizes = [*geometry.kernel, *geometry.stride, *geometry.padding, *geometry.dilation]
-    sizes += [*spatial.kernel, map_dilation] if spatial is not None else []
-    factors = [problem.scale, problem.skip, problem.attended]
-    out: Tensor = _forward(x, *learned, sizes, factors, budget, backend)
+    """The operation by the operator: ``(B, O·|H|, Y', X')``.
+
+    Args:
+        x: ``(B, C, |H'|, Y, X)``.
+        tensors: the weights in the dtype of x, in the order of `FullAttentionWeights.tensors`.
+        weights: their options.
+        budget, backend: as in `attentive_gconv.functional.attentive_conv2d`.
+    """
+    sizes = [side for pair in weights.sides() for side in pair] + [weights.spatial_dilation]
+    out: Tensor = _forward(x, *tensors, sizes, [weights.scale, *weights.combination], budget, backend)
     return out
 
 
-def _geometry(x: Tensor, sizes: Sequence[int]) -> Geometry:
-    kernel, stride, padding, dilation = ((sizes[i], sizes[i + 1]) for i in range(0, 8, 2))
-    return Geometry((x.shape[-2], x.shape[-1]), kernel, stride, padding, dilation)
+def _posed(x: Tensor, *given: Any) -> tuple[Problem, FullAttentionWeights, Plan]:
+    """Problem, weights and plan from an operator's arguments, which are plain numbers."""
+    *tensors, sizes, (scale, skip, attended), budget, backend = given
+    options = (*_sides(sizes), sizes[6], scale, Combination(skip, attended))
+    weights = FullAttentionWeights(*tensors, *options)  # type: ignore[call-arg]
+    problem = problem_of((x.shape[-2], x.shape[-1]), weights, x.dtype)
+    return problem, weights, Plan(get_backend(backend, x.device), budget, recompute=True)
 
 
-def _posed(x: Tensor, *given: Any) -> tuple[Problem, Plan]:
-    """Problem and plan from an operator's arguments, which are plain numbers."""
-    *weights, sizes, factors, budget, backend = given
-    geometry, spatial = _geometry(x, sizes), None
-    if len(sizes) > 8:
-        *side, dilation = sizes[8:]
-        padding = (side[0] // 2 * dilation, side[1] // 2 * dilation)
-        spatial = Geometry(geometry.output, (side[0], side[1]), (1, 1), padding, (dilation, dilation))
-    problem = Problem(geometry, *weights, spatial, *factors)  # type: ignore[call-arg]
-    return problem, Plan(get_backend(backend, x.device), budget, recompute=True)
+def _sides(sizes: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Stride, padding and dilation."""
+    return (sizes[0], sizes[1]), (sizes[2], sizes[3]), (sizes[4], sizes[5])
 
 
 @torch.library.custom_op("attentive_gconv::attentive_conv2d", mutates_args=())
 def _forward(
-    x: Tensor, weight: Tensor, fc1: Tensor | None, fc2: Tensor | None, psi: Tensor | None,
+    x: Tensor, kernel: Tensor, fc1: Tensor | None, fc2: Tensor | None, spatial_kernel: Tensor | None,
     sizes: Sequence[int], factors: Sequence[float], budget: int, backend: str,
 ) -> Tensor:  # fmt: skip
-    problem, plan = _posed(x, weight, fc1, fc2, psi, sizes, factors, budget, backend)
+    problem, _, plan = _posed(x, kernel, fc1, fc2, spatial_kernel, sizes, factors, budget, backend)
     return plan.forward(problem, x, save=False)[0]
 
 
 @torch.library.custom_op("attentive_gconv::attentive_conv2d_backward", mutates_args=())
 def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, fc1: Tensor | None, fc2: Tensor | None, psi: Tensor | None,
+    grad: Tensor, x: Tensor, kernel: Tensor, fc1: Tensor | None, fc2: Tensor | None, spatial_kernel: Tensor | None,
     sizes: Sequence[int], factors: Sequence[float], budget: int, backend: str,
 ) -> list[Tensor]:  # fmt: skip
-    """The gradients of x, the weight, and the others as far as there are any."""
-    problem, plan = _posed(x, weight, fc1, fc2, psi, sizes, factors, budget, backend)
-    found = plan.backward(problem, x, [], grad)
-    return [part for part in (found.x, found.weight, found.fc1, found.fc2, found.psi) if part is not None]
+    """The gradients of x, the kernel, and the others as far as there are any."""
+    problem, weights, plan = _posed(x, kernel, fc1, fc2, spatial_kernel, sizes, factors, budget, backend)
+    total = plan.backward(problem, x, [], grad)
+    found = (total.x, *weight_gradients(problem, weights, total))
+    return [gradient.contiguous() for gradient in found if gradient is not None]
 
 
 @_forward.register_fake
-def _(x: Tensor, weight: Tensor, *given: Any) -> Tensor:
-    rows, columns = _geometry(x, given[3]).output
-    return x.new_empty((x.shape[0], weight.shape[1], rows, columns))
+def _(x: Tensor, kernel: Tensor, *given: Any) -> Tensor:
+    out = output_size((x.shape[-2], x.shape[-1]), (kernel.shape[-2], kernel.shape[-1]), *_sides(given[3]))
+    return x.new_empty((x.shape[0], kernel.shape[0] * kernel.shape[1], *out))
 
 
 @_backward.register_fake

@@ -1,12 +1,13 @@
-"""How the streaming form is computed: by what, over which parts of a batch, and the gradients put together."""
+"""How the streaming form is computed: by which backend, in which chunks of a batch, and the gradients put together."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.fast.full_attention.backends import Backend
-from attentive_gconv.functional.fast.full_attention.problem import Gradients, Problem, Saved
+from attentive_gconv.functional.chunking import chunks, fitting
+from attentive_gconv.functional.fast.full_attention.problem import Backend, Gradients, Problem, Saved
 
 
 @dataclass(frozen=True)
@@ -21,47 +22,58 @@ class Plan:
         """How many samples are worked on at once: as many as keep copies and gradients under the budget."""
         spread = problem.depth * problem.channels * problem.geometry.length * x.element_size()
         each = 3 * spread + (problem.outputs * problem.kept_bytes(x.element_size()) if save else 0)
-        return max(1, min(x.shape[0], self.budget // each))
+        return fitting(len(x), each, self.budget)
 
     def outputs(self, problem: Problem, x: Tensor) -> int:
         """How many outputs are recomputed at once, when one sample alone would exceed the budget."""
-        return max(1, min(problem.outputs, self.budget // problem.kept_bytes(x.element_size())))
+        return fitting(problem.outputs, problem.kept_bytes(x.element_size()), self.budget)
 
     def forward(self, problem: Problem, x: Tensor, save: bool) -> tuple[Tensor, list[Saved]]:
-        """The output; if wanted what backward needs, part by part of the batch: to join it would hold it twice."""
+        """The output; if wanted what backward needs, chunk by chunk of the batch: to join it would hold it twice."""
         step = self.samples(problem, x, save=False)
-        parts = [self.backend.forward(problem, x[b : b + step], save, self.budget) for b in range(0, len(x), step)]
-        out = parts[0][0] if len(parts) == 1 else torch.cat([out for out, _ in parts])
-        return out, [kept for _, kept in parts if kept is not None]
+        found = [self.backend.forward(problem, x[b], save, self.budget) for b in chunks(len(x), step)]
+        out = found[0][0] if len(found) == 1 else torch.cat([out for out, _ in found])
+        return out, [kept for _, kept in found if kept is not None]
 
     def backward(self, problem: Problem, x: Tensor, kept: list[Saved], grad: Tensor) -> Gradients:
-        """All gradients, summed over forward's parts of the batch and, when recomputing large maps, over outputs.
+        """All gradients, summed over forward's chunks of the batch and, when recomputing large maps, over outputs.
 
         Args:
             problem, x: as in `forward`.
-            kept: its parts; not looked at when recomputing.
+            kept: its chunks; not looked at when recomputing.
             grad: of the output.
         """
         grad = grad.contiguous()
         step = self.samples(problem, x, save=self.recompute)
         width = self.outputs(problem, x) if self.recompute else problem.outputs
-        total = Gradients.zeros(problem, x)
-        for number, b in enumerate(range(0, len(x), step)):
-            samples = slice(b, b + step)
-            for m in range(0, problem.outputs, width):
-                part = problem.part(m, min(m + width, problem.outputs))
-                here = self.backend.forward(part, x[samples], True, self.budget)[1] if self.recompute else kept[number]
-                assert here is not None
-                found = self.backend.backward(
-                    part, x[samples], here, grad[samples, m : m + width].contiguous(), self.budget
-                )
-                total.x[samples] += found.x
-                for name in ("weight", "fc1", "fc2", "psi"):
-                    if (sum_of := getattr(total, name)) is not None:
-                        sum_of[:, m : m + width] += getattr(found, name)
+
+        def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
+            recomputed = self.backend.forward(part, x[b], True, self.budget)[1] if self.recompute else None
+            here = recomputed or kept[b.start // step]
+            return self.backend.backward(part, x[b], here, grad[b, m].contiguous(), self.budget)
+
+        ranges = [(b, m) for b in chunks(len(x), step) for m in chunks(problem.outputs, width)]
+        total = sum_of_tiles(problem, x, ranges, of_tile)
         if problem.skip:
             total.weight += _plain_weight_gradient(problem, x, grad)
         return total
+
+
+def sum_of_tiles(
+    problem: Problem,
+    x: Tensor,
+    ranges: Iterable[tuple[slice, slice]],
+    of_tile: Callable[[Problem, slice, slice], Gradients],
+) -> Gradients:
+    """The gradients that `of_tile` gives for every range of samples and outputs, added up."""
+    total = Gradients.zeros(problem, x)
+    for b, m in ranges:
+        found = of_tile(problem.part(m.start, m.stop), b, m)
+        total.x[b] += found.x
+        for field in ("weight", "fc1", "fc2", "psi"):
+            if (sum_of := getattr(total, field)) is not None:
+                sum_of[:, m] += getattr(found, field)
+    return total
 
 
 def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:

@@ -4,12 +4,16 @@ Indices: b sample, m = (o, h) output channel and pose, i input channel, g = h' i
 """
 
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.fast.full_attention.layout import Geometry, index_dtype
+from attentive_gconv.functional.fast.full_attention.layout import Geometry, index_dtype, same_padding
+from attentive_gconv.functional.gating import channel_logits
+from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.operands import FullAttentionWeights
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,52 @@ class Problem:
         return saved
 
 
+def problem_of(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) -> Problem:
+    """The problem for maps of a size; made once for weights that are kept."""
+    key = ("problem", size, dtype)
+    if key not in weights.forms:
+        weights.forms[key] = _pack(size, weights, dtype)
+    problem: Problem = weights.forms[key]
+    return problem
+
+
+@torch.no_grad()
+def _pack(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) -> Problem:
+    kernel, fc1, fc2, spatial_kernel = (None if w is None else w.to(dtype) for w in weights.tensors())
+    assert kernel is not None
+    geometry = Geometry(size, (kernel.shape[-2], kernel.shape[-1]), *weights.sides())
+    channels, depth = kernel.shape[2:4]
+    weight = kernel.permute(3, 0, 1, 2, 4, 5).flatten(1, 2).flatten(3)
+    fc1, fc2 = (None if w is None else w.permute(4, 0, 1, 2, 3).flatten(1, 2).contiguous() for w in (fc1, fc2))
+    psi = spatial = None
+    if spatial_kernel is not None:
+        side = spatial_kernel.shape[-1]
+        spatial, (drop_y, drop_x) = same_padding(geometry.output, side, weights.spatial_dilation)
+        seen = spatial_kernel[..., drop_y : side - drop_y, drop_x : side - drop_x]
+        psi = (seen * _of_statistics(channels, seen)).permute(3, 0, 1, 2, 4, 5).reshape(depth, weight.shape[1], 2, -1)
+    return Problem(geometry, weight, fc1, fc2, psi, spatial, weights.scale, *weights.combination)
+
+
+def _of_statistics(channels: int, like: Tensor) -> Tensor:
+    """Factors of the two kernels of the spatial attention: V is a sum over channels, the statistic is their mean."""
+    return like.new_tensor([1 / channels, 1.0]).view(2, 1, 1, 1)
+
+
+def weight_gradients(problem: Problem, weights: FullAttentionWeights, found: "Gradients") -> tuple[Tensor | None, ...]:
+    """Gradients of the weights as a `FullAttentionWeights` has them, from those of the problem's."""
+    out_channels, order, channels, depth, *sides = weights.kernel.shape
+    kernel = found.weight.view(depth, out_channels, order, channels, *sides).permute(1, 2, 3, 0, 4, 5)
+    gates = (None if d is None else d.unflatten(1, (out_channels, order)).permute(1, 2, 3, 4, 0) for d in found.gates())
+    psi = None
+    if found.psi is not None and problem.spatial is not None and weights.spatial_kernel is not None:
+        rows, columns = problem.spatial.kernel
+        seen = found.psi.view(depth, out_channels, order, 2, rows, columns).permute(1, 2, 3, 0, 4, 5)
+        side = weights.spatial_kernel.shape[-1]
+        drop_y, drop_x = (side - rows) // 2, (side - columns) // 2
+        psi = F.pad(seen * _of_statistics(channels, seen), (drop_x, drop_x, drop_y, drop_y))
+    return kernel, *gates, psi
+
+
 @dataclass
 class Saved:
     """What backward needs of forward; a part that the attention does not have is None.
@@ -94,6 +144,10 @@ class Saved:
     mean: Tensor | None = None
     maximum: Tensor | None = None
     position: Tensor | None = None
+
+    def part(self, b: slice, m: slice) -> "Saved":
+        """The same for some of the samples and outputs."""
+        return Saved(*(None if tensor is None else tensor[b, :, m] for tensor in self.tensors()))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -115,6 +169,10 @@ class Gradients:
     fc2: Tensor | None = None
     psi: Tensor | None = None
 
+    def gates(self) -> tuple[Tensor | None, Tensor | None]:
+        """The gradients of the channel gate."""
+        return self.fc1, self.fc2
+
     @classmethod
     def zeros(cls, problem: Problem, x: Tensor) -> "Gradients":
         """To be added to."""
@@ -126,10 +184,12 @@ class Gradients:
 def channel_gate(problem: Problem, kept: Saved) -> Tensor:
     """α_C ``(B, G, M, I)`` of a problem that has one."""
     mean, maximum, fc1, fc2 = _gate_inputs(problem, kept)
-    hidden = torch.relu(torch.einsum("gmri,bgmi->bgmr", fc1, mean)) + torch.relu(
-        torch.einsum("gmri,bgmi->bgmr", fc1, maximum)
+    logits = channel_logits(
+        (mean, maximum),
+        lambda s: torch.einsum("gmri,bgmi->bgmr", fc1, s),
+        lambda hidden: torch.einsum("gmir,bgmr->bgmi", fc2, hidden),
     )
-    return torch.sigmoid(torch.einsum("gmir,bgmr->bgmi", fc2, hidden))
+    return torch.sigmoid(logits)
 
 
 def _gate_inputs(problem: Problem, kept: Saved) -> list[Tensor]:
@@ -151,3 +211,17 @@ def gate_backward(problem: Problem, kept: Saved, d_gate: Tensor) -> tuple[Tensor
         d_fc1 += torch.einsum("bgmr,bgmi->gmri", d_here, statistic)
         d_fc2 += torch.einsum("bgmi,bgmr->gmir", d_logit, torch.relu(hidden))
     return d_statistics[0], d_statistics[1], d_fc1, d_fc2
+
+
+class Backend(Protocol):
+    """What an implementation offers."""
+
+    name: str
+
+    def forward(self, problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tensor, Saved | None]:
+        """Attended responses ``(B, M, Y', X')`` of ``x (B, I, G, Y, X)``, and what backward needs."""
+        ...
+
+    def backward(self, problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
+        """Gradients, all but the plain convolution's weight gradient."""
+        ...

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from attentive_gconv.functional.chunking import tiles
 from attentive_gconv.functional.fast.full_attention.layout import Geometry
+from attentive_gconv.functional.fast.full_attention.plan import sum_of_tiles
 from attentive_gconv.functional.fast.full_attention.problem import (
     Gradients,
     Problem,
@@ -17,7 +19,6 @@ from attentive_gconv.functional.fast.full_attention.problem import (
     channel_gate,
     gate_backward,
 )
-from attentive_gconv.functional.fast.full_attention.tiles import sum_of_tiles, tiles
 
 name = "torch"
 TILE_BYTES = 16 << 20  # larger tiles leave the caches without saving calls
@@ -38,23 +39,20 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     return out.unflatten(-1, (rows, columns)), kept
 
 
-def differentiable(problem: Problem, x: Tensor) -> Tensor:
-    """The same output as a graph of PyTorch operations over the whole f~, for gradients of gradients."""
-    out, _ = _attend(problem, _responses(problem, _windows(problem.geometry, x)))
-    return out.unflatten(-1, problem.geometry.output)
-
-
 def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
-    return sum_of_tiles(problem, x, kept, grad, _tiles(problem, x, budget), _tile_backward)
+
+    def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
+        return _tile_backward(part, x[b], kept.part(b, m), grad[b, m])
+
+    return sum_of_tiles(problem, x, _tiles(problem, x, budget), of_tile)
 
 
 def _tiles(problem: Problem, x: Tensor, budget: int) -> Iterator[tuple[slice, slice]]:
     """Ranges of samples and outputs whose f~ fits the budget."""
     rows, columns = problem.geometry.output
-    return tiles(
-        problem, x, problem.depth * problem.channels * rows * columns * x.element_size(), min(budget, TILE_BYTES)
-    )
+    each = problem.depth * problem.channels * rows * columns * x.element_size()
+    return tiles(len(x), problem.outputs, each, min(budget, TILE_BYTES))
 
 
 def _taps(geometry: Geometry) -> Iterator[tuple[slice, slice]]:

@@ -25,9 +25,11 @@ import torch
 import triton
 from torch import Tensor
 
+from attentive_gconv.functional.chunking import tiles
 from attentive_gconv.functional.fast.full_attention import triton_gradients as gradients
 from attentive_gconv.functional.fast.full_attention import triton_kernels as kernels
 from attentive_gconv.functional.fast.full_attention.layout import Geometry
+from attentive_gconv.functional.fast.full_attention.plan import sum_of_tiles
 from attentive_gconv.functional.fast.full_attention.problem import (
     Gradients,
     Problem,
@@ -35,7 +37,6 @@ from attentive_gconv.functional.fast.full_attention.problem import (
     channel_gate,
     gate_backward,
 )
-from attentive_gconv.functional.fast.full_attention.tiles import sum_of_tiles, tiles
 
 name = "triton"
 
@@ -53,7 +54,7 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
             _forward(problem, x, kept, out)
         else:
             # the maps that would be kept are working memory now
-            for b, m in tiles(problem, x, problem.kept_bytes(x.element_size()), budget):
+            for b, m in tiles(len(x), problem.outputs, problem.kept_bytes(x.element_size()), budget):
                 part = problem.part(m.start, m.stop)
                 target = out[b, m].contiguous()
                 _forward(part, x[b], part.allocate(x[b]), target)
@@ -69,11 +70,11 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
         each += 2 * rows * columns + problem.spatial.length
     each = max(1, each * problem.depth * x.element_size())
 
-    def of_tile(part: Problem, x: Tensor, kept: Saved, grad: Tensor) -> Gradients:
-        return _backward(part, x, kept, grad, budget)
+    def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
+        return _backward(part, x[b], kept.part(b, m), grad[b, m], budget)
 
     with _on(x):
-        return sum_of_tiles(problem, x, kept, grad, tiles(problem, x, each, budget), of_tile)
+        return sum_of_tiles(problem, x, tiles(len(x), problem.outputs, each, budget), of_tile)
 
 
 def _on(x: Tensor) -> contextlib.AbstractContextManager[Any]:

@@ -21,8 +21,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from attentive_gconv.functional.definition.attended_input import Parts, attend_definition
-from attentive_gconv.functional.fast.dispatch import is_recorded, runs_eagerly
-from attentive_gconv.functional.fast.full_attention.backends import fastest_backend
+from attentive_gconv.functional.fast.dispatch import is_compiled_on_cpu, is_ordinary, is_recorded
 
 
 def attend(x: Tensor, parts: Parts) -> Tensor:
@@ -56,11 +55,7 @@ def attend(x: Tensor, parts: Parts) -> Tensor:
 
 def is_compiled(x: Tensor, parts: Parts) -> bool:
     """Whether `attend` has compiled kernels for these tensors, here and now."""
-    weights = parts.tensors()
-    known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0
-    alike = known and all(w is None or (w.device == x.device and w.dtype == x.dtype) for w in weights)
-    ordinary = alike and runs_eagerly(x, *weights) and not torch.is_autocast_enabled("cpu")
-    return ordinary and fastest_backend("cpu") == "numba"
+    return is_compiled_on_cpu(x, *parts.tensors())
 
 
 def _samples() -> Any:
@@ -84,7 +79,7 @@ class _Attend(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, *weights, floats, whole = ctx.saved_tensors
         parts = ctx.parts.with_tensors(*weights)
-        if torch.is_grad_enabled() or not runs_eagerly(grad):
+        if torch.is_grad_enabled() or not is_ordinary(grad):
             return *_by_definition(ctx, grad, x, parts), None
         return *_samples().backward(grad, x, parts, floats, whole), None
 

@@ -1,0 +1,35 @@
+"""Gradients by the definition: what the backward pass of a fast form falls back to."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+
+def gradients_by_definition(
+    definition: Callable[[], Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad: Tensor
+) -> list[Tensor | None]:
+    """Gradients as operations of PyTorch, to be differentiated again, or mapped over many output gradients.
+
+    Args:
+        definition: computes the output from the tensors.
+        tensors: the inputs; None for one that there is not.
+        needed: for each, whether its gradient is wanted.
+        grad: of the output.
+
+    Example:
+        >>> x = torch.tensor(3.0, requires_grad=True)
+        >>> gradients_by_definition(lambda: x**2, [x], [True], torch.ones(()))[0].item()
+        6.0
+    """
+    with torch.enable_grad():
+        out = definition()
+    wanted = [tensor for tensor, needs in zip(tensors, needed, strict=True) if needs and tensor is not None]
+    found = iter(
+        torch.autograd.grad(
+            out, wanted, grad, create_graph=torch.is_grad_enabled(), retain_graph=True, materialize_grads=True
+        )
+    )
+    return [
+        next(found) if needs and tensor is not None else None for tensor, needs in zip(tensors, needed, strict=True)
+    ]

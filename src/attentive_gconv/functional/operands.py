@@ -1,0 +1,80 @@
+"""Operands: the transformed weights and the options of an attentive convolution, in one object.
+
+A layer packs them, caches them in inference, and hands them to one operation; the definition and every fast form of the
+operation take the same object.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from attentive_gconv.functional.gating import SUPPRESS, Combination
+from attentive_gconv.functional.geometry import Pair, pair
+
+
+@dataclass(eq=False)
+class FullAttentionWeights:
+    """Weights and options of a convolution with full attention; every weight holds all its transforms.
+
+    Args:
+        kernel: ``(O, |H|, C, |H'|, k, k)``; |H'| is 1 in a lifting layer.
+        fc1, fc2: gate of the channel attention, ``(O, |H|, R, C, |H'|)`` and ``(O, |H|, C, R, |H'|)``; None for none.
+        spatial_kernel: of the spatial attention, ``(O, |H|, 2, |H'|, a, a)`` with a odd; None for none.
+        stride, padding, dilation: of the convolution, one integer or (Y, X).
+        spatial_dilation: of the spatial attention.
+        scale: the quadrature weight q.
+        combination: how the suppression map α acts on f~; the paper's is ``(1 - α) f~``.
+
+    Attributes:
+        forms: what a fast form derives from the weights alone, by its own key. A layer that keeps its weights in
+            inference keeps these with them.
+
+    Raises:
+        ValueError: without any attention, or with half a channel gate.
+    """
+
+    kernel: Tensor
+    fc1: Tensor | None = None
+    fc2: Tensor | None = None
+    spatial_kernel: Tensor | None = None
+    stride: int | Pair = 1
+    padding: int | Pair = 0
+    dilation: int | Pair = 1
+    spatial_dilation: int = 1
+    scale: float = 1.0
+    combination: Combination = SUPPRESS
+    forms: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if (self.fc1 is None) != (self.fc2 is None) or (self.fc1 is None and self.spatial_kernel is None):
+            raise ValueError(
+                "full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither"
+            )
+
+    def tensors(self) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """The weights, in the order of the arguments."""
+        return self.kernel, self.fc1, self.fc2, self.spatial_kernel
+
+    def sides(self) -> tuple[Pair, Pair, Pair]:
+        """Stride, padding and dilation as pairs."""
+        return pair(self.stride), pair(self.padding), pair(self.dilation)
+
+    def options(self) -> tuple[int | Pair, int | Pair, int | Pair, int, float, Combination]:
+        """What is no weight, in the order of the arguments."""
+        return self.stride, self.padding, self.dilation, self.spatial_dilation, self.scale, self.combination
+
+    def by_input_pose(self) -> "FullAttentionWeights":
+        """The same values, in memory by input pose h' first: the order in which the fast forms read them."""
+        poses = (3, 4, 4, 3)  # the axis of h' in each weight
+        laid = (
+            None if weight is None else weight.movedim(axis, 0).contiguous().movedim(0, axis)
+            for weight, axis in zip(self.tensors(), poses, strict=True)
+        )
+        return FullAttentionWeights(*laid, *self.options())  # type: ignore[arg-type, call-arg]
+
+    def outputs(self, part: slice) -> "FullAttentionWeights":
+        """The same for some of the output channels: they are independent of each other."""
+        tensors = (None if weight is None else weight[part] for weight in self.tensors())
+        return FullAttentionWeights(*tensors, *self.options())  # type: ignore[arg-type, call-arg]
