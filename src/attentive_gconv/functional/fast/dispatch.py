@@ -107,9 +107,10 @@ def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
 
 def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     """Whether a convolution with a custom gradient of its input may run: on the CPU, where that gradient is wanted."""
-    if not is_recorded(x) or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+    if torch.compiler.is_compiling() or not is_recorded(x):
         return False
-    return is_ordinary(x, weight, bias) and not torch.is_autocast_enabled("cpu")
+    known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return known and is_ordinary(x, weight, bias) and not torch.is_autocast_enabled("cpu")
 
 
 def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
