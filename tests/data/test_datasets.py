@@ -9,7 +9,7 @@ from attentive_gconv.data import list_datasets, load_dataset
 
 
 def test_names_are_sorted() -> None:
-    assert list_datasets() == ["cifar10", "digits", "image-folder", "pcam", "rot-mnist"]
+    assert list_datasets() == ["cifar10", "digits", "elpv", "image-folder", "pcam", "rot-mnist"]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,11 @@ def test_names_are_sorted() -> None:
         ("cifar10", {"augmentation": "flip-crops"}, "unknown augmentation 'flip-crops': did you mean 'flip-crop'"),
         ("rot-mnist", {"augmentation": "flip-crop"}, r"`augmentation` \(='flip-crop'\) has no meaning for rot-mnist"),
         ("cifar10", {"dataset_dir": "pictures"}, r"`dataset_dir` \(='pictures'\) has no meaning for cifar10"),
-        ("pcam", {"image_size": 32}, r"`image_size` \(='32'\) has no meaning for pcam, only for 'image-folder'"),
+        (
+            "pcam",
+            {"image_size": 32},
+            r"`image_size` \(='32'\) has no meaning for pcam, only for 'elpv', 'image-folder'",
+        ),
         ("image-folder", {"image_size": 0}, r"`image_size` \(=0\) must be a number of pixels from 1 to 4096"),
         ("image-folder", {}, r"`dataset_dir` is missing: give the folder .*\(--dataset-dir\)"),
         ("image-folder", {"dataset_dir": "nowhere"}, r"`dataset_dir` \(='nowhere'\) is no folder"),

@@ -136,7 +136,7 @@ def remove(path: Path) -> None:
         (lambda folder: (folder / "train" / "empty").mkdir(), "train/empty holds no picture"),
         (lambda folder: (folder / "train" / "cat" / "a.tiff").write_bytes(b""), "cat/a.tiff is no PNG or JPEG file"),
         (lambda folder: [remove(folder / "test" / name) for name in ("cat", "dog")], "test holds no picture"),
-        (lambda folder: write_pictures(folder, {"train": {"bird": 1}}), "bird holds one picture.* 'paper'"),
+        (lambda folder: write_pictures(folder, {"train": {"bird": 1}}), "bird holds one picture.* 'final'"),
     ],
 )
 def test_folders_that_are_laid_out_otherwise(folder: Path, spoil: Callable[[Path], object], what: str) -> None:

@@ -136,7 +136,7 @@ def test_a_huge_file_is_not_read(tmp_path):
 
 def test_an_unknown_recipe_and_a_missing_file_are_named(tmp_path):
     with pytest.raises(
-        ConfigError, match="no recipe for 'mnist', only for cifar10, digits, image-folder, pcam, rot-mnist"
+        ConfigError, match="no recipe for 'mnist', only for cifar10, digits, elpv, image-folder, pcam, rot-mnist"
     ):
         load_recipe("mnist")
     with pytest.raises(FileNotFoundError, match=r"missing\.yaml"):

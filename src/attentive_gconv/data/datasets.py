@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from attentive_gconv.data import cifar10, digits, image_folder, pcam, rot_mnist
+from attentive_gconv.data import cifar10, digits, elpv, image_folder, pcam, rot_mnist
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.splits import DataSplits
 from attentive_gconv.files import expand_user
@@ -22,6 +22,7 @@ class DatasetEntry:
         augmentable: whether its training images can be augmented.
         official_validation: whether its authors set the validation images apart, so that there is one protocol only.
         own_folder: whether its pictures are the user's, in a folder that is given with ``dataset_dir``.
+        resizable: whether ``image_size`` scales its images.
     """
 
     summary: str
@@ -30,6 +31,7 @@ class DatasetEntry:
     augmentable: bool = False
     official_validation: bool = False
     own_folder: bool = False
+    resizable: bool = False
 
 
 DATASETS = {
@@ -44,12 +46,20 @@ DATASETS = {
         digits.SOURCES,
         digits.load_digits,
     ),
+    "elpv": DatasetEntry(
+        "ELPV: 2,624 electroluminescence images of solar cells, functional or defective (CC BY-NC-SA 4.0)",
+        elpv.SOURCES,
+        elpv.load_elpv,
+        augmentable=True,
+        resizable=True,
+    ),
     "image-folder": DatasetEntry(
         "PNG and JPEG pictures of your own, in a folder for every class",
         image_folder.SOURCES,
         image_folder.load_image_folder,
         augmentable=True,
         own_folder=True,
+        resizable=True,
     ),
     "pcam": DatasetEntry(
         "PatchCamelyon: 327,680 patches of lymph-node sections in an official split, 96×96, read from the files",
@@ -71,7 +81,7 @@ def list_datasets() -> list[str]:
 
     Example:
         >>> list_datasets()
-        ['cifar10', 'digits', 'image-folder', 'pcam', 'rot-mnist']
+        ['cifar10', 'digits', 'elpv', 'image-folder', 'pcam', 'rot-mnist']
     """
     return sorted(DATASETS)
 
@@ -100,9 +110,10 @@ def load_dataset(
         source: where the dataset comes from, if there is a choice; ``"auto"`` takes what is there.
         download: whether missing files may be downloaded.
         augmentation: what happens to the training images at random, ``"none"`` or ``"flip-crop"``; of ``cifar10``,
-            ``pcam`` and ``image-folder``.
+            ``elpv``, ``pcam`` and ``image-folder``.
         dataset_dir: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
-        image_size: of ``image-folder``, the side that the pictures are scaled to; by default they are left as they are.
+        image_size: of ``image-folder`` and ``elpv``, the side that the images are scaled to; by default those of a
+            folder are left as they are, those of ``elpv`` become 64×64.
 
     Raises:
         ValueError: if a name is unknown or an argument does not fit the dataset.
@@ -118,10 +129,13 @@ def load_dataset(
     """
     entry = find("dataset", name, DATASETS)
     find(f"source of {name}", source, entry.sources)
-    own = {"dataset_dir": dataset_dir, "image_size": image_size}
-    for argument, value in own.items():
-        if value is not None and not entry.own_folder:
-            raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for 'image-folder'")
+    for argument, value, meant in (
+        ("dataset_dir", dataset_dir, "own_folder"),
+        ("image_size", image_size, "resizable"),
+    ):
+        if value is not None and not getattr(entry, meant):
+            others = ", ".join(repr(other) for other, known in DATASETS.items() if getattr(known, meant))
+            raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for {others}")
     request = LoadRequest(
         None if data_dir is None else expand_user(data_dir),
         protocol=protocol,
