@@ -1,12 +1,11 @@
-"""Run the code of a Markdown page, from the top down, as a reader would: ``python run_page.py PAGE`` in an empty folder.
+"""Run the code of a Markdown page from the top down, as a reader would: ``run_page.py PAGE``, in an empty folder.
 
-    python    executed; all blocks of a page share their names, and are also written to the file that a title names
+    python    executed; all blocks of a page share their names
     console   lines after "$ " are run by the shell; the others show what is printed
     text      what the block before printed; "..." stands for anything
-    yaml      written to the file that the block's title names
 
-A title is that of the site, ```` ```python title="my_network.py" ````: such a Python block is written to the file alone.
-A comment ``<!-- not executed: REASON -->`` in the line before a block leaves it out.
+A block with a title, as in ```` ```python title="my_network.py" ````, is written to that file and not executed. A comment
+``<!-- not executed: REASON -->`` in the line before a block leaves it out.
 """
 
 import contextlib
@@ -19,7 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-BLOCK = re.compile(r"^(?P<skip><!-- not executed: .+ -->\n)?```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"^(?P<skip><!-- not executed: .+ -->\n)?```(?P<language>\w+)(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.M | re.S
+)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

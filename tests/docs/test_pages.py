@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "docs" / "index.md", *sorted((ROOT / "docs").glob("tutorials/*.md")), *sorted((ROOT / "docs").glob("guides/*.md"))]
+PAGES = [
+    ROOT / "docs" / "index.md",
+    *sorted((ROOT / "docs").glob("tutorials/*.md")),
+    *sorted((ROOT / "docs").glob("guides/*.md")),
+]
 
 
 @pytest.mark.slow
