@@ -4,7 +4,7 @@
     console   lines after "$ " are run by the shell; the others show what is printed
     text      what the block before printed; "..." stands for anything
 
-A block with a title, as in ```` ```python title="my_network.py" ````, is written to that file and not executed. A comment
+A block with a title (``title="my_network.py"``) is written to that file and not executed. A comment
 ``<!-- not executed: REASON -->`` in the line before a block leaves it out.
 """
 
