@@ -47,7 +47,7 @@ unit: setup
 
 # the site in site/, with the tutorial's notebook executed; a broken link or reference is an error
 docs: setup
-	AGCONV_DOCS_EXECUTE=true $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 AGCONV_DOCS_EXECUTE=true $(BIN)/mkdocs build --strict --quiet
 
 format: setup
 	$(BIN)/ruff check --fix .
