@@ -9,12 +9,16 @@ Maps are plain tensors: planar ``(B, C, Y, X)``, on the group ``(B, C, |H|, Y, X
 Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, https://arxiv.org/abs/2002.03830.
 """
 
-from attentive_gconv import functional, models, nn, testing
-from attentive_gconv.groups import FiniteGroup, group, list_groups
-from attentive_gconv.interop import load_reference_checkpoint
-from attentive_gconv.models import create_model, list_models, list_pretrained
-from attentive_gconv.testing import check_equivariance
-from attentive_gconv.visualize import attention_maps, explain
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from attentive_gconv import functional, models, nn, testing
+    from attentive_gconv.groups import FiniteGroup, group, list_groups
+    from attentive_gconv.interop import load_reference_checkpoint
+    from attentive_gconv.models import create_model, list_models, list_pretrained
+    from attentive_gconv.testing import check_equivariance
+    from attentive_gconv.visualize import attention_maps, explain
 
 __version__ = "0.1.0"
 
@@ -35,3 +39,31 @@ __all__ = [
     "nn",
     "testing",
 ]
+
+# Imported at first use (PEP 562): the command line, which is part of the package, prints its help without PyTorch.
+_DEFINED_IN = {
+    "FiniteGroup": "groups",
+    "attention_maps": "visualize",
+    "check_equivariance": "testing",
+    "create_model": "models",
+    "explain": "visualize",
+    "group": "groups",
+    "list_groups": "groups",
+    "list_models": "models",
+    "list_pretrained": "models",
+    "load_reference_checkpoint": "interop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _DEFINED_IN:
+        value = getattr(importlib.import_module(f"{__name__}.{_DEFINED_IN[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -66,7 +66,7 @@ def test_a_broken_picture_is_named_and_the_others_are_explained(agconv, run, pic
     broken.write_bytes(b"no picture")
     result = agconv("explain", run, broken, picture, "--out", tmp_path / "out", "--no-animation")
     assert result.exit_code == 1
-    assert f"{broken}: this is no PNG or JPEG picture" in result.stderr
+    assert f"{broken}: this is no PNG or JPEG image" in result.stderr
     assert (tmp_path / "out" / "digit-maps.npz").exists()
 
 

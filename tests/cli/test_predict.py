@@ -26,7 +26,7 @@ def test_a_table_names_file_class_and_probability(agconv, run, pictures):
 
 
 def test_json(agconv, run, pictures):
-    rows = json.loads(agconv("predict", run, *pictures, "--format", "json", "--top", 3).stdout)
+    rows = json.loads(agconv("predict", run, *pictures, "--json", "--top", 3).stdout)
     assert [row["file"] for row in rows] == [str(path) for path in pictures]
     for row in rows:
         assert sum(guess["probability"] for guess in row["guesses"]) == pytest.approx(1)
@@ -35,13 +35,13 @@ def test_json(agconv, run, pictures):
 
 
 def test_csv(agconv, run, pictures):
-    rows = list(csv.DictReader(io.StringIO(agconv("predict", run, *pictures, "--format", "csv", "--top", 2).stdout)))
+    rows = list(csv.DictReader(io.StringIO(agconv("predict", run, *pictures, "--csv", "--top", 2).stdout)))
     assert [(row["file"], row["rank"]) for row in rows] == [(str(path), rank) for path in pictures for rank in "12"]
 
 
 def test_light_and_dark_and_the_fit_make_a_difference(agconv, run, pictures):
     def probabilities(*options: str) -> list[float]:
-        rows = json.loads(agconv("predict", run, pictures[0], "--format", "json", *options).stdout)
+        rows = json.loads(agconv("predict", run, pictures[0], "--json", *options).stdout)
         return [guess["probability"] for guess in rows[0]["guesses"]]
 
     plain = probabilities()
@@ -50,22 +50,23 @@ def test_light_and_dark_and_the_fit_make_a_difference(agconv, run, pictures):
     assert probabilities("--weights", "best") == plain
 
 
-@pytest.mark.parametrize("form", ["table", "csv", "json"])
+@pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
 def test_a_broken_file_is_named_and_the_others_are_predicted(agconv, run, pictures, tmp_path, form):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
-    result = agconv("predict", run, pictures[0], broken, pictures[1], "--format", form)
+    result = agconv("predict", run, pictures[0], broken, pictures[1], *form)
     assert result.exit_code == 1
-    assert result.stderr == f"agconv: {broken}: this is no PNG or JPEG picture\n"
+    assert result.stderr == f"agconv: {broken}: this is no PNG or JPEG image\n"
     for path in pictures:
         assert str(path) in result.stdout
-    assert (str(broken) in result.stdout) == (form != "table")
+    assert (str(broken) in result.stdout) == (form != ())
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (("--top", "4"), "top (=4) must lie between 1 and 3"),
+        (("--csv", "--json"), "--csv and --json are two formats"),
         (("--dataset", "digits"), "--dataset and --data-dir have no meaning"),
     ],
 )

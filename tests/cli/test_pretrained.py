@@ -37,9 +37,9 @@ def picture(tmp_path):
 
 
 def test_a_picture_alone_is_given_to_the_default(agconv, shipped, run, picture, tmp_path):
-    by_run = agconv("predict", run, picture, "--format", "json")
-    by_name = agconv("predict", "p4cnn", picture, "--format", "json")
-    alone = agconv("predict", picture, "--format", "json")
+    by_run = agconv("predict", run, picture, "--json")
+    by_name = agconv("predict", "p4cnn", picture, "--json")
+    alone = agconv("predict", picture, "--json")
     assert by_run.exit_code == by_name.exit_code == alone.exit_code == 0
     assert by_run.stdout == by_name.stdout == alone.stdout
     assert "network: p4cnn, which comes with the package" in alone.stderr

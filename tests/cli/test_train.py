@@ -81,7 +81,7 @@ def test_pictures_of_ones_own_are_trained_on_evaluated_and_predicted(agconv, tmp
     weights = tmp_path / "run" / "checkpoints" / "best.safetensors"
     again = agconv("evaluate", weights, "--dataset-dir", moved, "--device", "cpu", "--json")
     assert {**json.loads(again.stdout), "weights": ""} == {**evaluated, "weights": ""}
-    predicted = agconv("predict", tmp_path / "run", moved / "test" / "dog" / "00.png", "--format", "json")
+    predicted = agconv("predict", tmp_path / "run", moved / "test" / "dog" / "00.png", "--json")
     assert predicted.exit_code == 0, predicted.stderr
     assert json.loads(predicted.stdout)
 

@@ -1,3 +1,5 @@
+import os
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -174,3 +176,12 @@ def test_real_pictures(shared_data_dir: Path, tmp_path: Path) -> None:
     # photographs: neighbouring pixels are alike, as they are not in noise
     image = splits.train[0][0]
     assert (image.diff(dim=-1).abs().mean() < 0.5 * image.std()).item()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems elsewhere take Unicode names alone")
+def test_names_that_are_no_utf_8(folder: Path) -> None:
+    os.rename(folder / "train" / "cat" / "00.png", os.fsencode(folder / "train" / "cat") + b"/\xff.png")
+    assert len(load(folder).train) > 0
+    os.rename(folder / "train" / "cat", os.fsencode(folder / "train") + b"/cat\xff")
+    with pytest.raises(DatasetError, match=r"train/cat\\udcff' has a name that is no UTF-8.*rename the folder"):
+        load(folder)

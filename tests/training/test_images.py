@@ -196,7 +196,7 @@ def test_a_truncated_picture_is_refused(tmp_path, kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     path = save(Image.fromarray(noise), tmp_path / f"half.{kind}")
     path.write_bytes(path.read_bytes()[:1500])
-    with pytest.raises(ImageError, match=rf"half\.{kind}: the picture is damaged"):
+    with pytest.raises(ImageError, match=rf"half\.{kind}: the image is damaged"):
         read_image(path, GREY)
 
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table as Grid
+
+from attentive_gconv.cli.options import JSON_OPTION
+from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
     from attentive_gconv.bench import Figure
 
 _WHAT, _SIZES, _HOW, _RESULT = "What", "Sizes, several with commas between", "How", "Result"
-WIDE = 500
 TABLE_FILE, DATA_FILE = "table.md", "bench.json"
 EVERYTHING = ("train", "inference", "memory")
-_OF_INFO = ("info", "json_file")
+_OF_INFO = ("info", "as_json")
 _OF_A_SUITE = ("suite", "entry", "out", "fresh", "device", "dtype", "threads")
 
 
@@ -66,10 +66,6 @@ def bench_command(
     memory_repeats: Annotated[
         int, typer.Option(min=1, help="Processes a figure of memory is measured in.", rich_help_panel=_HOW)
     ] = 1,
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Samples and machine; -: print.", rich_help_panel=_RESULT),
-    ] = None,
     out: Annotated[
         Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}; of a suite: for its files.", _RESULT)
     ] = None,
@@ -78,6 +74,7 @@ def bench_command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
     ] = False,
+    as_json: JSON_OPTION = False,
     info: Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")] = False,
 ) -> None:
     """Measure training steps, inference and peak memory, side by side.
@@ -92,7 +89,7 @@ def bench_command(
 
     if info:
         _only(context, "--info", _OF_INFO)
-        _info(json_file)
+        _info(as_json)
         return
     from attentive_gconv.bench.jobs import Measurement, Protocol
     from attentive_gconv.cli.devices import find_device
@@ -123,7 +120,7 @@ def bench_command(
     )  # fmt: skip
     protocol = Protocol(repeats=repeats, warmup=warmup, memory_repeats=memory_repeats, threads=threads)
     measurements = [Measurement(name, setting) for setting in settings for name in chosen]
-    _measure(comparisons, measurements, protocol, json_file, out)
+    _measure(comparisons, measurements, protocol, as_json, out)
 
 
 def _only(context: typer.Context, mode: str, allowed: tuple[str, ...]) -> None:
@@ -160,7 +157,7 @@ def _comparisons(
     return Sweep(names, kind, baseline, **sizes).comparisons(Case("p4cnn", **fixed))
 
 
-def _measure(comparisons: Any, measurements: Any, protocol: Any, json_file: str | None, out: Path | None) -> None:
+def _measure(comparisons: Any, measurements: Any, protocol: Any, as_json: bool, out: Path | None) -> None:
     from dataclasses import asdict
 
     from attentive_gconv.bench.jobs import measure
@@ -177,12 +174,10 @@ def _measure(comparisons: Any, measurements: Any, protocol: Any, json_file: str 
         "protocol": asdict(protocol),
         "figures": [figure.to_mapping() for figure in figures],
     }
-    if json_file == "-":
+    if as_json:
         typer.echo(json.dumps(document, indent=2))
     else:
         _print(figures)
-        if json_file is not None:
-            write_json(Path(json_file), document)
     if out is not None:
         write_json(out / DATA_FILE, document)
         write_atomically(out / TABLE_FILE, table(figures).markdown().encode())
@@ -190,23 +185,17 @@ def _measure(comparisons: Any, measurements: Any, protocol: Any, json_file: str 
 
 
 def _reporter() -> Callable[[str], None]:
-    console = Console(stderr=True, soft_wrap=True)
-    return lambda line: console.print(line, highlight=False, markup=False)
+    return plain_console(stderr=True).print
 
 
 def _print(figures: "list[Figure]") -> None:
     from attentive_gconv.bench.result_table import table
 
     found = table(figures)
-    grid = Grid(box=None, pad_edge=False)
-    for index, heading in enumerate(found.headings):
-        grid.add_column(heading, justify="right" if index else "left")
+    grid = plain_table(*found.headings, numbers=range(1, len(found.headings)))
     for row in found.rows:
-        grid.add_row(*row)
-    console = Console(soft_wrap=True)
-    if not console.is_terminal:
-        console.width = WIDE  # one line a row in files and pipes
-    console.print(grid, markup=False)
+        grid.add_texts(*row)
+    plain_console().print(grid)
 
 
 def _stop_if_failed(figures: "list[Figure]") -> None:
@@ -249,14 +238,8 @@ def _suite(
     _stop_if_failed(failed)
 
 
-def _info(json_file: str | None) -> None:
+def _info(as_json: bool) -> None:
     from attentive_gconv.bench.machine_info import describe, lines
-    from attentive_gconv.files import write_json
 
     facts = describe()
-    if json_file == "-":
-        typer.echo(json.dumps(facts, indent=2))
-        return
-    typer.echo("\n".join(lines(facts)))
-    if json_file is not None:
-        write_json(Path(json_file), facts)
+    typer.echo(json.dumps(facts, indent=2) if as_json else "\n".join(lines(facts)))

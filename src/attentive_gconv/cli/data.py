@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, JSON_OPTION
+from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
     from attentive_gconv.data import DataSplits
@@ -36,7 +35,7 @@ def data_command(
     picture: Annotated[
         Path | None, typer.Option(help="The .png file of samples (default: DATASET-samples.png)", metavar="FILE")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: JSON_OPTION = False,
 ) -> None:
     """Prepare a dataset, describe it, and draw a picture of samples."""
     # torch takes its time: not before it is needed, so that --help is quick
@@ -96,23 +95,21 @@ def _print_list(as_json: bool) -> None:
         summaries = {name: entry.summary for name, entry in sorted(DATASETS.items())}
         typer.echo(json.dumps(summaries, indent=2, ensure_ascii=False))
         return
-    table = Table("dataset", "what it is", "sources")
+    table = plain_table("dataset", "description", "sources", lines=True)
     for name, entry in sorted(DATASETS.items()):
-        table.add_row(name, entry.summary, ", ".join(entry.sources))
-    Console().print(table)
+        table.add_texts(name, entry.summary, ", ".join(entry.sources))
+    plain_console().print(table)
 
 
 def _print_facts(splits: "DataSplits", facts: dict[str, Any]) -> None:
     typer.echo(splits.description)
-    table = Table("class")
-    for name in facts["splits"]:
-        table.add_column(name, justify="right")
+    table = plain_table("class", *facts["splits"], numbers=range(1, 4), lines=True)
     columns = [split["per_class"] for split in facts["splits"].values()]
     for label, counts in zip(splits.classes, zip(*columns, strict=True), strict=True):
-        table.add_row(label, *(f"{count:,}" for count in counts))
+        table.add_texts(label, *(f"{count:,}" for count in counts))
     table.add_section()
-    table.add_row("all", *(f"{split['images']:,}" for split in facts["splits"].values()))
-    Console().print(table)
+    table.add_texts("all", *(f"{split['images']:,}" for split in facts["splits"].values()))
+    plain_console().print(table)
     channels, height, width = splits.image_shape
     lines = {
         "source": splits.source,

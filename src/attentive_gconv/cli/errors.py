@@ -54,6 +54,9 @@ def _is_ours(error: Exception) -> bool:
 def _message(error: Exception) -> str:
     if type(error).__name__ == "OutOfMemoryError":
         return f"the device's memory is full: take a smaller --batch-size ({str(error).splitlines()[0]})"
+    if isinstance(error, UnicodeEncodeError):
+        shown = error.object[max(0, error.start - 80) : error.end + 40]
+        return f"the name in {shown!r} is no UTF-8 and cannot be written: rename that file or folder"
     if isinstance(error, MemoryError):
         return "the memory is full: take a smaller --batch-size"
     return " ".join(str(error).split()) or type(error).__name__

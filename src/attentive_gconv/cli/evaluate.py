@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from attentive_gconv.cli.options import (
     DATASET_DIR_OPTION,
+    JSON_OPTION,
     MODEL_OPTION,
     TARGET_ARGUMENT,
     WEIGHTS_OPTION,
     named_target,
 )
+from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
     from attentive_gconv.training import Evaluation
@@ -54,8 +54,8 @@ def evaluate_command(
     rotations: Annotated[
         bool, typer.Option(help="Count predictions that change with a rotation of the input: four times the work.")
     ] = True,
-    confusion: Annotated[bool, typer.Option("--confusion", help="Show which classes are taken for which.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; errors are fractions of 1.")] = False,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")] = False,
+    as_json: JSON_OPTION = False,
 ) -> None:
     """Measure a trained network: error, figures by class, and what a rotation of the input changes."""
     import torch
@@ -106,34 +106,28 @@ def evaluate_command(
 
 
 def _print(about: dict[str, Any], figures: "Evaluation", confusion: bool) -> None:
-    console = Console(soft_wrap=True)
+    console = plain_console()
     console.print(
         f"{about['model']} ({about['parameters']:,} parameters), {about['weights']}\n"
         f"{about['dataset']}, {about['split']} images: {figures.images:,}\n\n"
-        f"error     {_percent(figures.error)}\naccuracy  {_percent(figures.accuracy)}\nloss      {figures.loss:.4f}\n",
-        highlight=False,
-        markup=False,
+        f"error     {_percent(figures.error)}\naccuracy  {_percent(figures.accuracy)}\nloss      {figures.loss:.4f}\n"
     )
-    table = Table("class", title_justify="left", box=None, pad_edge=False)
-    for heading in ("images", "error", "recall", "precision"):
-        table.add_column(heading, justify="right")
+    table = plain_table("class", "images", "error", "recall", "precision", numbers=range(1, 5))
     for row in figures.classes:
         error = None if row.recall is None else 1 - row.recall
-        table.add_row(row.name, str(row.count), _percent(error), _percent(row.recall), _percent(row.precision))
+        table.add_texts(row.name, str(row.count), _percent(error), _percent(row.recall), _percent(row.precision))
     console.print(table)
     if confusion:
-        console.print("\ntrue class by row, predicted class by column", highlight=False)
-        grid = Table("", box=None, pad_edge=False)
-        for row in figures.classes:
-            grid.add_column(row.name, justify="right")
+        console.print("\nconfusion matrix: true class by row, predicted class by column")
+        grid = plain_table("", *(row.name for row in figures.classes), numbers=range(1, 1 + len(figures.classes)))
         for row, counts in zip(figures.classes, figures.confusion, strict=True):
-            grid.add_row(row.name, *map(str, counts))
+            grid.add_texts(row.name, *map(str, counts))
         console.print(grid)
     if figures.changed_by_rotation is not None:
-        console.print("\npredictions that change when the input is rotated", highlight=False)
+        console.print("\npredictions that change when the input is rotated")
         for degrees, count in figures.changed_by_rotation.items():
             share = _percent(count / figures.images)
-            console.print(f"  by {degrees:>3}°  {count:,} of {figures.images:,}  ({share})", highlight=False)
+            console.print(f"  by {degrees:>3}°  {count:,} of {figures.images:,}  ({share})")
 
 
 def _percent(fraction: float | None) -> str:

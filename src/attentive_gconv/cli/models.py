@@ -4,13 +4,14 @@ import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from attentive_gconv.cli.options import JSON_OPTION
+from attentive_gconv.cli.output import plain_console, plain_table
 
 
 def models_command(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. '*p4cnn'.")] = "*",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON_OPTION = False,
 ) -> None:
     """List the networks: group, parameters, input, and what they are."""
     from attentive_gconv.models import list_models, model_entry
@@ -34,17 +35,9 @@ def models_command(
     if as_json:
         typer.echo(json.dumps(rows, indent=2))
         return
-    table = Table("name", "group", box=None, pad_edge=False)
-    table.add_column("parameters", justify="right")
-    table.add_column("input")
-    table.add_column("description")
+    table = plain_table("name", "group", "parameters", "input", "description", numbers={2})
     for entry, row in zip(entries, rows, strict=True):
         shape = " x ".join(map(str, entry.image_shape))
-        table.add_row(
-            entry.name,
-            str(row["group"]),
-            "?" if entry.parameters is None else f"{entry.parameters:,}",
-            shape,
-            entry.description,
-        )
-    Console(soft_wrap=True).print(table)
+        parameters = "?" if entry.parameters is None else f"{entry.parameters:,}"
+        table.add_texts(entry.name, str(row["group"]), parameters, shape, entry.description)
+    plain_console().print(table)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from attentive_gconv.training import OpenedModel
 
 
+JSON_OPTION = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table; numbers are not rounded.")]
+
+
 class Weights(StrEnum):
     """Which weights of a run."""
 

@@ -4,18 +4,16 @@ import csv
 import json
 import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from attentive_gconv.cli.options import (
     DATA_DIR_OPTION,
     DATASET_OPTION,
     FIT_OPTION,
     INVERT_OPTION,
+    JSON_OPTION,
     MODEL_OPTION,
     TARGET_AND_IMAGES_ARGUMENT,
     WEIGHTS_OPTION,
@@ -23,24 +21,14 @@ from attentive_gconv.cli.options import (
     open_for_pictures,
     target_and_images,
 )
+from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
     from attentive_gconv.training import Prediction
 
 
-class Format(StrEnum):
-    """How predictions are printed."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-
-
 def predict_command(
     arguments: TARGET_AND_IMAGES_ARGUMENT,
-    format_: Annotated[
-        Format, typer.Option("--format", help="table to read; csv or json for machines.")
-    ] = Format.TABLE,
     top: Annotated[int, typer.Option(min=1, help="How many classes to name, best first.")] = 1,
     invert: INVERT_OPTION = False,
     fit: FIT_OPTION = FitRule.PAD,
@@ -48,6 +36,8 @@ def predict_command(
     model: MODEL_OPTION = None,
     dataset: DATASET_OPTION = None,
     data_dir: DATA_DIR_OPTION = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
+    as_json: JSON_OPTION = False,
 ) -> None:
     """Classify picture files. Files that cannot be read are named on stderr, and the exit status is then 1.
 
@@ -56,10 +46,13 @@ def predict_command(
     """
     from attentive_gconv.training import predict_files
 
+    if as_csv and as_json:
+        raise ValueError("--csv and --json are two formats: give one of them")
     target, images = target_and_images(arguments)
     opened = open_for_pictures(target, weights, model, dataset, data_dir)
     predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
-    _PRINTERS[format_](predictions)
+    printer = _print_json if as_json else _print_csv if as_csv else _print_table
+    printer(predictions)
     light = [prediction.file for prediction in predictions if prediction.looks_inverted]
     if light:
         print(
@@ -75,13 +68,12 @@ def predict_command(
 
 
 def _print_table(predictions: Sequence["Prediction"]) -> None:
-    table = Table("file", "class", box=None, pad_edge=False)
-    table.add_column("probability", justify="right")
+    table = plain_table("file", "class", "probability", numbers={2})
     for prediction in predictions:
         for place, guess in enumerate(prediction.guesses):
-            table.add_row(prediction.file if place == 0 else "", guess.label, f"{100 * guess.probability:.1f} %")
+            table.add_texts(prediction.file if place == 0 else "", guess.label, f"{100 * guess.probability:.1f} %")
     if table.row_count:
-        Console(soft_wrap=True).print(table, markup=False)
+        plain_console().print(table)
 
 
 def _print_csv(predictions: Sequence["Prediction"]) -> None:
@@ -104,6 +96,3 @@ def _print_json(predictions: Sequence["Prediction"]) -> None:
         for prediction in predictions
     ]
     typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-
-
-_PRINTERS = {Format.TABLE: _print_table, Format.CSV: _print_csv, Format.JSON: _print_json}

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
+from attentive_gconv.cli.output import plain_console
 
 if TYPE_CHECKING:
     from attentive_gconv.training import TrainConfig
@@ -77,7 +77,7 @@ def table_command(
         seeds,
         comparable=all(_like_the_papers(job.config) for job in wanted),
     )
-    console = Console(soft_wrap=True)
+    console = plain_console()
 
     def report(job: Job, result: Result) -> None:
         table.add(result, str(read_json(job.folder.dataset_file)["description"]))
@@ -85,8 +85,8 @@ def table_command(
         table.write(out)
 
     failures = finish_all(wanted, console, at_once=at_once, report=report)
-    console.print(f"\n{table.markdown()}", markup=False, highlight=False)
-    console.print(f"written to {out / 'table.md'}, table.csv, table.png", highlight=False)
+    console.print(f"\n{table.markdown()}")
+    console.print(f"written to {out / 'table.md'}, table.csv, table.png")
     if failures:
         for job, reason in failures:
             typer.echo(f"agconv: {job.label} failed: {reason}", err=True)

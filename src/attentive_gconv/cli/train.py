@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
+from attentive_gconv.cli.output import plain_console
 
 if TYPE_CHECKING:
     from attentive_gconv.training.runner import TrainResult
@@ -114,7 +115,7 @@ def train_command(
         "workers": workers,
     }
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
-    console = Console(soft_wrap=True)
+    console = plain_console()
     from attentive_gconv.training.config import ConfigError
 
     if resume:
@@ -154,7 +155,7 @@ def _report(console: Console, result: "TrainResult", out: Path) -> None:
     rows = {"run folder": str(out)} | rows | {"seconds per epoch": f"{result.seconds_per_epoch:.1f}"}
     lines = ["", *(f"{name:<19}{value}" for name, value in rows.items()), ""]
     lines += [f"next: agconv evaluate {out}", f"      agconv predict {out} IMAGE..."]
-    console.print("\n".join(lines), highlight=False, markup=False)
+    console.print("\n".join(lines))
 
 
 def _percent(fraction: float | None) -> str:

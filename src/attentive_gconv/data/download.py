@@ -43,7 +43,7 @@ def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> N
             return
         # the errors of requests, which pooch downloads with, are OSErrors and ValueErrors
         except (OSError, ValueError, DatasetError) as error:
-            failures.append(f"{address}: {error or type(error).__name__}")
+            failures.append(f"{address}: {str(error) or type(error).__name__}")
     raise DatasetError(f"cannot download {target} ({'; '.join(failures)}). {remedy}")
 
 

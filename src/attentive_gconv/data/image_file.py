@@ -9,9 +9,8 @@
    bilinear with anti-aliasing; a picture that has the size already is left as it is.
 """
 
-import warnings
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 try:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, ImageOps
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
 except ImportError as error:
     raise ImportError("reading pictures needs Pillow: pip install 'attentive-gconv[train]'") from error
 
@@ -32,34 +33,39 @@ class ImageError(ValueError):
 
 
 def read_pixels(path: Path, channels: int) -> Tensor:
-    """The upright picture, float32 ``(channels, Y, X)`` in [0, 1], for 1 or 3 channels.
+    """Read an image file, upright, as float32 ``(channels, Y, X)`` in [0, 1], for 1 or 3 channels.
 
     Raises:
-        ImageError: if the file cannot be read.
+        ImageError: if the file cannot be read, for whatever reason.
     """
-    if not path.is_file():
-        raise ImageError(f"{path}: there is no such file")
     try:
-        with warnings.catch_warnings():
-            # Pillow itself only warns of pictures that would fill the memory
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise ImageError(
-                        f"{path}: {picture.width} x {picture.height} pixels are more than {MAX_PIXELS:,}; scale it down"
-                    )
-                picture.load()
-                upright = ImageOps.exif_transpose(picture)
-                return _to_tensor(upright, channels)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: the picture has more than {MAX_PIXELS:,} pixels; scale it down") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path}: this is no PNG or JPEG picture") from error
-    except (OSError, SyntaxError, EOFError, ValueError, IndexError) as error:
-        if isinstance(error, ImageError):
-            raise
-        # Pillow's readers raise any of these on damaged files
-        raise ImageError(f"{path}: the picture is damaged ({error})") from error
+        if not path.is_file():
+            raise ImageError(f"{path}: there is no such file")
+        with path.open("rb") as stream, _opened(stream, path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(
+                    f"{path}: {image.width} x {image.height} pixels are more than {MAX_PIXELS:,}; scale it down"
+                )
+            image.load()
+            return _to_tensor(ImageOps.exif_transpose(image), channels)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"{path}: the memory is too small for this image; scale it down") from error
+    # Pillow's readers raise nearly anything on damaged files, and the files after this one are still to be read
+    except Exception as error:
+        raise ImageError(f"{path}: the image is damaged ({str(error) or type(error).__name__})") from error
+
+
+def _opened(stream: IO[bytes], path: Path) -> Image.Image:
+    """The image by its signature. `PIL.Image.open` would apply a limit of pixels that is global to the process."""
+    start = stream.read(8)
+    stream.seek(0)
+    if start == b"\x89PNG\r\n\x1a\n":
+        return PngImageFile(stream)
+    if start.startswith(b"\xff\xd8\xff"):
+        return JpegImageFile(stream)
+    raise ImageError(f"{path}: this is no PNG or JPEG image")
 
 
 def _to_tensor(picture: Image.Image, channels: int) -> Tensor:

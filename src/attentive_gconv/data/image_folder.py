@@ -115,6 +115,10 @@ def _class_names(train: Path) -> tuple[str, ...]:
     if not train.is_dir():
         raise DatasetError(f"{train} is missing: put the training pictures there, in a folder for every class")
     names = tuple(sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    for name in names:
+        # the names of the classes go into the files of a run, which are UTF-8
+        if any("\ud800" <= character <= "\udfff" for character in name):
+            raise DatasetError(f"{str(train / name)!r} has a name that is no UTF-8, and is a class: rename the folder")
     if len(names) < 2:
         raise DatasetError(f"{train} must hold at least two folders, one for every class; it holds {len(names)}")
     return names
@@ -190,7 +194,8 @@ def _facts(
     for part in sorted(parts):
         for path in parts[part].files:
             status = path.stat()
-            digest.update(f"{path.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+            name = os.fsencode(path.relative_to(folder))
+            digest.update(b"%b\0%d\0%d\0" % (name, status.st_size, status.st_mtime_ns))
     entry = CacheEntry(
         "image-folder",
         {"files": digest.hexdigest(), "protocol": request.protocol, "image_size": request.image_size},

@@ -1,0 +1,41 @@
+"""Text on the terminal, shown as it is: rich's markup, emoji codes and highlighting would change names and paths."""
+
+from collections.abc import Container
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# in files and pipes a row of a table is one line, and no cell is shortened
+WIDE = 10_000
+
+
+def plain_console(*, stderr: bool = False, **options: Any) -> Console:
+    """A console that prints text as it is and leaves long lines whole."""
+    console = Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False, **options)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
+
+
+def plain_table(*headings: str, numbers: Container[int] = (), lines: bool = False) -> "PlainTable":
+    """A table of text.
+
+    Args:
+        headings: of the columns.
+        numbers: which columns are aligned to the right, counted from 0.
+        lines: whether to draw the frame.
+    """
+    table = PlainTable() if lines else PlainTable(box=None, pad_edge=False)
+    for column, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if column in numbers else "left", overflow="fold")
+    return table
+
+
+class PlainTable(Table):
+    """A table whose cells are text, never markup."""
+
+    def add_texts(self, *cells: str) -> None:
+        """Add a row."""
+        self.add_row(*map(Text, cells))
