@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from attentive_gconv.training import load_recipe
+from attentive_gconv.training import list_recipes, load_recipe
 from attentive_gconv.training.parsing import config_to_mapping
 from attentive_gconv.training.recipe import flatten
 from attentive_gconv.training.run_folder import RunFolder
@@ -15,6 +15,11 @@ TEXT = (DOCS / "guides" / "training.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("field", sorted(flatten(config_to_mapping(load_recipe("digits")))))
 def test_every_field_of_a_recipe_is_described(field):
     assert f"`{field}`" in RECIPES
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_every_recipe_is_shown(recipe):
+    assert f'--8<-- "{recipe}.yaml"' in RECIPES
 
 
 def test_every_file_of_a_run_is_described():
