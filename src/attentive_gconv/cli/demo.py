@@ -1,5 +1,6 @@
 """`agconv demo`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,8 +72,11 @@ def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> 
 
 
 def _wait() -> None:
+    import signal
     import time
 
+    # an ordinary end, so that uploads are removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         while True:
             time.sleep(3600)

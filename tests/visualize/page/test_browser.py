@@ -158,7 +158,7 @@ def test_uploads_good_bad_and_large(page, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
     upload.set_input_files(tmp_path / "bad.png")
     page.page.wait_for_selector("#note [role=alert]")
-    assert "bad.png: the picture is damaged" in page.page.inner_text("#note")
+    assert "bad.png: the image is damaged" in page.page.inner_text("#note")
     assert page.picture() == before
     (tmp_path / "large.png").write_bytes(bytes(11 << 20))
     upload.set_input_files(tmp_path / "large.png")

@@ -4,7 +4,9 @@ It needs no network: fonts are the system's, and a content security policy forbi
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import tempfile
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,13 @@ import torch
 from attentive_gconv.data.image_file import ImageError
 from attentive_gconv.training.weights import TrainedModel
 from attentive_gconv.visualize.page import html_panels, input_images
+from attentive_gconv.visualize.page.http_rules import PageRules
 from attentive_gconv.visualize.page.network_view import look_at
 
 FIRST = "6"
 NONE = "none"
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
-    "frame-ancestors 'self'; form-action 'self'"
-)
+# seconds after which a visitor's uploads are removed
+KEPT = 600
 
 
 def _gradio() -> Any:
@@ -105,7 +105,7 @@ def build_page(models: Mapping[str, TrainedModel]) -> Any:
     beside = (planar or names[1:] or [NONE])[0]
     start = input_images.example(FIRST).numpy()
     first_panels = handlers.show(start, names[0], beside, 0, False, False)
-    with gr.Blocks(title="agconv demo", analytics_enabled=False) as page:
+    with gr.Blocks(title="agconv demo", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.Markdown(
             "## What does it attend to, and does that turn along?\nDraw a digit or upload a picture, turn and mirror "
             "it. Bright is what the network keeps. At quarter turns the maps of a p4-network turn along exactly."
@@ -163,10 +163,12 @@ def serve(
         The address of the page.
     """
     gr = _gradio()
-    from PIL import Image
+    from starlette.middleware import Middleware
 
-    # Pillow refuses pictures with more than twice as many pixels, wherever on the way they are opened
-    Image.MAX_IMAGE_PIXELS = 25_000_000
+    # gradio keeps uploads in the folder of this variable; ours is removed when the process ends
+    uploads = tempfile.TemporaryDirectory(prefix="agconv-demo-")
+    weakref.finalize(gr, uploads.cleanup)
+    os.environ["GRADIO_TEMP_DIR"] = uploads.name
     system = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
     page = build_page(models)
     _, address, _ = page.launch(
@@ -175,7 +177,8 @@ def serve(
         share=False,
         prevent_thread_lock=True,
         quiet=True,
-        show_error=True,
+        # what a handler expects to go wrong it says itself; other errors could name folders of this machine
+        show_error=False,
         footer_links=[],
         max_file_size=input_images.MAX_UPLOAD,
         theme=gr.themes.Base(**system),
@@ -183,30 +186,12 @@ def serve(
         ssr_mode=False,
         pwa=False,
         enable_monitoring=False,
-        app_kwargs={"middleware": [_policy_middleware()]},
+        app_kwargs={"middleware": [Middleware(PageRules, listening_on=host)]},
     )
     if block:
         page.block_thread()
+        uploads.cleanup()
     return str(address)
-
-
-def _policy_middleware() -> Any:
-    """Every answer carries the content security policy: the browser loads nothing from outside."""
-    from starlette.middleware import Middleware
-
-    class Policy:
-        def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-            self.app = app
-
-        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-            async def send_with_policy(part: Any) -> None:
-                if part["type"] == "http.response.start":
-                    part["headers"] = [*part["headers"], (b"content-security-policy", POLICY.encode())]
-                await send(part)
-
-            await self.app(scope, receive, send_with_policy)
-
-    return Middleware(Policy)
 
 
 def _group_order(trained: TrainedModel) -> int:
