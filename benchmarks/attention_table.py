@@ -25,11 +25,11 @@ from typing import Any
 
 from rich.console import Console
 
+from attentive_gconv.checkpoints.run_files import read_json
 from attentive_gconv.environment import describe_environment
+from attentive_gconv.experiments.sweep import Job, finish
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.training import RunFolder, RunFolderError, TrainConfig, load_recipe
-from attentive_gconv.training.run_folder import read_json
-from attentive_gconv.training.sweep import Job, finish
 
 
 @dataclass(frozen=True)

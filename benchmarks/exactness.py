@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = [
     *("tests/functional/test_general.py", "tests/functional/test_theorem.py"),
     *("tests/nn/test_equivariance.py", "tests/nn/test_equivariance_limits.py", "tests/nn/attention"),
-    *("tests/models", "tests/interop/test_reference.py"),
+    *("tests/models", "tests/checkpoints/test_reference.py"),
 ]
 TOLERANCE = testing.TOLERANCE[torch.float64]
 

@@ -15,11 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from attentive_gconv.checkpoints import ModelCard, load_weights
+from attentive_gconv.checkpoints.pretrained import FOLDER
+from attentive_gconv.checkpoints.run_files import read_json
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.models import model_entry
-from attentive_gconv.models.pretrained import FOLDER
-from attentive_gconv.training import ModelCard, RunFolder, RunFolderError, load_weights
-from attentive_gconv.training.run_folder import read_json
+from attentive_gconv.training import RunFolder, RunFolderError
 
 
 def card_of(run: RunFolder, weights: bytes) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from attentive_gconv import functional, models, nn, testing
+    from attentive_gconv.checkpoints import create_model, list_pretrained, load_reference_checkpoint
     from attentive_gconv.groups import FiniteGroup, group, list_groups
-    from attentive_gconv.interop import load_reference_checkpoint
-    from attentive_gconv.models import create_model, list_models, list_pretrained
+    from attentive_gconv.models import list_models
     from attentive_gconv.testing import check_equivariance
     from attentive_gconv.visualize import attention_maps, explain
 
@@ -45,13 +45,13 @@ _DEFINED_IN = {
     "FiniteGroup": "groups",
     "attention_maps": "visualize",
     "check_equivariance": "testing",
-    "create_model": "models",
+    "create_model": "checkpoints",
     "explain": "visualize",
     "group": "groups",
     "list_groups": "groups",
     "list_models": "models",
-    "list_pretrained": "models",
-    "load_reference_checkpoint": "interop",
+    "list_pretrained": "checkpoints",
+    "load_reference_checkpoint": "checkpoints",
 }
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import attentive_gconv as ag
-from attentive_gconv.models import pretrained
-from attentive_gconv.training import RunFolderError, open_model, train
+from attentive_gconv.checkpoints import open_model, pretrained
+from attentive_gconv.training import RunFolderError, train
 from ship_weights import main, ship, without_data_dir
 from tiny import tiny, tiny_config  # noqa: F401
 

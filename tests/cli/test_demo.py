@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import attentive_gconv as ag
+from attentive_gconv.checkpoints import load_weights, pretrained, save_weights
 from attentive_gconv.cli.demo import networks
-from attentive_gconv.models import pretrained
-from attentive_gconv.training import ConfigError, load_weights, save_weights
+from attentive_gconv.training import ConfigError
 
 
 def test_networks_are_told_apart(run, tmp_path):

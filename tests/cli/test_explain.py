@@ -4,8 +4,9 @@ import torch
 from PIL import Image
 
 import attentive_gconv as ag
+from attentive_gconv.checkpoints import open_model
 from attentive_gconv.cli.explain import distinct_names
-from attentive_gconv.training import open_model, read_image
+from attentive_gconv.inference import read_image
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import pytest
 from PIL import Image
 
 import attentive_gconv as ag
-from attentive_gconv.models import pretrained
-from attentive_gconv.models.pretrained import pretrained_card
-from attentive_gconv.training import open_model
+from attentive_gconv.checkpoints import open_model, pretrained
+from attentive_gconv.checkpoints.pretrained import pretrained_card
 from ship_weights import ship
 from tiny import RECIPE
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from attentive_gconv.checkpoints import ModelCard
 from attentive_gconv.data import load_dataset
-from attentive_gconv.training import ModelCard, read_image
+from attentive_gconv.inference import read_image
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "save_test_images.py"
 

@@ -1,6 +1,6 @@
 import pytest
 
-from attentive_gconv.training.config import ConfigError
+from attentive_gconv.settings import ConfigError
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
 
 SETTINGS = {

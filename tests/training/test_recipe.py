@@ -4,8 +4,10 @@ import pytest
 
 from attentive_gconv.data import list_datasets
 from attentive_gconv.models import list_models
-from attentive_gconv.training.config import ConfigError, OptimizerConfig, ScheduleConfig
-from attentive_gconv.training.recipe import dump_settings, list_recipes, load_recipe, parse_override, read_settings
+from attentive_gconv.settings import ConfigError
+from attentive_gconv.training.config import OptimizerConfig, ScheduleConfig
+from attentive_gconv.training.recipe import list_recipes, load_recipe, parse_override
+from attentive_gconv.yaml_settings import dump_settings, read_settings
 
 
 def write(tmp_path: Path, text: str) -> Path:

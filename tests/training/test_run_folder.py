@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
 from attentive_gconv.files import write_atomically, write_json
-from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json
+from attentive_gconv.training.run_folder import RunFolder
 from tiny import tiny_config
 
 

@@ -6,7 +6,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from attentive_gconv.training import ConfigError, RunFolderError, evaluate, load_weights, resume, train
+from attentive_gconv.checkpoints import load_weights
+from attentive_gconv.inference import evaluate
+from attentive_gconv.training import ConfigError, RunFolderError, resume, train
 from attentive_gconv.training.module import TrainingError
 from attentive_gconv.training.seeding import seed_everything
 from attentive_gconv.training.weights import build_model

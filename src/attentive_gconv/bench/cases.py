@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from attentive_gconv.functional.fast.dispatch import BACKENDS, METHODS
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
-from attentive_gconv.models import create_model, model_entry
+from attentive_gconv.models import build_model, model_entry
 from attentive_gconv.models.blocks import ATTENTION, convolution
 from attentive_gconv.nn import configure_attention
 
@@ -193,7 +193,7 @@ def input_shape(case: Case) -> tuple[int, ...]:
 
 def _network(case: Case) -> nn.Module:
     options: dict[str, Any] = {"group": case.group, "channels": case.channels}
-    return create_model(case.name, **{name: value for name, value in options.items() if value is not None})
+    return build_model(case.name, **{name: value for name, value in options.items() if value is not None})
 
 
 def _layer(case: Case) -> nn.Module:

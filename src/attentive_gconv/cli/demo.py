@@ -9,7 +9,7 @@ import typer
 from attentive_gconv.cli.options import DATA_DIR_OPTION, DATASET_OPTION, TARGET_HELP
 
 if TYPE_CHECKING:
-    from attentive_gconv.training import TrainedModel
+    from attentive_gconv.checkpoints import TrainedModel
 
 
 def demo_command(
@@ -48,8 +48,9 @@ def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> 
     Raises:
         ConfigError: if a .pth file does not have the name of a network, or a network takes no squares.
     """
-    from attentive_gconv.models.pretrained import DEFAULT, list_pretrained
-    from attentive_gconv.training import ConfigError, open_model
+    from attentive_gconv.checkpoints import open_model
+    from attentive_gconv.checkpoints.pretrained import DEFAULT, list_pretrained
+    from attentive_gconv.training import ConfigError
 
     models: dict[str, TrainedModel] = {}
     shipped = sorted(list_pretrained(), key=lambda name: (name != DEFAULT, name))

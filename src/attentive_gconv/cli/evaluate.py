@@ -18,7 +18,7 @@ from attentive_gconv.cli.options import (
 from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
-    from attentive_gconv.training import Evaluation
+    from attentive_gconv.inference import Evaluation
 
 
 class Split(StrEnum):
@@ -60,9 +60,11 @@ def evaluate_command(
     """Measure a trained network: error, figures by class, and what a rotation of the input changes."""
     import torch
 
+    from attentive_gconv.checkpoints import open_model
     from attentive_gconv.cli.devices import find_device
-    from attentive_gconv.training import ConfigError, evaluate, open_model
-    from attentive_gconv.training.evaluation import restandardise
+    from attentive_gconv.inference import evaluate
+    from attentive_gconv.inference.evaluation import restandardise
+    from attentive_gconv.training import ConfigError
 
     directory = str(data_dir) if data_dir else None
     pictures = str(dataset_dir) if dataset_dir else None

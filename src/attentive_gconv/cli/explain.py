@@ -24,7 +24,7 @@ from attentive_gconv.cli.options import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from attentive_gconv.training import TrainedModel
+    from attentive_gconv.checkpoints import TrainedModel
 
 
 class Picture(StrEnum):
@@ -81,7 +81,8 @@ def explain_command(
     For each picture NAME: NAME-overview, NAME-layers, NAME-rotations (figures), NAME-turn.gif and NAME-maps.npz. What
     is shown is what the attention keeps. Files that cannot be read are named on stderr, and the exit status is then 1.
     """
-    from attentive_gconv.training import ConfigError, ImageError, read_image
+    from attentive_gconv.inference import ImageError, read_image
+    from attentive_gconv.training import ConfigError
 
     target, images = target_and_images(arguments)
     if out.exists() and not out.is_dir():

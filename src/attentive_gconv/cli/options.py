@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from attentive_gconv.training import OpenedModel
+    from attentive_gconv.checkpoints import OpenedModel
 
 
 JSON_OPTION = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table; numbers are not rounded.")]
@@ -74,7 +74,7 @@ def with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     Raises:
         ConfigError: if a field is given twice, or cannot be read.
     """
-    from attentive_gconv.training.config import ConfigError
+    from attentive_gconv.settings import ConfigError
     from attentive_gconv.training.recipe import parse_override
 
     overrides = dict(flags)
@@ -108,7 +108,7 @@ def named_target(target: Path | None) -> Path:
     Raises:
         ConfigError: if none is named and none comes with the package.
     """
-    from attentive_gconv.models.pretrained import DEFAULT, list_pretrained
+    from attentive_gconv.checkpoints.pretrained import DEFAULT, list_pretrained
     from attentive_gconv.training import ConfigError
 
     if target is not None:
@@ -130,7 +130,8 @@ def open_for_pictures(
     Raises:
         ConfigError: if they are given for something else.
     """
-    from attentive_gconv.training import ConfigError, open_model
+    from attentive_gconv.checkpoints import open_model
+    from attentive_gconv.training import ConfigError
 
     if target.suffix not in (".pth", ".pt") and (dataset is not None or data_dir is not None):
         raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which holds what is needed")

@@ -24,7 +24,7 @@ from attentive_gconv.cli.options import (
 from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
-    from attentive_gconv.training import Prediction
+    from attentive_gconv.inference import Prediction
 
 
 def predict_command(
@@ -44,7 +44,7 @@ def predict_command(
     Pictures are turned by their EXIF orientation, laid on white where transparent, brought to the network's size with
     the aspect ratio kept, and standardised as in training. Give them upright, whatever the training set looked like.
     """
-    from attentive_gconv.training import predict_files
+    from attentive_gconv.inference import predict_files
 
     if as_csv and as_json:
         raise ValueError("--csv and --json are two formats: give one of them")

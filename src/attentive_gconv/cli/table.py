@@ -10,8 +10,8 @@ from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
 from attentive_gconv.cli.output import plain_console
 
 if TYPE_CHECKING:
+    from attentive_gconv.experiments.sweep import Job
     from attentive_gconv.training import TrainConfig
-    from attentive_gconv.training.sweep import Job
 
 
 def table_command(
@@ -42,10 +42,11 @@ def table_command(
 
     The same command again takes the finished runs, continues the broken ones, and trains the rest.
     """
+    from attentive_gconv.checkpoints.run_files import read_json
+    from attentive_gconv.experiments.run_table import Table
+    from attentive_gconv.experiments.sweep import Job, Result, devices_at_hand, finish_all
     from attentive_gconv.training import ConfigError, load_recipe
-    from attentive_gconv.training.run_folder import RunFolder, read_json
-    from attentive_gconv.training.sweep import Job, Result, devices_at_hand, finish_all
-    from attentive_gconv.training.table import Table
+    from attentive_gconv.training.run_folder import RunFolder
 
     flags = {
         "dataset.name": dataset,
@@ -94,9 +95,9 @@ def table_command(
 
 
 def _chosen(dataset: str, patterns: str | None) -> list[str]:
+    from attentive_gconv.experiments.published import PUBLISHED
     from attentive_gconv.models import list_models, model_entry
     from attentive_gconv.training import ConfigError
-    from attentive_gconv.training.published import PUBLISHED
 
     if patterns is None:
         if dataset not in PUBLISHED:
@@ -137,8 +138,8 @@ def _like_the_papers(config: "TrainConfig") -> bool:
 
     The learning rate is free: of CIFAR-10's the paper says only among which it was chosen.
     """
+    from attentive_gconv.experiments.published import PUBLISHED
     from attentive_gconv.training import load_recipe
-    from attentive_gconv.training.published import PUBLISHED
 
     name = config.dataset.name
     if name not in PUBLISHED:

@@ -116,7 +116,7 @@ def train_command(
     }
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
     console = plain_console()
-    from attentive_gconv.training.config import ConfigError
+    from attentive_gconv.settings import ConfigError
 
     if resume:
         if out is None:

@@ -3,8 +3,7 @@
 from attentive_gconv.models.allcnnc import AllCNNC
 from attentive_gconv.models.densenet import DenseNet
 from attentive_gconv.models.p4cnn import RotMNISTNet
-from attentive_gconv.models.pretrained import list_pretrained, pretrained_card
-from attentive_gconv.models.registry import ModelEntry, create_model, list_models, model_entry, register
+from attentive_gconv.models.registry import ModelEntry, build_model, list_models, model_entry, register
 from attentive_gconv.models.resnet import ResNet
 
 __all__ = [
@@ -13,10 +12,8 @@ __all__ = [
     "ModelEntry",
     "ResNet",
     "RotMNISTNet",
-    "create_model",
+    "build_model",
     "list_models",
-    "list_pretrained",
     "model_entry",
-    "pretrained_card",
     "register",
 ]

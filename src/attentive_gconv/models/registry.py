@@ -1,4 +1,4 @@
-"""Register of networks by name: `register`, `list_models`, `create_model`."""
+"""Register of networks by name: `register`, `list_models`, `build_model`."""
 
 import difflib
 import fnmatch
@@ -12,7 +12,6 @@ from typing import Any
 from torch import nn
 
 from attentive_gconv.lookup import find
-from attentive_gconv.models.pretrained import load_pretrained
 
 # run folders, files of weights and shell patterns hold these names
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -136,31 +135,20 @@ def model_entry(name: str) -> ModelEntry:
     return find("model", name, _ENTRIES)
 
 
-def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
-    """Create a network by name, with initial weights or with the shipped ones.
+def build_model(name: str, **options: Any) -> nn.Module:
+    """Create a network by name, with initial weights; `attentive_gconv.create_model` offers the shipped ones, too.
 
     Args:
         name: one of `list_models`.
-        pretrained: take the weights of `list_pretrained`, which were trained on the re-made rot-MNIST; the model is
-            then in eval mode. What its images must look like stands in the card, see `docs/reference/models.md`.
-        **options: arguments of the family's class that differ from the named variant's, such as ``num_classes``,
-            ``in_channels``, ``channels``, ``group`` or ``attention``.
+        **options: arguments of the family's class that differ from the named variant's.
 
     Raises:
-        ValueError: if the name is unknown, a value is out of range, or pretrained weights are missing or do not fit.
-        ImportError: if pretrained weights are wanted without safetensors.
+        ValueError: if the name is unknown, or a value is out of range.
         TypeError: if the family has no such option; the message names those it has.
-
-    Example:
-        >>> import torch, attentive_gconv as ag
-        >>> model = ag.create_model("alpha_f_p4cnn", num_classes=4, in_channels=3)
-        >>> model(torch.randn(2, 3, 28, 28)).shape
-        torch.Size([2, 4])
     """
     entry = model_entry(name)
     _check_options(entry, options)
-    model = entry.build(**{**entry.defaults, **options})
-    return load_pretrained(name, model) if pretrained else model
+    return entry.build(**{**entry.defaults, **options})
 
 
 def _check_options(entry: ModelEntry, options: Mapping[str, Any]) -> None:

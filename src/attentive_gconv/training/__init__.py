@@ -1,52 +1,32 @@
-"""Training, evaluation and prediction. Needs ``pip install 'attentive-gconv[train]'``.
+"""Training: from a recipe to a complete run folder. Needs ``pip install 'attentive-gconv[train]'``.
 
     recipe, config     YAML recipes and the checked settings they become
-    runner             `train` and `resume`: from settings to a complete run folder
-    run_folder         what lies where in it
-    trained, weights   opening trained networks
-    evaluation         figures on a dataset
-    images, prediction picture files
+    runner             `train` and `resume`
+    run_folder         the folder that a run leaves behind
 
 `train` and `resume` import Lightning, which takes seconds; they do so when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from attentive_gconv.data.image_file import ImageError
-from attentive_gconv.training.config import ConfigError, TrainConfig
-from attentive_gconv.training.evaluation import Evaluation, evaluate
-from attentive_gconv.training.images import read_image
-from attentive_gconv.training.prediction import Prediction, predict_files
+from attentive_gconv.checkpoints.run_files import RunFolderError
+from attentive_gconv.settings import ConfigError
+from attentive_gconv.training.config import TrainConfig
 from attentive_gconv.training.recipe import list_recipes, load_recipe
-from attentive_gconv.training.run_folder import RunFolder, RunFolderError
-from attentive_gconv.training.trained import OpenedModel, open_model
-from attentive_gconv.training.weights import ModelCard, TrainedModel, WeightsError, load_weights, save_weights
+from attentive_gconv.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from attentive_gconv.training.runner import TrainResult, resume, train
 
 __all__ = [
     "ConfigError",
-    "Evaluation",
-    "ImageError",
-    "ModelCard",
-    "OpenedModel",
-    "Prediction",
     "RunFolder",
     "RunFolderError",
     "TrainConfig",
     "TrainResult",
-    "TrainedModel",
-    "WeightsError",
-    "evaluate",
     "list_recipes",
     "load_recipe",
-    "load_weights",
-    "open_model",
-    "predict_files",
-    "read_image",
     "resume",
-    "save_weights",
     "train",
 ]
 

@@ -8,14 +8,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from attentive_gconv.settings import ConfigError
+
 Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Strategy = Literal["auto", "ddp"]
 Augmentation = Literal["none", "flip-crop"]
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message names the field, its value and the remedy."""
 
 
 def _require(holds: bool, name: str, value: object, remedy: str) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.weights import save_weights
 from attentive_gconv.files import write_atomically
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.run_folder import RunFolder
-from attentive_gconv.training.weights import ModelCard, save_weights
 
 # None: not evaluated after that epoch
 Row = dict[str, float | None]

@@ -15,11 +15,14 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
+from attentive_gconv.checkpoints.weights import load_weights
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
+from attentive_gconv.inference.evaluation import Evaluation, evaluate
 from attentive_gconv.training.config import ConfigError, TrainConfig
-from attentive_gconv.training.evaluation import Evaluation, evaluate
 from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
@@ -27,10 +30,9 @@ from attentive_gconv.training.progress import EpochLines
 from attentive_gconv.training.quiet import contained_lightning
 from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
-from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json
+from attentive_gconv.training.run_folder import RunFolder
 from attentive_gconv.training.seeding import seed_everything
 from attentive_gconv.training.synchronise import SynchroniseBatchNorm
-from attentive_gconv.training.weights import ModelCard, build_model, load_weights
 
 # what may differ when a run is resumed: more epochs, and where and on what it runs
 CHANGEABLE = (
@@ -175,7 +177,7 @@ class _Run:
         )
         # the initial weights are drawn here and from nothing but the seed
         seed_everything(config.seed)
-        self.network = build_model(self.card)
+        self.network = self.card.build()
         # Lightning converts it only after it has filled it from a checkpoint, which would round what is resumed
         dtype = torch.float64 if config.precision == "64-true" else torch.float32
         self.network.to(dtype)

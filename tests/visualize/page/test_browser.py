@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import attentive_gconv as ag
-from attentive_gconv.training import ModelCard, save_weights
+from attentive_gconv.checkpoints import ModelCard, save_weights
 from requirements import unavailable
 
 FLAGS = [

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 import attentive_gconv as ag
-from attentive_gconv.training import ImageError, ModelCard, TrainedModel
+from attentive_gconv.checkpoints import ModelCard, TrainedModel
+from attentive_gconv.inference import ImageError
 from attentive_gconv.visualize.page import html_panels, input_images
 from attentive_gconv.visualize.page.network_view import look_at
 from attentive_gconv.visualize.page.server import FIRST, Handlers

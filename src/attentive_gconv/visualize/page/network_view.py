@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentive_gconv.training.images import standardised
-from attentive_gconv.training.weights import TrainedModel
+from attentive_gconv.checkpoints.weights import TrainedModel
+from attentive_gconv.inference.images import standardised
 from attentive_gconv.visualize.explanation import Explanation, explain
 from attentive_gconv.visualize.orientation import Look
 from attentive_gconv.visualize.page.input_images import luma

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from attentive_gconv.checkpoints.weights import TrainedModel
 from attentive_gconv.data.image_file import ImageError
-from attentive_gconv.training.weights import TrainedModel
 from attentive_gconv.visualize.page import html_panels, input_images
 from attentive_gconv.visualize.page.http_rules import PageRules
 from attentive_gconv.visualize.page.network_view import look_at

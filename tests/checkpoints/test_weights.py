@@ -6,15 +6,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from attentive_gconv.training.config import ConfigError
-from attentive_gconv.training.weights import (
+from attentive_gconv.checkpoints.weights import (
     METADATA_KEY,
     ModelCard,
     WeightsError,
-    build_model,
     load_weights,
     save_weights,
 )
+from attentive_gconv.settings import ConfigError
 
 CARD = ModelCard(
     model="p4cnn",
@@ -35,7 +34,7 @@ CARD = ModelCard(
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "w.safetensors"
-    save_weights(path, build_model(CARD), CARD)
+    save_weights(path, CARD.build(), CARD)
     return path
 
 
@@ -48,7 +47,7 @@ def rewrite(path: Path, change) -> None:
 
 
 def test_a_network_survives_being_saved(path):
-    network = build_model(CARD)
+    network = CARD.build()
     network.train()
     network(torch.randn(4, 1, 28, 28))  # batch statistics, too
     save_weights(path, network, CARD)
@@ -122,4 +121,4 @@ def test_missing_and_left_over_weights_are_named(path):
 
 def test_a_network_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match=r"model\.name=p4cn cannot be made"):
-        build_model(replace(CARD, model="p4cn"))
+        replace(CARD, model="p4cn").build()

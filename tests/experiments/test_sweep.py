@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from attentive_gconv.experiments.sweep import Job, finish, finish_all, finished
 from attentive_gconv.training import RunFolder, RunFolderError
-from attentive_gconv.training.sweep import Job, finish, finish_all, finished
 from tiny import PowerCut, tiny_config
 
 QUIET = Console(quiet=True)

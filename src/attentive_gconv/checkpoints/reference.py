@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.models import create_model, list_models
+from attentive_gconv.models import build_model, list_models
 
 _NESTED = ".attention."
 
@@ -53,7 +53,7 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
         raise FileNotFoundError(f"no checkpoint at {path}; give the path of one of the authors' .pth files")
     if not isinstance(model, str | nn.Module):
         raise TypeError(f"`model` (={model!r}) must be a model's name or a module")
-    network = create_model(model) if isinstance(model, str) else model
+    network = build_model(model) if isinstance(model, str) else model
     label = model if isinstance(model, str) else type(model).__name__
     source = _read(path)
     state, problems = _fit(source, network.state_dict())
@@ -87,7 +87,7 @@ def _fit(source: dict[str, Tensor], target: dict[str, Any]) -> tuple[dict[str, T
 def _models_that_fit(source: dict[str, Tensor]) -> list[str]:
     """The models whose weights a checkpoint holds; one of the released files is not of the network on its label."""
     with torch.device("meta"):
-        return [name for name in list_models() if not _fit(source, create_model(name).state_dict())[1]]
+        return [name for name in list_models() if not _fit(source, build_model(name).state_dict())[1]]
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -7,8 +7,9 @@ import torch
 from PIL import Image
 
 import attentive_gconv as ag
+from attentive_gconv.checkpoints import ModelCard, TrainedModel
 from attentive_gconv.data import load_dataset
-from attentive_gconv.training import ModelCard, TrainedModel, predict_files
+from attentive_gconv.inference import predict_files
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 import attentive_gconv as ag
 from attentive_gconv.data import InMemoryDataset
-from attentive_gconv.training.evaluation import evaluate, restandardise
+from attentive_gconv.inference.evaluation import evaluate, restandardise
 
 CLASSES = ("a", "b", "c")
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.weights import TrainedModel
 from attentive_gconv.data.image_file import Fit, ImageError, border_colour
-from attentive_gconv.training.images import read_image
-from attentive_gconv.training.weights import ModelCard, TrainedModel
+from attentive_gconv.inference.images import read_image
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def predict_files(
 
     Args:
         trained: the network.
-        files: PNG and JPEG files; `attentive_gconv.training.images` says how they become its input.
+        files: PNG and JPEG files; `attentive_gconv.inference.images` says how they become its input.
         top: how many classes to name.
         invert: exchange light and dark first.
         fit: ``"pad"`` or ``"crop"`` pictures of another shape.

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 import attentive_gconv as ag
+from attentive_gconv.checkpoints import WeightsError, open_model
+from attentive_gconv.checkpoints.weights import ModelCard, save_weights
 from attentive_gconv.data import load_dataset
 from attentive_gconv.data.datasets import DATASETS
-from attentive_gconv.training import ConfigError, WeightsError, open_model, train
-from attentive_gconv.training.weights import ModelCard, save_weights
+from attentive_gconv.training import ConfigError, train
 from tiny import PowerCut, tiny_config
 
 

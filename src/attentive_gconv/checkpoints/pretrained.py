@@ -1,6 +1,6 @@
 """Weights that come with the package: `list_pretrained`, and `create_model` with ``pretrained=True``.
 
-``weights/NAME.safetensors`` and its card ``weights/NAME.json`` lie beside this file. The card says how they were made,
+``shipped/NAME.safetensors`` and its card ``shipped/NAME.json`` lie beside this file. The card says how they were made,
 and which sha256 the weights must have: a file that was damaged or exchanged is not read.
 """
 
@@ -13,8 +13,9 @@ from typing import Any
 from torch import nn
 
 from attentive_gconv.lookup import find
+from attentive_gconv.models import build_model
 
-FOLDER = Path(__file__).parent / "weights"
+FOLDER = Path(__file__).parent / "shipped"
 # what is used where no network is named
 DEFAULT = "alpha_f_p4cnn"
 
@@ -58,6 +59,31 @@ def pretrained_file(name: str) -> Path:
             f"{path.name} is not the file that was shipped (its sha256 differs): install the package again"
         )
     return path
+
+
+def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
+    """Create a network by name, with initial weights or with the shipped ones.
+
+    Args:
+        name: one of `list_models`.
+        pretrained: take the weights of `list_pretrained`, which were trained on the re-made rot-MNIST; the model is
+            then in eval mode. What its images must look like stands in the card, see `docs/reference/models.md`.
+        **options: arguments of the family's class that differ from the named variant's, such as ``num_classes``,
+            ``in_channels``, ``channels``, ``group`` or ``attention``.
+
+    Raises:
+        ValueError: if the name is unknown, a value is out of range, or pretrained weights are missing or do not fit.
+        ImportError: if pretrained weights are wanted without safetensors.
+        TypeError: if the family has no such option; the message names those it has.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> model = ag.create_model("alpha_f_p4cnn", num_classes=4, in_channels=3)
+        >>> model(torch.randn(2, 3, 28, 28)).shape
+        torch.Size([2, 4])
+    """
+    model = build_model(name, **options)
+    return load_pretrained(name, model) if pretrained else model
 
 
 def load_pretrained(name: str, model: nn.Module) -> nn.Module:

@@ -1,18 +1,20 @@
 """Finding a trained network: in a run folder, a file of weights, the package, or one of the authors' checkpoints."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.pretrained import list_pretrained, pretrained_file
+from attentive_gconv.checkpoints.reference import load_reference_checkpoint
+from attentive_gconv.checkpoints.run_files import RunFiles
+from attentive_gconv.checkpoints.weights import TrainedModel, load_weights, read_card
 from attentive_gconv.data import DataSplits, load_dataset
 from attentive_gconv.data.datasets import DATASETS
-from attentive_gconv.interop import load_reference_checkpoint
 from attentive_gconv.lookup import find
 from attentive_gconv.models import model_entry
-from attentive_gconv.models.pretrained import list_pretrained, pretrained_file
-from attentive_gconv.training.config import ConfigError, TrainConfig
-from attentive_gconv.training.run_folder import RunFolder
-from attentive_gconv.training.weights import ModelCard, TrainedModel, load_weights
+from attentive_gconv.settings import ConfigError
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,34 @@ class OpenedModel:
 
     Attributes:
         origin: the file of weights.
-        data_dir: the folder of the datasets that the run used, if it was opened from its run folder.
-        dataset_dir: likewise the folder of pictures of the user's own.
+        run: the run folder it was opened from.
+        folders: ``dir``, the folder of the datasets, and ``folder``, that of images of the user's own; by default
+            those of the run.
     """
 
     trained: TrainedModel
     origin: Path
-    data_dir: str | None = None
-    dataset_dir: str | None = None
+    run: RunFiles | None = None
+    folders: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def data_dir(self) -> str | None:
+        """The folder of the datasets."""
+        return self._folder("dir")
+
+    @property
+    def dataset_dir(self) -> str | None:
+        """The folder of images of the user's own."""
+        return self._folder("folder")
+
+    def _folder(self, name: str) -> str | None:
+        if self.run is None:
+            return self.folders.get(name)
+        section = self.run.stored_settings().get("dataset")
+        value = section.get(name) if isinstance(section, dict) else None
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{self.run.config_file}: dataset.{name} (={value!r}) must be the path of a folder")
+        return value
 
     def load_splits(
         self, data_dir: str | None = None, dataset: str | None = None, dataset_dir: str | None = None
@@ -100,21 +122,22 @@ def open_model(
     if model is not None:
         raise ConfigError(f"model (={model!r}) has no meaning for {path}, which names its network: leave it out")
     if path.is_dir():
-        return _open_run(RunFolder(path), which)
+        return _open_run(RunFiles(path), which)
     return OpenedModel(load_weights(path), path)
 
 
-def _open_run(folder: RunFolder, which: str | None) -> OpenedModel:
-    config: TrainConfig = folder.read_config()
+def _open_run(folder: RunFiles, which: str | None) -> OpenedModel:
+    folder.require_run()
+    last = folder.weights("last")
     if which is None:
-        which = "best" if config.protocol == "validation" else "last"
+        which = "best" if last.is_file() and read_card(last).protocol == "validation" else "last"
     weights = folder.weights(which)
     if not weights.exists():
         raise FileNotFoundError(
             f"{folder.path} has no {weights.name} yet: no epoch is finished; continue the run with "
             f"`agconv train --resume --out {folder.path}`"
         )
-    return OpenedModel(load_weights(weights), weights, config.dataset.dir, config.dataset.folder)
+    return OpenedModel(load_weights(weights), weights, folder)
 
 
 def _side(card: ModelCard) -> int | None:
@@ -135,4 +158,4 @@ def _open_reference(path: Path, model: str, dataset: str, data_dir: str | None, 
         image_size=model_entry(model).image_shape[-1] if entry.own_folder else None,
     )
     card = ModelCard.of(splits, seed=0, model=model, options={})
-    return OpenedModel(TrainedModel(module, card), path, data_dir, dataset_dir)
+    return OpenedModel(TrainedModel(module, card), path, folders={"dir": data_dir, "folder": dataset_dir})

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
 from attentive_gconv.training.config import TrainConfig
 from attentive_gconv.training.parsing import config_to_mapping
-from attentive_gconv.training.recipe import dump_settings, flatten
-from attentive_gconv.training.run_folder import RunFolder, RunFolderError, read_json
+from attentive_gconv.training.recipe import flatten
+from attentive_gconv.training.run_folder import RunFolder
+from attentive_gconv.yaml_settings import dump_settings
 
 # what may differ between a run that is there and the one that is wanted: where and on what it runs
 PLACES = ("accelerator", "devices", "num_nodes", "strategy", "workers", "dataset.dir", "dataset.folder")

@@ -4,9 +4,9 @@ import io
 import pytest
 from PIL import Image
 
+from attentive_gconv.experiments.published import HOW, PUBLISHED, UNPROVEN
+from attentive_gconv.experiments.run_table import Spread, Table
 from attentive_gconv.models import list_models
-from attentive_gconv.training.published import HOW, PUBLISHED, UNPROVEN
-from attentive_gconv.training.table import Spread, Table
 
 
 def result(model, seed, error, **others):

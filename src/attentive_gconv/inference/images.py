@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from attentive_gconv.checkpoints.model_card import ModelCard
 from attentive_gconv.data.image_file import Fit, read_pixels, resize
-from attentive_gconv.training.config import ConfigError
-from attentive_gconv.training.weights import ModelCard
+from attentive_gconv.settings import ConfigError
 
 
 def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from attentive_gconv.environment import describe_environment
+from attentive_gconv.experiments.published import HOW, PUBLISHED, Published
 from attentive_gconv.files import write_atomically
-from attentive_gconv.training.published import HOW, PUBLISHED, Published
 
 PROTOCOLS = {
     "validation": "trained without the held-out images, the epoch chosen on them, the test images used once",

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from attentive_gconv.checkpoints.weights import ModelCard
 from attentive_gconv.data.image_file import MAX_PIXELS, ImageError, read_pixels
-from attentive_gconv.training.config import ConfigError
-from attentive_gconv.training.images import read_image
-from attentive_gconv.training.weights import ModelCard
+from attentive_gconv.inference.images import read_image
+from attentive_gconv.settings import ConfigError
 
 GREY = ModelCard(
     model="p4cnn",

@@ -1,0 +1,81 @@
+"""The model card: what has to be known beside weights to use them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from attentive_gconv.data import DataSplits
+from attentive_gconv.models import build_model
+from attentive_gconv.settings import ConfigError
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What has to be known beside the weights.
+
+    Attributes:
+        model, options: name and options for `attentive_gconv.create_model`.
+        classes: the names of the classes, in the order of the logits.
+        image_shape: ``(C, Y, X)`` of an input image.
+        mean, std: one number a channel; an input image is standardised with them.
+        transposed: whether the images of the dataset are stored columns first, so that an upright picture has to be
+            transposed before it looks like them.
+        dataset, source, dataset_seed, protocol: the arguments for `attentive_gconv.data.load_dataset`.
+        epoch: after how many epochs the weights were saved; 0 if that is not known.
+    """
+
+    model: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    dataset: str
+    source: str
+    dataset_seed: int
+    protocol: str
+    epoch: int
+    transposed: bool
+    options: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if len(self.image_shape) != 3 or min(self.image_shape) < 1 or max(self.image_shape) > 4096:
+            raise ConfigError(f"image_shape (={self.image_shape}) must be three sizes from 1 to 4096: C, Y, X")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != self.image_shape[0]:
+                raise ConfigError(f"{name} (={getattr(self, name)}) must hold {self.image_shape[0]} numbers")
+        if min(self.std) <= 0:
+            raise ConfigError(f"std (={self.std}) must be positive")
+        if len(self.classes) < 2:
+            raise ConfigError(f"classes (={self.classes}) must hold at least two names")
+
+    @classmethod
+    def of(cls, splits: DataSplits, *, seed: int, model: str, options: dict[str, Any]) -> "ModelCard":
+        """The card of a network for the images of these splits, which were made with this seed."""
+        return cls(
+            model=model,
+            options=options,
+            classes=splits.classes,
+            image_shape=splits.image_shape,
+            mean=splits.mean,
+            std=splits.std,
+            transposed=splits.transposed,
+            dataset=splits.name,
+            source=splits.source,
+            dataset_seed=seed,
+            protocol=splits.protocol,
+            epoch=0,
+        )
+
+    def build(self) -> nn.Module:
+        """The network that the card describes, with fresh weights.
+
+        Raises:
+            ConfigError: if there is no such network, or it has no such option or value.
+        """
+        try:
+            return build_model(
+                self.model, num_classes=len(self.classes), in_channels=self.image_shape[0], **self.options
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.name={self.model} cannot be made: {error}") from error
