@@ -27,7 +27,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_card_says_how_the_weights_were_made(run, folder):
     path = ship(run, folder)
-    card = ag.models.pretrained_card("p4cnn")
+    card = ag.checkpoints.pretrained_card("p4cnn")
     result = json.loads((run / "result.json").read_text())
     for key in ("test_error", "seed", "epochs", "protocol", "seconds_per_epoch", "parameters"):
         assert card[key] == result[key]
@@ -94,5 +94,5 @@ def test_the_folder_of_the_data_is_left_out():
 def test_every_shipped_card_is_that_of_its_weights():
     """Of the weights that are in the package; there may be none in a checkout."""
     for name in ag.list_pretrained():
-        assert ag.models.pretrained_card(name)["model"] == name
+        assert ag.checkpoints.pretrained_card(name)["model"] == name
         assert sum(p.numel() for p in ag.create_model(name, pretrained=True).parameters()) > 0

@@ -78,7 +78,7 @@ def test_the_weights_of_the_package():
     authors = figures("checkpoints-rot-mnist.json")["checkpoints"]
     assert sorted(shipped) == ag.list_pretrained()
     for name, evaluated in shipped.items():
-        card = ag.models.pretrained_card(name)
+        card = ag.checkpoints.pretrained_card(name)
         assert (evaluated["dataset_source"], evaluated["images"], evaluated["parameters"]) == (
             *("remade", 20_000),
             card["parameters"],

@@ -11,7 +11,6 @@ from attentive_gconv.inference import evaluate
 from attentive_gconv.training import ConfigError, RunFolderError, resume, train
 from attentive_gconv.training.module import TrainingError
 from attentive_gconv.training.seeding import seed_everything
-from attentive_gconv.training.weights import build_model
 from pictures import write_pictures
 from tiny import PowerCut, WatchedImages, tiny_config
 
@@ -243,7 +242,7 @@ def test_the_saved_weights_are_the_moving_average_of_every_step(tiny, tmp_path):
     # a single step: a quarter of the way from the initial weights
     card = load_weights(tmp_path / "plain/checkpoints/last.safetensors").card
     seed_everything(one.seed)
-    initial = build_model(card).state_dict()
+    initial = card.build().state_dict()
     plain, mean = (
         load_weights(tmp_path / name / "checkpoints/last.safetensors").module.state_dict() for name in ("plain", "mean")
     )
