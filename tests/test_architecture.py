@@ -1,4 +1,4 @@
-"""The architecture, drawn from the imports: one direction, no circles, a name for each module, reference before speed."""
+"""The architecture, drawn from the imports: one direction, no circles, a name for each module."""
 
 import ast
 import graphlib
@@ -14,14 +14,16 @@ import attentive_gconv as ag
 PACKAGE = Path(ag.__file__).parent
 # rooms from the lowest to the highest; those on one line do not import each other
 ORDER = [
-    ("lookup", "files", "environment", "provenance"),
+    ("lookup", "files", "environment"),
+    ("settings",),
+    ("yaml_settings",),
     ("groups",),
     ("functional",),
     ("nn",),
     ("testing",),
     ("models",),
     ("data",),
-    ("checkpoints", "interop"),
+    ("checkpoints",),
     ("inference",),
     ("training",),
     ("experiments", "visualize", "bench"),
@@ -31,7 +33,7 @@ ORDER = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 # backends are named after what they run on
-TWICE = {"numba_backend", "torch_backend", "triton_backend", "__init__", "__main__", "table"}
+TWICE = {"numba_backend", "torch_backend", "triton_backend", "__init__", "__main__"}
 
 
 def name_of(path: Path) -> str:
