@@ -65,8 +65,6 @@ class Server:
         config = json.loads(self.ask("/config"))
         events = config["dependencies"]
         event = next(one for one in events if any(target[1] == "upload" for target in one["targets"]))
-            :1
-        ]
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
         data = [file, None, "alpha_f_p4cnn", "none", 0, False, False]
         body = json.dumps({"data": data, "fn_index": event["id"], "session_hash": "s"}).encode()
