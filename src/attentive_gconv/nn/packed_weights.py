@@ -121,7 +121,7 @@ class TransformedWeights(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
         """As `torch.nn.Module` has it; the tables survive `to_empty`, since no checkpoint could restore them."""
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.clear_cache()
         for name, table in self._tables.items():
             setattr(self, f"{name}_index", table.to(getattr(self, name).device))

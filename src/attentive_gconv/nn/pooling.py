@@ -68,7 +68,8 @@ class SpatialMaxPool2d(_SpatialPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """Pool every plane."""
         pooled = F.max_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
-        return pooled.unflatten(1, x.shape[1:-2])
+        out: Tensor = pooled.unflatten(1, x.shape[1:-2])
+        return out
 
 
 class SpatialAvgPool2d(_SpatialPool2d):
@@ -92,7 +93,8 @@ class SpatialAvgPool2d(_SpatialPool2d):
     def forward(self, x: Tensor) -> Tensor:
         """Pool every plane."""
         pooled = F.avg_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
-        return pooled.unflatten(1, x.shape[1:-2])
+        out: Tensor = pooled.unflatten(1, x.shape[1:-2])
+        return out
 
 
 def _require_group_axis(module: nn.Module, x: Tensor) -> None:

@@ -57,7 +57,8 @@ def separate_responses(
     # one channel group for each (c, h'), with all (o, h) as its filters
     filters = kernel.permute(2, 3, 0, 1, 4, 5).flatten(0, 3).unsqueeze(1)
     planes = F.conv2d(x.flatten(1, 2), filters, None, stride, padding, dilation, groups=in_channels * depth)
-    return planes.unflatten(1, (in_channels, depth, out_channels, order)).permute(0, 3, 4, 1, 2, 5, 6)
+    responses: Tensor = planes.unflatten(1, (in_channels, depth, out_channels, order))
+    return responses.permute(0, 3, 4, 1, 2, 5, 6)
 
 
 def channel_suppression_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) -> Tensor:
@@ -94,7 +95,8 @@ def spatial_suppression_map(statistics: Tensor, kernel: Tensor, dilation: int = 
     planes = statistics.transpose(3, 4).flatten(1, 4)
     filters = kernel.transpose(2, 3).reshape(o * h * g, s, side, side)
     logits = F.conv2d(planes, filters, padding=dilation * (side // 2), dilation=dilation, groups=o * h * g)
-    return torch.sigmoid(logits).unflatten(1, (o, h, g))
+    alpha: Tensor = torch.sigmoid(logits).unflatten(1, (o, h, g))
+    return alpha
 
 
 def suppression_maps_definition(responses: Tensor, weights: FullAttentionWeights) -> SuppressionMaps:

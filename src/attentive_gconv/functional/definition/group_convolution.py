@@ -31,7 +31,9 @@ def group_conv2d_definition(
         9.0
     """
     merged, filters, bias = merge_group_axis(x, kernel, bias)
-    return F.conv2d(merged, filters, bias, stride, padding, dilation, groups).unflatten(1, kernel.shape[:2])
+    planes = F.conv2d(merged, filters, bias, stride, padding, dilation, groups)
+    out: Tensor = planes.unflatten(1, kernel.shape[:2])
+    return out
 
 
 def merge_group_axis(x: Tensor, kernel: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -89,7 +89,8 @@ class ParallelAttention(AttentionMap):
     def logits(self, x: Tensor) -> Tensor:
         """The sum of the maps' logits."""
         first, *others = (attention(x, gated=False) for attention in self.maps.values())
-        return sum(others, first)
+        total: Tensor = sum(others, first)
+        return total
 
 
 class Attend(nn.Module):

@@ -160,7 +160,8 @@ class ChannelAttention(AttentionMap, GateWeights):
         """Batch normalisation of a layer's output, with its group axis in place."""
         if norm is None:
             return flat
-        return norm(flat.unflatten(1, (-1, self.group.order)) if self.over_group else flat).flatten(1)
+        normalised: Tensor = norm(flat.unflatten(1, (-1, self.group.order)) if self.over_group else flat)
+        return normalised.flatten(1)
 
     def standard_form(self, x: Tensor) -> ChannelGate | None:
         """The weights and the statistics; None with a bias, a normalisation or another gate."""

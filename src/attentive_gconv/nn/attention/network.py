@@ -13,7 +13,7 @@ soft mask's 3x3 max pooling of stride 2 is not symmetric on maps of even side an
 windows are 2x2 then. On odd sides they are the published ones.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +44,9 @@ class NetworkAttention(AttentionMap):
         """The network's output; for a planar map its maximum over h."""
         check_map(self, self.group, self.channels, self.over_group, x)
         if self.over_group:
-            return self.network(x)
+            return cast("Tensor", self.network(x))
         lifted = x.unsqueeze(2).expand(-1, -1, self.group.order, -1, -1)
-        return self.network(lifted).max(2).values
+        return cast("Tensor", self.network(lifted)).max(2).values
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
@@ -130,7 +130,7 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, |H|, Y, X)`` -> the same."""
-        return x + self.body(x)
+        return x + cast("Tensor", self.body(x))
 
 
 class Hourglass(nn.Module):
@@ -156,7 +156,8 @@ class Hourglass(nn.Module):
         if self.skip is not None and self.below is not None:
             f = self.skip(f) + self.below(f)
         grown = F.interpolate(self.up(f).flatten(1, 2), size=sides, mode="bilinear", align_corners=False)
-        return grown.unflatten(1, x.shape[1:3])
+        out: Tensor = grown.unflatten(1, x.shape[1:3])
+        return out
 
 
 class SoftMask(NetworkAttention):
