@@ -1,4 +1,4 @@
-"""Every operation, definition against fast form: signature, values, gradients, gradients of gradients, vmap, compile."""
+"""Every operation, definition against fast form: signature, values, all derivatives, vmap, compile, modes."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -13,10 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import attentive_gconv as ag
 from attentive_gconv import functional as G
-from attentive_gconv.functional.definition.attended_input import attend_definition
 from attentive_gconv.functional.fast.conv2d import group_conv2d_fast
 from attentive_gconv.functional.fast.full_attention.streaming import stream
-from attentive_gconv.functional.fast.input_attention import ChannelGate, Parts, SpatialGate, attend
+from attentive_gconv.functional.fast.input_attention.custom_function import input_attention_fast
 
 # full attention says once that it is computed by its definition
 QUIET = pytest.mark.filterwarnings("ignore:under transforms of torch.func")
@@ -50,9 +49,9 @@ def full(x: Tensor, kernel: Tensor, fc1: Tensor, fc2: Tensor, psi: Tensor) -> tu
 
 def attended(x: Tensor, fc1: Tensor, fc2: Tensor, psi: Tensor) -> tuple[Any, ...]:
     p4 = ag.group("p4")
-    channel = ChannelGate(fc1, fc2, G.kernel_index(p4, over_group=True), ("mean", "max"))
-    spatial = SpatialGate(psi, G.kernel_index(p4, 3, over_group=True), 1.5, ("mean", "max"), (1, 1))
-    return x, Parts(channel, spatial, G.SUPPRESS)
+    channel = G.ChannelGate(fc1, fc2, G.kernel_index(p4, over_group=True), ("mean", "max"))
+    spatial = G.SpatialGate(psi, G.kernel_index(p4, 3, over_group=True), 1.5, ("mean", "max"), (1, 1))
+    return x, G.InputAttentionWeights(channel, spatial, G.SUPPRESS)
 
 
 def convolved(x: Tensor, kernel: Tensor, bias: Tensor) -> tuple[Any, ...]:
@@ -71,8 +70,8 @@ CASES = {
         *(full, "AttentiveConvolutionBackward"),
     ),
     "input attention": Case(
-        *(attend, attend_definition, attend),
-        *((X, (1, 2, 4), (2, 1, 4), (1, 2, 4, 3, 3)), attended, "_AttendBackward"),
+        *(G.input_attention, G.input_attention_definition, input_attention_fast),
+        *((X, (1, 2, 4), (2, 1, 4), (1, 2, 4, 3, 3)), attended, "_InputAttentionBackward"),
     ),
 }
 
@@ -106,7 +105,8 @@ def is_fast(case: Case, out: Tensor) -> bool:
 def test_values_and_gradients(case: Case) -> None:
     tensors = case.tensors()
     out, exact = case.run("public", *tensors), case.run("definition", *tensors)
-    assert is_fast(case, out) and not is_fast(case, exact)
+    assert is_fast(case, out)
+    assert not is_fast(case, exact)
     torch.testing.assert_close(out, exact, rtol=1e-10, atol=1e-12)
     grad = torch.randn_like(exact)
     for found, expected in zip(*(torch.autograd.grad(y, tensors, grad) for y in (out, exact)), strict=True):
@@ -225,13 +225,15 @@ class TestWhateverLooksInsideGetsTheDefinition:
 
 def _on_meta(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The index tables of input attention are data: move them along."""
-    if len(arguments) == 2 and isinstance(arguments[1], Parts):
+    if len(arguments) == 2 and isinstance(arguments[1], G.InputAttentionWeights):
         x, parts = arguments
         channel, spatial = parts.channel, parts.spatial
-        assert channel is not None and channel.index is not None and spatial is not None
-        moved = ChannelGate(channel.fc1, channel.fc2, channel.index.to("meta"), channel.statistics)
-        placed = SpatialGate(
+        assert channel is not None
+        assert channel.index is not None
+        assert spatial is not None
+        moved = G.ChannelGate(channel.fc1, channel.fc2, channel.index.to("meta"), channel.statistics)
+        placed = G.SpatialGate(
             spatial.weight, spatial.index.to("meta"), spatial.scale, spatial.statistics, spatial.dilation
         )
-        return x, Parts(moved, placed, parts.combination)
+        return x, G.InputAttentionWeights(moved, placed, parts.combination)
     return arguments

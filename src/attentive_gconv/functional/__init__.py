@@ -1,5 +1,6 @@
 """The mathematics on tensors, without modules: kernel transforms, group convolution, attention."""
 
+from attentive_gconv.functional.definition.attended_input import input_attention_definition
 from attentive_gconv.functional.definition.attentive_convolution import (
     SuppressionMaps,
     attentive_conv2d_definition,
@@ -21,16 +22,19 @@ from attentive_gconv.functional.gating import (
     channel_statistics,
     position_statistics,
 )
-from attentive_gconv.functional.operands import FullAttentionWeights
-from attentive_gconv.functional.operations import attentive_conv2d, group_conv2d
+from attentive_gconv.functional.operands import ChannelGate, FullAttentionWeights, InputAttentionWeights, SpatialGate
+from attentive_gconv.functional.operations import attentive_conv2d, group_conv2d, input_attention
 
 __all__ = [
     "AMPLIFY",
     "COMBINATIONS",
     "MULTIPLY",
     "SUPPRESS",
+    "ChannelGate",
     "Combination",
     "FullAttentionWeights",
+    "InputAttentionWeights",
+    "SpatialGate",
     "SuppressionMaps",
     "attentive_conv2d",
     "attentive_conv2d_definition",
@@ -39,6 +43,8 @@ __all__ = [
     "channel_suppression_map",
     "group_conv2d",
     "group_conv2d_definition",
+    "input_attention",
+    "input_attention_definition",
     "kernel_index",
     "patches",
     "position_statistics",

@@ -1,15 +1,17 @@
-"""Operands: the transformed weights and the options of an attentive convolution, in one object.
+"""Operands: the weights and the options of an attention, in one object.
 
-A layer packs them, caches them in inference, and hands them to one operation; the definition and every fast form of the
-operation take the same object.
+A layer packs them and hands them to one operation; the definition and every fast form of the operation take the same
+object. Full attention takes transformed weights, which a layer caches in inference; input attention takes the learned
+weights and the tables of their transforms.
 """
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
+from attentive_gconv.functional.filters import transform_kernel
 from attentive_gconv.functional.gating import SUPPRESS, Combination
 from attentive_gconv.functional.geometry import Pair, pair
 
@@ -78,3 +80,79 @@ class FullAttentionWeights:
         """The same for some of the output channels: they are independent of each other."""
         tensors = (None if weight is None else weight[part] for weight in self.tensors())
         return FullAttentionWeights(*tensors, *self.options())  # type: ignore[arg-type, call-arg]
+
+
+@dataclass(frozen=True)
+class ChannelGate:
+    """Channel attention on a feature map, by its gate.
+
+    Args:
+        fc1, fc2: ``(R, C, |H|)`` and ``(C, R, |H|)``; for planar maps without the last axis.
+        index: table ``(|H|, |H|)`` of their transforms; None for planar maps.
+        statistics: over positions, any of ``"mean"`` and ``"max"``.
+    """
+
+    fc1: Tensor
+    fc2: Tensor
+    index: Tensor | None
+    statistics: tuple[str, ...]
+
+    def matrices(self) -> tuple[Tensor, Tensor]:
+        """W1 ``(R·|H|, C·|H|)`` and W2 ``(C·|H|, R·|H|)``."""
+        if self.index is None:
+            return self.fc1, self.fc2
+        first, second = (transform_kernel(w, self.index).flatten(2, 3).flatten(0, 1) for w in (self.fc1, self.fc2))
+        return first, second
+
+
+@dataclass(frozen=True)
+class SpatialGate:
+    """Spatial attention on a feature map, by its kernel.
+
+    Args:
+        weight: ``(1, S, |H|, k, k)``; for planar maps ``(1, S, k, k)``.
+        index: table of its transforms, ``(|H|, |H|, k, k)`` or ``(|H|, k, k)``.
+        scale: factor of the kernel, the quadrature weight q.
+        statistics: over channels, any of ``"mean"`` and ``"max"``, S of them.
+        dilation: of the kernel; the padding keeps the size.
+    """
+
+    weight: Tensor
+    index: Tensor
+    scale: float
+    statistics: tuple[str, ...]
+    dilation: tuple[int, int]
+
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Padding that keeps the size."""
+        y, x = (d * (self.weight.shape[-1] // 2) for d in self.dilation)
+        return y, x
+
+    def kernel(self) -> Tensor:
+        """ψ as a kernel of `conv2d`: ``(|H|, S·|H|, k, k)`` or ``(|H|, S, k, k)``."""
+        return transform_kernel(self.scale * self.weight, self.index)[0].flatten(1, -3)
+
+
+@dataclass(frozen=True)
+class InputAttentionWeights:
+    """Weights and options of the attention on a feature map; None for a part that is left out, one at most.
+
+    Args:
+        channel, spatial: the two parts, channel attention first.
+        combination: how the suppression map α acts on x; the paper's is ``(1 - α) x``.
+    """
+
+    channel: ChannelGate | None
+    spatial: SpatialGate | None
+    combination: Combination = SUPPRESS
+
+    def tensors(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The weights: both matrices, and the kernel."""
+        fc1, fc2 = (None, None) if self.channel is None else (self.channel.fc1, self.channel.fc2)
+        return fc1, fc2, None if self.spatial is None else self.spatial.weight
+
+    def with_tensors(self, fc1: Any, fc2: Any, weight: Any) -> "InputAttentionWeights":
+        """The same with other weights, in the order of `tensors`."""
+        channel = self.channel and replace(self.channel, fc1=fc1, fc2=fc2)
+        return InputAttentionWeights(channel, self.spatial and replace(self.spatial, weight=weight), self.combination)

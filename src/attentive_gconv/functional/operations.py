@@ -7,13 +7,15 @@ form is taken are in `attentive_gconv.functional.fast.dispatch`.
 from torch import Tensor
 
 from attentive_gconv.functional.chunking import DEFAULT_BUDGET
+from attentive_gconv.functional.definition.attended_input import input_attention_definition
 from attentive_gconv.functional.definition.attentive_convolution import attentive_conv2d_definition
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
 from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.conv2d import group_conv2d_fast
 from attentive_gconv.functional.fast.full_attention.streaming import stream
+from attentive_gconv.functional.fast.input_attention.custom_function import input_attention_fast
 from attentive_gconv.functional.geometry import Pair
-from attentive_gconv.functional.operands import FullAttentionWeights
+from attentive_gconv.functional.operands import FullAttentionWeights, InputAttentionWeights
 
 
 def group_conv2d(
@@ -94,3 +96,29 @@ def attentive_conv2d(
     if not dispatch.takes_streaming(method, x, *weights.tensors()):
         return attentive_conv2d_definition(x, weights)
     return stream(x, weights, recompute=recompute, memory_budget=memory_budget, backend=backend)
+
+
+def input_attention(x: Tensor, weights: InputAttentionWeights) -> Tensor:
+    """Channel and spatial attention on a feature map: x ↦ x - α_X·(α_C·x), in one operation.
+
+    Args:
+        x: ``(B, C, |H|, Y, X)`` or, planar, ``(B, C, Y, X)``.
+        weights: learned weights, the tables of their transforms, and options.
+
+    Returns:
+        The shape of x.
+
+    Source:
+        Romero et al., ICML 2020, §5.1, https://arxiv.org/abs/2002.03830.
+
+    Example:
+        Weights of zero give maps of one half:
+
+        >>> import torch
+        >>> from attentive_gconv.functional import ChannelGate
+        >>> gate = ChannelGate(torch.zeros(1, 1), torch.zeros(1, 1), None, ("mean", "max"))
+        >>> input_attention(torch.full((1, 1, 1, 1), 8.0), InputAttentionWeights(gate, None)).item()
+        4.0
+    """
+    compiled = dispatch.is_compiled_on_cpu(x, *weights.tensors())
+    return (input_attention_fast if compiled else input_attention_definition)(x, weights)

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from attentive_gconv.functional.fast.input_attention import ChannelGate, Parts, SpatialGate, attend, is_compiled
+from attentive_gconv.functional import ChannelGate, InputAttentionWeights, SpatialGate, input_attention
+from attentive_gconv.functional.fast.dispatch import is_compiled_on_cpu
 from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
@@ -40,7 +41,7 @@ class AttentionMap(nn.Module, ABC):
         self.gate = name
 
     def standard_form(self, x: Tensor) -> ChannelGate | SpatialGate | None:
-        """What `...input_attention.attend` needs to compute the map of x, if it is of that form.
+        """What `attentive_gconv.functional.input_attention` needs to compute the map of x, if it is of that form.
 
         That is the paper's: the named statistics, no bias, no normalisation, the sigmoid. `Attend` then computes the
         map along with everything else that it needs of x, without calling this module.
@@ -145,14 +146,15 @@ class Attend(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend."""
-        if (parts := self._standard_parts(x)) is not None and is_compiled(x, parts):
-            return attend(x, parts)
+        weights = self._standard_weights(x)
+        if weights is not None and is_compiled_on_cpu(x, *weights.tensors()):
+            return input_attention(x, weights)
         attended = x
         for name in self.order:
             attended = getattr(self, name)(attended) * attended
         return COMBINATIONS[self.combination].mix(x, attended)
 
-    def _standard_parts(self, x: Tensor) -> Parts | None:
+    def _standard_weights(self, x: Tensor) -> InputAttentionWeights | None:
         """The maps in their standard form, if all are of it, channel first; None if each is to be called."""
         channel = spatial = None
         for name in self.order:
@@ -165,7 +167,7 @@ class Attend(nn.Module):
                 spatial = form
             else:
                 return None
-        return Parts(channel, spatial, COMBINATIONS[self.combination])
+        return InputAttentionWeights(channel, spatial, COMBINATIONS[self.combination])
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""

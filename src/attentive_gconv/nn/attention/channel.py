@@ -20,8 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attentive_gconv.functional import kernel_index, position_statistics
-from attentive_gconv.functional.fast.input_attention import ChannelGate
+from attentive_gconv.functional import ChannelGate, kernel_index, position_statistics
 from attentive_gconv.functional.gating import STATISTICS, channel_logits
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group

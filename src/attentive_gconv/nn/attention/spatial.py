@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional import channel_statistics
-from attentive_gconv.functional.fast.input_attention import SpatialGate
+from attentive_gconv.functional import SpatialGate, channel_statistics
 from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.nn.attention.base import AttentionMap, check_map

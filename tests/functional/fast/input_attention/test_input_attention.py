@@ -8,15 +8,16 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 import attentive_gconv as ag
-from attentive_gconv.functional import COMBINATIONS, kernel_index
-from attentive_gconv.functional.fast import dispatch
-from attentive_gconv.functional.fast.input_attention import (
+from attentive_gconv.functional import (
+    COMBINATIONS,
     ChannelGate,
-    Parts,
+    InputAttentionWeights,
     SpatialGate,
-    attend,
-    attend_definition,
+    input_attention,
+    input_attention_definition,
+    kernel_index,
 )
+from attentive_gconv.functional.fast import dispatch
 from helpers import maps, relative_error
 
 BOTH = ("mean", "max")
@@ -42,7 +43,7 @@ def parts_of(
     dilation: tuple[int, int] = (1, 1),
     side: int = 5,
     combination: str = "suppress",
-) -> Parts:
+) -> InputAttentionWeights:
     """Random parts in float64 that ask for gradients."""
     poses = [] if planar else [ag.group(group).order]
     hidden = 2
@@ -56,16 +57,16 @@ def parts_of(
         gate.fc1.abs_()  # no hidden unit is off on every input
     table = kernel_index(ag.group(group), side, over_group=not planar)
     where = SpatialGate(leaf(1, len(kinds), *poses, side, side), table, 0.7, kinds, dilation)
-    return Parts(gate if channel else None, where if spatial else None, COMBINATIONS[combination])
+    return InputAttentionWeights(gate if channel else None, where if spatial else None, COMBINATIONS[combination])
 
 
-def leaves(x: Tensor, parts: Parts) -> list[Tensor]:
+def leaves(x: Tensor, parts: InputAttentionWeights) -> list[Tensor]:
     return [t for t in (x, *parts.tensors()) if t is not None and t.requires_grad]
 
 
-def assert_is_the_definition(x: Tensor, parts: Parts, tolerance: float = 1e-12) -> None:
-    out, expected = (function(x, parts) for function in (attend, attend_definition))
-    assert type(out.grad_fn).__name__ == "_AttendBackward"
+def assert_is_the_definition(x: Tensor, parts: InputAttentionWeights, tolerance: float = 1e-12) -> None:
+    out, expected = (function(x, parts) for function in (input_attention, input_attention_definition))
+    assert type(out.grad_fn).__name__ == "_InputAttentionBackward"
     assert relative_error(out, expected) < tolerance
     grad = torch.randn_like(out)
     inputs = leaves(x, parts)
@@ -118,7 +119,7 @@ def test_the_first_maximum_gets_the_gradient():
     gate = ChannelGate(
         torch.ones(1, 1, 1).double(), torch.ones(1, 1, 1).double(), torch.zeros(1, 1, dtype=torch.int64), ("max",)
     )
-    attend(x, Parts(gate, None, COMBINATIONS["multiply"])).sum().backward()
+    input_attention(x, InputAttentionWeights(gate, None, COMBINATIONS["multiply"])).sum().backward()
     plain = torch.sigmoid(torch.tensor(1.0)).item()
     through_the_maximum = 3 * plain * (1 - plain)
     expected = torch.full((2, 3), plain).double()
@@ -137,7 +138,7 @@ def test_nan_and_infinity_go_where_the_definition_sends_them(value, part, planar
     x.requires_grad_()
     parts = parts_of("p4", planar=planar, **PARTS[part])
     results = []
-    for function in (attend, attend_definition):
+    for function in (input_attention, input_attention_definition):
         out = function(x, parts)
         results.append((out, *torch.autograd.grad(out, leaves(x, parts), torch.ones_like(out))))
     for ours, theirs in zip(*results, strict=True):
@@ -162,7 +163,7 @@ def test_views_of_other_memory():
     x = maps("p4", 7, 3, 6, batch=4).transpose(1, 3).requires_grad_()
     assert not x.is_contiguous()
     parts = parts_of("p4")
-    out, expected = (function(x, parts) for function in (attend, attend_definition))
+    out, expected = (function(x, parts) for function in (input_attention, input_attention_definition))
     for ours, theirs in zip(*(torch.autograd.grad(y.sum(), leaves(x, parts)) for y in (out, expected)), strict=True):
         assert relative_error(ours, theirs) < 1e-12
 
@@ -170,18 +171,18 @@ def test_views_of_other_memory():
 def test_single_precision():
     x = maps("p4", 3, 7, 6)
     parts = parts_of("p4")
-    exact = attend_definition(x, parts)
-    out = attend(x.float(), parts.with_tensors(*(t.float() for t in parts.tensors())))
+    exact = input_attention_definition(x, parts)
+    out = input_attention(x.float(), parts.with_tensors(*(t.float() for t in parts.tensors())))
     assert out.dtype == torch.float32
     assert relative_error(out.double(), exact) < 1e-5
 
 
 def test_without_gradients():
     x, parts = maps("p4", 3, 7, 6), parts_of("p4")
-    expected = attend_definition(x, parts).detach()
+    expected = input_attention_definition(x, parts).detach()
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
-            assert relative_error(attend(x, parts), expected) < 1e-12
+            assert relative_error(input_attention(x, parts), expected) < 1e-12
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -193,7 +194,7 @@ def test_derivatives_of_derivatives(part, planar):
 
     def function(x: Tensor, *weights: Tensor) -> Tensor:
         rest = iter(weights)
-        return attend(x, parts.with_tensors(*(next(rest) if there else None for there in present)))
+        return input_attention(x, parts.with_tensors(*(next(rest) if there else None for there in present)))
 
     inputs = leaves(x, parts)
     assert torch.autograd.gradcheck(function, inputs, check_batched_grad=True)
@@ -248,7 +249,7 @@ class TestModules:
         module = ag.nn.InputAttention("p4", 4, over_group=over_group, order=order, dtype=torch.float64)
         x = maps("p4", 4, 7, 6, lifting=not over_group)
         out = module(x)
-        assert (type(out.grad_fn).__name__ == "_AttendBackward") == (order == "channel_first")
+        assert (type(out.grad_fn).__name__ == "_InputAttentionBackward") == (order == "channel_first")
         seen = []
         parts = [part for part in module.modules() if isinstance(part, ag.nn.ChannelAttention | ag.nn.SpatialAttention)]
         for part in parts:
@@ -277,7 +278,7 @@ class TestModules:
             nn.init.normal_(parameter, std=0.5)
         x = torch.randn(3, 4, 4, 6, 6)
         out = module.eval()(x)
-        assert type(out.grad_fn).__name__ != "_AttendBackward"
+        assert type(out.grad_fn).__name__ != "_InputAttentionBackward"
         torch.testing.assert_close(out, x - module.suppression_map(x) * x)
 
     def test_derived_classes_are_called(self):
@@ -296,14 +297,14 @@ class TestModules:
         module, x = ag.nn.InputAttention("p4", 3), torch.randn(2, 3, 4, 6, 6)
         with torch.autocast("cpu", torch.bfloat16):
             low = module(x)
-        assert type(low.grad_fn).__name__ != "_AttendBackward"
+        assert type(low.grad_fn).__name__ != "_InputAttentionBackward"
         torch.testing.assert_close(low.float(), module(x), rtol=0.02, atol=0.02)
 
 
 def test_without_compiled_kernels_it_is_the_definition(monkeypatch):
     parts, x = parts_of("p4"), maps("p4", 3, 6, 5).requires_grad_()
-    assert type(attend(x, parts).grad_fn).__name__ == "_AttendBackward"
+    assert type(input_attention(x, parts).grad_fn).__name__ == "_InputAttentionBackward"
     monkeypatch.setattr(dispatch, "fastest_backend", lambda device: "torch")
-    out = attend(x, parts)
-    assert type(out.grad_fn).__name__ != "_AttendBackward"
-    assert torch.equal(out, attend_definition(x, parts))
+    out = input_attention(x, parts)
+    assert type(out.grad_fn).__name__ != "_InputAttentionBackward"
+    assert torch.equal(out, input_attention_definition(x, parts))

@@ -16,8 +16,8 @@ that carry it into the same gates.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.logistic import logistic
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import (
@@ -38,8 +38,6 @@ from attentive_gconv.functional.fast.numba_runtime.simd import (
     where_equal,
     where_greater,
 )
-
-_compile = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 CACHED_BYTES = 1 << 19  # of responses, in the core's own cache; more has to be computed again to be seen again
 
@@ -68,7 +66,7 @@ class Flags(NamedTuple):
     save: bool
 
 
-@_compile
+@in_order
 def _four_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, b2: int, b3: int, w: Any, row: int) -> Any:
     """f~ at four positions: Σ_t w[t]·x[base + offset[t]]."""
     step = lanes_of(w)
@@ -87,7 +85,7 @@ def _four_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, b2: int,
     return f0, f1, f2, f3
 
 
-@_compile
+@in_order
 def _statistics(
     x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any, cached: Any, at: int
 ) -> Any:  # fmt: skip
@@ -129,13 +127,13 @@ def _statistics(
     return mean, where_at_most(mean, mean, top, mean), place
 
 
-@_compile
+@in_order
 def _rectified(h: Any, zero: Any) -> Any:
     """relu, through which NaN passes."""
     return where_at_most(h, zero, zero, h)
 
 
-@_compile
+@in_order
 def _hidden(fc1: Any, row: int, statistic: Any, hidden: int, channels: int, out: Any) -> None:
     """W1·s of one statistic, before the relu."""
     step = lanes_of(fc1)
@@ -146,7 +144,7 @@ def _hidden(fc1: Any, row: int, statistic: Any, hidden: int, channels: int, out:
         store(out, r * step, h)
 
 
-@_compile
+@in_order
 def _gate(mean: Any, top: Any, fc1: Any, row1: int, fc2: Any, row2: int, sizes: Any, constants: Any, out: Any) -> None:
     """α_C = σ(W2·relu(W1·mean) + W2·relu(W1·max))."""
     step = lanes_of(fc1)
@@ -165,14 +163,14 @@ def _gate(mean: Any, top: Any, fc1: Any, row1: int, fc2: Any, row2: int, sizes: 
         store(out, i * step, logistic(logit, constants))
 
 
-@_compile
+@in_order
 def _take(f: Any, gate: Any, number: Any, value: Any, top: Any, index: Any) -> Any:
     """Add one channel's u = α_C·f~ to V, and its maximum to T with its number."""
     u = multiply(gate, f)
     return add(value, u), where_greater(u, top, u, top), where_greater(u, top, number, index)
 
 
-@_compile
+@in_order
 def _keep(
     value: Any, top: Any, index: Any, plain: Any, p: int, q: int, flags: Any, factors: Any, v: Any, t: Any,
     chosen: Any, kept: int, result: Any,
@@ -190,7 +188,7 @@ def _keep(
     store(result, p * step, out)
 
 
-@_compile
+@in_order
 def _responses(
     x: Any, first: int, offsets: Any, bases: Any, map_bases: Any, w: Any, row: int, gate: Any, sizes: Any, flags: Any,
     factors: Any, v: Any, t: Any, chosen: Any, kept: int, result: Any, like: Any, cached: Any,
@@ -234,7 +232,7 @@ def _responses(
             _keep(v3, t3, i3, s3, p3, here + map_bases[p3], flags, factors, v, t, chosen, kept, result)
 
 
-@_compile
+@in_order
 def _four_logits(v: Any, t: Any, map_offsets: Any, b0: int, b1: int, b2: int, b3: int, psi: Any, row: int) -> Any:
     """The logits of α_X at four positions: both statistics' maps correlated with their kernels."""
     step = lanes_of(psi)
@@ -253,7 +251,7 @@ def _four_logits(v: Any, t: Any, map_offsets: Any, b0: int, b1: int, b2: int, b3
     return z0, z1, z2, z3
 
 
-@_compile
+@in_order
 def _attend(
     z: Any, p: int, q: int, flags: Any, factors: Any, constants: Any, v: Any, t: Any, value: Any, top: Any,
     alpha: Any, kept: int, result: Any,
@@ -268,7 +266,7 @@ def _attend(
         store(alpha, kept + p * step, a)
 
 
-@_compile
+@in_order
 def _forward(
     slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
     map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, constants: Any, out: Any, value: Any,
@@ -347,7 +345,7 @@ def _forward(
                 out[at + p] = result[p * step + lane]
 
 
-@_compile
+@in_order
 def _into_blocks(slot: int, start: int, stop: int, planes: Any, sizes: Any, out: Any) -> None:
     """Planes (B, M, P) as rows (B, block, P, L), for tasks (sample, block); absent outputs stay as they are."""
     step = lanes_of(planes)
@@ -359,7 +357,7 @@ def _into_blocks(slot: int, start: int, stop: int, planes: Any, sizes: Any, out:
                 out[(task * sizes.positions + p) * step + lane] = planes[at + p]
 
 
-@_compile
+@in_order
 def _fill_map(source: Any, row: int, map_bases: Any, centre: int, out: Any) -> None:
     """Rows of positions into a padded map."""
     step = lanes_of(out)
@@ -367,7 +365,7 @@ def _fill_map(source: Any, row: int, map_bases: Any, centre: int, out: Any) -> N
         store(out, (centre + map_bases[p]) * step, load(source, row + p * step))
 
 
-@_compile
+@in_order
 def _transposed(dz: Any, map_offsets: Any, map_bases: Any, psi: Any, row: int, dv: Any, dt: Any) -> None:
     """dV += dwconvᵀ(dz, ψ_mean), dT = dwconvᵀ(dz, ψ_max): correlations with the reversed kernels."""
     step = lanes_of(dz)
@@ -390,7 +388,7 @@ def _transposed(dz: Any, map_offsets: Any, map_bases: Any, psi: Any, row: int, d
             store(dv, p1 * step, add(v1, load(dv, p1 * step)))
 
 
-@_compile
+@in_order
 def _map_kernel_gradient(
     dz: Any, v: Any, t: Any, map_offsets: Any, map_bases: Any, centre: int, d_psi: Any, row: int
 ) -> None:
@@ -418,7 +416,7 @@ def _map_kernel_gradient(
             _add_pair(d_psi, row, tap + 3, v3, t3)
 
 
-@_compile
+@in_order
 def _add_pair(out: Any, row: int, tap: int, first: Any, second: Any) -> None:
     step = lanes_of(out)
     at = row + 2 * tap * step
@@ -426,7 +424,7 @@ def _add_pair(out: Any, row: int, tap: int, first: Any, second: Any) -> None:
     store(out, at + step, add(load(out, at + step), second))
 
 
-@_compile
+@in_order
 def _response_gradient(dv: Any, dt: Any, chosen: Any, at: int, kept: int, number: Any) -> Any:
     """du = dV + dT·[this channel holds the maximum] of one position."""
     d = load(dt, at)
@@ -434,7 +432,7 @@ def _response_gradient(dv: Any, dt: Any, chosen: Any, at: int, kept: int, number
     return add(load(dv, at), where_equal(load_integers(chosen, kept + at, d), number, d, zero))
 
 
-@_compile
+@in_order
 def _kernel_gradient(
     x: Any, plane: int, offsets: Any, bases: Any, dv: Any, dt: Any, chosen: Any, kept: int, channel: int, out: Any
 ) -> None:
@@ -485,7 +483,7 @@ def _kernel_gradient(
             store(out, t * step, s0)
 
 
-@_compile
+@in_order
 def _input_gradient(
     offsets: Any, bases: Any, w: Any, row: int, d: Any, d_row: int, dv: Any, dt: Any, chosen: Any, kept: int, gate: Any,
     channel: int, skip: Any, out: Any,
@@ -502,7 +500,7 @@ def _input_gradient(
             store(out, at, fma(load(w, row + t * step), df, load(out, at)))
 
 
-@_compile
+@in_order
 def _gate_backward(
     mean: Any, top: Any, gates: Any, kept: int, fc1: Any, row1: int, fc2: Any, row2: int, d_gate: Any, sizes: Any,
     d_mean: Any, d_top: Any, d_fc1: Any, to1: int, d_fc2: Any, to2: int,
@@ -539,7 +537,7 @@ def _gate_backward(
             store(d_fc1, to1 + at, add(load(d_fc1, to1 + at), found))
 
 
-@_compile
+@in_order
 def _statistics_gradient(
     x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, windows: Any, window: int, d_mean: Any, d_top: Any,
     at: int, position: Any, kept: int, coefficient: Any, dx: Any, dw: Any, to: int,
@@ -561,7 +559,7 @@ def _statistics_gradient(
             dx[place + offsets[t]] += d_one * w[row + t * step + lane]
 
 
-@_compile
+@in_order
 def _backward(
     slot: int, start: int, stop: int, x: Any, w: Any, fc1: Any, fc2: Any, psi: Any, offsets: Any, bases: Any,
     map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, windows: Any, grad: Any, constants: Any,
@@ -657,19 +655,19 @@ def _backward(
                         dx[at + bases[p]] += share
 
 
-@_compile
+@in_order
 def forward(run: Run, *arguments: Any) -> None:
     """`_forward` on the threads of a run."""
     run_region(_forward, run, arguments)
 
 
-@_compile
+@in_order
 def into_blocks(run: Run, *arguments: Any) -> None:
     """`_into_blocks` on the threads of a run."""
     run_region(_into_blocks, run, arguments)
 
 
-@_compile
+@in_order
 def backward(run: Run, *arguments: Any) -> None:
     """`_backward` on the threads of a run."""
     run_region(_backward, run, arguments)

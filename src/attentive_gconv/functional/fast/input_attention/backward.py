@@ -7,7 +7,6 @@ each has its own sums of the weights' gradients. Formulas and names: `...input_a
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from attentive_gconv.functional.fast.input_attention.correlation import (
     BLOCK,
@@ -26,13 +25,13 @@ from attentive_gconv.functional.fast.input_attention.transforms import (
     matrix,
     scaled_kernel,
 )
+from attentive_gconv.functional.fast.numba_runtime.jit import reordered
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 
 # sums may be reordered (vectorised); NaN and infinities keep their meaning
-_compile = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
 
 
-@_compile
+@reordered
 def _spatial_gradient(
     grad: Any, x: Any, alpha: Any, attention: Any, pose: Any, rule: Rule, plane: Plane, total: Any, padded: Any
 ) -> None:
@@ -60,7 +59,7 @@ def _spatial_gradient(
             fill(padded, h, plane, total)
 
 
-@_compile
+@reordered
 def _rows_of(padded: Any, index: int, plane: Plane, factor: Any, out: Any) -> None:
     """Row ``index`` of results without what lies in the border columns, times a factor."""
     for y in range(plane.height):
@@ -69,7 +68,7 @@ def _rows_of(padded: Any, index: int, plane: Plane, factor: Any, out: Any) -> No
             out[y * plane.width + x] = factor * padded[at + x]
 
 
-@_compile
+@reordered
 def _map_gradient(
     grad: Any,
     x: Any,
@@ -119,7 +118,7 @@ def _map_gradient(
                     target[p] = a * q[p]
 
 
-@_compile
+@reordered
 def _gate_gradient(
     fc1: Any, fc2: Any, first: Any, hidden: Any, alpha: Any, d_alpha: Any, d_first: Any, d_fc1: Any, d_fc2: Any
 ) -> None:
@@ -148,7 +147,7 @@ def _gate_gradient(
                 d_values[c] += towards * row[c]
 
 
-@_compile
+@reordered
 def _add_position_gradient(dx: Any, rule: Rule, d_first: Any, place: Any) -> None:
     """Add to dx (N, P) what comes through its statistics over positions."""
     rows, positions = dx.shape
@@ -162,7 +161,7 @@ def _add_position_gradient(dx: Any, rule: Rule, d_first: Any, place: Any) -> Non
             row[place[n]] += d_first[rule.maximum_of_positions, n]
 
 
-@_compile
+@reordered
 def _backward(
     slot: int,
     start: int,
@@ -211,7 +210,7 @@ def _backward(
     add_scaled_kernel(of_kernel, weights, d_psi[slot])
 
 
-@_compile
+@reordered
 def backward(run: Run, *arguments: Any) -> None:
     """`_backward` on the threads of a run."""
     run_region(_backward, run, arguments)

@@ -14,11 +14,9 @@ The border is as wide as kernels of odd size need to keep the size of the map.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.simd import fma, lanes_of, load, splat, store, total
-
-_compile = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 BLOCK = 4
 PAIR = 2  # vectors computed side by side
@@ -52,7 +50,7 @@ def plane_of(height: int, width: int, side: int, dilation: tuple[int, int], lane
     return Plane(height, width, row, border_y * row + border_x, length, size, side, *dilation)
 
 
-@_compile
+@in_order
 def shifts_of(plane: Plane) -> Any:
     """Where each entry of the kernel looks."""
     shifts = np.empty(plane.side * plane.side, np.int64)
@@ -62,7 +60,7 @@ def shifts_of(plane: Plane) -> Any:
     return shifts
 
 
-@_compile
+@in_order
 def in_blocks(kernel: Any, entries: int, backward: bool) -> Any:
     """A kernel (O, I·K) as ``(block, I, K, 4 outputs)``; backward: its axes exchanged and its entries reversed."""
     first, second = kernel.shape[0], kernel.shape[1] // entries
@@ -76,7 +74,7 @@ def in_blocks(kernel: Any, entries: int, backward: bool) -> Any:
     return taps
 
 
-@_compile
+@in_order
 def fill(padded: Any, index: int, plane: Plane, values: Any) -> None:
     """Put a map (P,) into plane ``index``."""
     for y in range(plane.height):
@@ -85,7 +83,7 @@ def fill(padded: Any, index: int, plane: Plane, values: Any) -> None:
             padded[at + x] = values[y * plane.width + x]
 
 
-@_compile
+@in_order
 def correlate(padded: Any, inputs: int, taps: Any, shifts: Any, plane: Plane, out: Any) -> None:
     """All outputs, ``(block·4, length)``, of the planes of the inputs."""
     step = lanes_of(out)
@@ -125,7 +123,7 @@ def correlate(padded: Any, inputs: int, taps: Any, shifts: Any, plane: Plane, ou
             store(out, at + step, g3)
 
 
-@_compile
+@in_order
 def add_kernel_gradient(
     padded: Any, inputs: int, grad: Any, outputs: int, shifts: Any, plane: Plane, gradient: Any
 ) -> None:

@@ -1,4 +1,4 @@
-r"""Attention on a feature map as one operation with its own backward; the formulas are in `...attending.parts`.
+r"""Input attention as one custom autograd function; its definition is in `...definition.attended_input`.
 
     dα_X = attended·Σ_c α_C·x·g                  (then through ψ to dt)
     q = attended·α_X·g + dt_mean/C + dt_max·[c = c*]
@@ -20,76 +20,50 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from attentive_gconv.functional.definition.attended_input import Parts, attend_definition
-from attentive_gconv.functional.fast.dispatch import is_compiled_on_cpu, is_ordinary, is_recorded
+from attentive_gconv.functional.definition.attended_input import input_attention_definition
+from attentive_gconv.functional.fast.by_definition import gradients_by_definition
+from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded
+from attentive_gconv.functional.operands import InputAttentionWeights
 
 
-def attend(x: Tensor, parts: Parts) -> Tensor:
-    """A map with attention, channel first: compiled on CPUs with Numba, elsewhere the definition.
-
-    Args:
-        x: ``(B, C, |H|, Y, X)`` or, planar, ``(B, C, Y, X)``.
-        parts: the attention.
-
-    Returns:
-        The shape of x.
-
-    Example:
-        Weights of zero give maps of one half:
-
-        >>> from attentive_gconv.functional import SUPPRESS
-        >>> from attentive_gconv.functional.fast.input_attention import ChannelGate
-        >>> gate = ChannelGate(torch.zeros(1, 1), torch.zeros(1, 1), None, ("mean", "max"))
-        >>> attend(torch.full((1, 1, 1, 1), 8.0), Parts(gate, None, SUPPRESS)).item()
-        4.0
-    """
-    if not is_compiled(x, parts):
-        return attend_definition(x, parts)
-    tensors = (x, *parts.tensors())
+def input_attention_fast(x: Tensor, weights: InputAttentionWeights) -> Tensor:
+    """`attentive_gconv.functional.input_attention` with compiled CPU kernels; the arguments are the same."""
+    tensors = (x, *weights.tensors())
     if not is_recorded(*tensors):
-        out: Tensor = _samples().forward(x, parts)[0]
+        out: Tensor = _samples().forward(x, weights)[0]
     else:
-        out = _Attend.apply(*tensors, parts)
+        out = _InputAttention.apply(*tensors, weights)
     return out
-
-
-def is_compiled(x: Tensor, parts: Parts) -> bool:
-    """Whether `attend` has compiled kernels for these tensors, here and now."""
-    return is_compiled_on_cpu(x, *parts.tensors())
 
 
 def _samples() -> Any:
     return importlib.import_module("attentive_gconv.functional.fast.input_attention.samples")
 
 
-class _Attend(Function):
+class _InputAttention(Function):
     """The kernels; what they cannot do, derivatives of derivatives and several gradients at once, by the definition."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, fc1: Tensor | None, fc2: Tensor | None, weight: Tensor | None, parts: Parts
+        ctx: Any,
+        x: Tensor,
+        fc1: Tensor | None,
+        fc2: Tensor | None,
+        kernel: Tensor | None,
+        weights: InputAttentionWeights,
     ) -> Tensor:
         out: Tensor
-        out, *kept = _samples().forward(x, parts)
-        ctx.parts = parts.with_tensors(None, None, None)
-        ctx.save_for_backward(x, fc1, fc2, weight, *kept)
+        out, *kept = _samples().forward(x, weights)
+        ctx.weights = weights.with_tensors(None, None, None)
+        ctx.save_for_backward(x, fc1, fc2, kernel, *kept)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, *weights, floats, whole = ctx.saved_tensors
-        parts = ctx.parts.with_tensors(*weights)
+        x, *tensors, floats, whole = ctx.saved_tensors
+        weights = ctx.weights.with_tensors(*tensors)
         if torch.is_grad_enabled() or not is_ordinary(grad):
-            return *_by_definition(ctx, grad, x, parts), None
-        return *_samples().backward(grad, x, parts, floats, whole), None
-
-
-def _by_definition(ctx: Any, grad: Tensor, x: Tensor, parts: Parts) -> list[Tensor | None]:
-    """The gradients as functions that can be differentiated again, or mapped over many output gradients."""
-    tensors = (x, *parts.tensors())
-    with torch.enable_grad():
-        out = attend_definition(x, parts)
-    needed = ctx.needs_input_grad[: len(tensors)]
-    wanted = [t for t, needs in zip(tensors, needed, strict=True) if t is not None and needs]
-    found = iter(torch.autograd.grad(out, wanted, grad, create_graph=torch.is_grad_enabled(), retain_graph=True))
-    return [next(found) if needs else None for needs in needed]
+            needed = ctx.needs_input_grad[:4]
+            definition = lambda: input_attention_definition(x, weights)  # noqa: E731
+            return *gradients_by_definition(definition, (x, *tensors), needed, grad), None
+        return *_samples().backward(grad, x, weights, floats, whole), None

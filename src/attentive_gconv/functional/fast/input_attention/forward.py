@@ -9,7 +9,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
 from attentive_gconv.functional.fast.input_attention.correlation import (
     BLOCK,
@@ -20,14 +19,10 @@ from attentive_gconv.functional.fast.input_attention.correlation import (
     shifts_of,
 )
 from attentive_gconv.functional.fast.input_attention.transforms import Weights, matrix, scaled_kernel
+from attentive_gconv.functional.fast.numba_runtime.jit import in_order, reordered
 from attentive_gconv.functional.fast.numba_runtime.logistic import logistic
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import lanes_of, load, store
-
-# sums may be reordered (vectorised); NaN and infinities keep their meaning
-_compile = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"}, error_model="numpy")
-# the order as written: x - α·x must not become (1 - α)·x, which differs for infinities
-_ordered = njit(nogil=True, cache=True, fastmath={"contract", "nsz"}, error_model="numpy")
 
 _LARGEST, _LARGEST_OF_EIGHT = np.iinfo(np.int32).max, np.iinfo(np.int64).max
 
@@ -56,7 +51,7 @@ class Rule(NamedTuple):
     maximum_of_channels: int
 
 
-@_compile
+@reordered
 def _first_maximum(row: Any, words: Any) -> Any:
     """Where the maximum of a row without NaN comes first; ``words`` is the row seen as integers.
 
@@ -80,7 +75,7 @@ def _first_maximum(row: Any, words: Any) -> Any:
     return at
 
 
-@_compile
+@reordered
 def _position_statistics(x: Any, words: Any, rule: Rule, out: Any, place: Any) -> None:
     """Statistics ``out (S, N)`` of the rows of x (N, P), and the first place of each one's maximum, ``place (N,)``."""
     rows, positions = x.shape
@@ -106,7 +101,7 @@ def _position_statistics(x: Any, words: Any, rule: Rule, out: Any, place: Any) -
             place[n] = at
 
 
-@_compile
+@reordered
 def _channel_gate(fc1: Any, fc2: Any, first: Any, hidden: Any, alpha: Any) -> None:
     """The hidden units of each statistic, and α_C."""
     kinds, units = hidden.shape
@@ -126,7 +121,7 @@ def _channel_gate(fc1: Any, fc2: Any, first: Any, hidden: Any, alpha: Any) -> No
         alpha[c] = one / (one + math.exp(-logit))
 
 
-@_compile
+@reordered
 def _channel_statistics(x: Any, alpha: Any, rule: Rule, out: Any, which: Any, total: Any, top: Any) -> None:
     """Statistics ``out (S, |H|, P)`` of u = α·x over the channels, and the first channel of each maximum."""
     channels, order, positions = x.shape
@@ -169,7 +164,7 @@ def _channel_statistics(x: Any, alpha: Any, rule: Rule, out: Any, which: Any, to
                 target[p] = top[p]
 
 
-@_compile
+@reordered
 def _first_transform(logits: Any, transforms: int, plane: Plane, pose: Any) -> None:
     """On a planar map the maximum over the transforms, in place of the first one's logits, and whose it is."""
     for y in range(plane.height):
@@ -187,7 +182,7 @@ def _first_transform(logits: Any, transforms: int, plane: Plane, pose: Any) -> N
             logits[q] = logits[best * plane.length + q]
 
 
-@_compile
+@reordered
 def _spatial_gate(logits: Any, plane: Plane, constants: Any, attention: Any) -> None:
     """α_X of the logits, which lie in rows."""
     step = lanes_of(logits)
@@ -202,7 +197,8 @@ def _spatial_gate(logits: Any, plane: Plane, constants: Any, attention: Any) -> 
                 target[y * plane.width + x] = logits[at + x]
 
 
-@_ordered
+# in order: x - α·x must not become (1 - α)·x, which differs for infinities
+@in_order
 def _combine(x: Any, alpha: Any, attention: Any, rule: Rule, ones: Any, out: Any) -> None:
     """out = skip·x + attended·α_X·α_C·x."""
     channels, order, positions = x.shape
@@ -221,7 +217,7 @@ def _combine(x: Any, alpha: Any, attention: Any, rule: Rule, ones: Any, out: Any
                     target[p] = take * (s[p] * (a * row[p]))
 
 
-@_compile
+@reordered
 def _forward(
     slot: int,
     start: int,
@@ -263,7 +259,7 @@ def _forward(
         _combine(x[b], alpha, attention, rule, ones, out[b])
 
 
-@_compile
+@reordered
 def forward(run: Run, *arguments: Any) -> None:
     """`_forward` on the threads of a run."""
     run_region(_forward, run, arguments)

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.definition.attended_input import Parts
 from attentive_gconv.functional.fast.input_attention import backward as backward_kernels
 from attentive_gconv.functional.fast.input_attention import forward as forward_kernels
 from attentive_gconv.functional.fast.input_attention.correlation import Plane, plane_of
@@ -17,6 +16,7 @@ from attentive_gconv.functional.fast.input_attention.transforms import Weights
 from attentive_gconv.functional.fast.numba_runtime.logistic import exponential_constants
 from attentive_gconv.functional.fast.numba_runtime.simd import lanes
 from attentive_gconv.functional.fast.numba_runtime.threads import run_chunks
+from attentive_gconv.functional.operands import InputAttentionWeights
 
 # below so much work (see `_chunks`), a second thread takes longer to start than it saves
 _LITTLE = 1 << 16
@@ -53,8 +53,8 @@ class _Plan(NamedTuple):
     whole: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def _sizes(x: Tensor, parts: Parts) -> _Sizes:
-    channel, spatial = parts.channel, parts.spatial
+def _sizes(x: Tensor, operands: InputAttentionWeights) -> _Sizes:
+    channel, spatial = operands.channel, operands.spatial
     planar = x.dim() == 4
     batch, channels, *order, height, width = x.shape
     return _Sizes(
@@ -64,7 +64,7 @@ def _sizes(x: Tensor, parts: Parts) -> _Sizes:
         (1, 1) if spatial is None else spatial.dilation,
         () if channel is None else channel.statistics,
         () if spatial is None else spatial.statistics,
-        (parts.combination.skip, parts.combination.attended),
+        (operands.combination.skip, operands.combination.attended),
         x.dtype,
     )
 
@@ -95,12 +95,12 @@ def _plan(sizes: _Sizes) -> _Plan:
 
 def _cut(memory: np.ndarray, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, Any]:
     """The parts of these shapes, one after the other."""
-    parts, at = {}, 0
+    pieces, at = {}, 0
     for name, shape in shapes:
         size = prod(shape)
-        parts[name] = memory[at : at + size].reshape(shape)
+        pieces[name] = memory[at : at + size].reshape(shape)
         at += size
-    return parts
+    return pieces
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -115,8 +115,8 @@ def _maps(x: Tensor) -> np.ndarray:
     return array.reshape(*array.shape[:2], order, array.shape[-2] * array.shape[-1])
 
 
-def _weights(parts: Parts, dtype: Any) -> Weights:
-    channel, spatial = parts.channel, parts.spatial
+def _weights(operands: InputAttentionWeights, dtype: Any) -> Weights:
+    channel, spatial = operands.channel, operands.spatial
     fc1 = fc2 = np.empty((0, 0, 0), dtype)
     table, psi, places, scale = _TRIVIAL, np.empty((0, 0), dtype), _TRIVIAL[:0], 1.0
     if channel is not None:
@@ -136,32 +136,34 @@ def _chunks(maps: np.ndarray, weights: Weights) -> int:
     return 1 if work < _LITTLE else min(batch, _CHUNKS_PER_THREAD * torch.get_num_threads())
 
 
-def forward(x: Tensor, parts: Parts) -> tuple[Tensor, Tensor, Tensor]:
+def forward(x: Tensor, operands: InputAttentionWeights) -> tuple[Tensor, Tensor, Tensor]:
     """The attended map, and what backward needs: numbers, and the places of maxima."""
     maps = _maps(x)
-    plan = _plan(_sizes(x, parts))
+    plan = _plan(_sizes(x, operands))
     out = torch.empty(x.shape, dtype=x.dtype)
     floats = torch.empty(sum(prod(shape) for _, shape in plan.floats), dtype=x.dtype)
     whole = torch.empty(sum(prod(shape) for _, shape in plan.whole), dtype=torch.int32)
     kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
     words = maps.view(np.int32 if maps.itemsize == 4 else np.int64)
-    weights = _weights(parts, maps.dtype)
+    weights = _weights(operands, maps.dtype)
     arguments = (maps, words, weights, plan.rule, plan.plane, plan.constants, kept, _maps(out))
     run_chunks(forward_kernels.forward, len(maps), _chunks(maps, weights), *arguments)
     return out, floats, whole
 
 
-def backward(grad: Tensor, x: Tensor, parts: Parts, floats: Tensor, whole: Tensor) -> tuple[Tensor | None, ...]:
+def backward(
+    grad: Tensor, x: Tensor, operands: InputAttentionWeights, floats: Tensor, whole: Tensor
+) -> tuple[Tensor | None, ...]:
     """The gradients of x and of the weights."""
     maps = _maps(x)
-    plan = _plan(_sizes(x, parts))
+    plan = _plan(_sizes(x, operands))
     kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
-    weights = _weights(parts, maps.dtype)
+    weights = _weights(operands, maps.dtype)
     chunks = _chunks(maps, weights)
     dx = torch.empty(x.shape, dtype=x.dtype)
     sums = [np.empty((chunks, *w.shape), maps.dtype) for w in (weights.fc1, weights.fc2, weights.psi)]
     arguments = (_maps(grad), maps, weights, plan.rule, plan.plane, kept, _maps(dx), *sums)
     run_chunks(backward_kernels.backward, len(maps), chunks, *arguments)
     found = (torch.from_numpy(total[0] if chunks == 1 else total.sum(0)) for total in sums)
-    gradients = (None if w is None else d.view(w.shape) for w, d in zip(parts.tensors(), found, strict=True))
+    gradients = (None if w is None else d.view(w.shape) for w, d in zip(operands.tensors(), found, strict=True))
     return dx, *gradients

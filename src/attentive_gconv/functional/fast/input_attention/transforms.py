@@ -3,9 +3,8 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-_compile = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 
 
 class Weights(NamedTuple):
@@ -19,7 +18,7 @@ class Weights(NamedTuple):
     scale: float
 
 
-@_compile
+@in_order
 def matrix(weight: Any, table: Any) -> Any:
     """All transforms of (R, C, |H|) as a matrix (R·|H|, C·|H|)."""
     outputs, inputs, order = weight.shape
@@ -33,7 +32,7 @@ def matrix(weight: Any, table: Any) -> Any:
     return result
 
 
-@_compile
+@in_order
 def add_matrix(gradient: Any, table: Any, weight: Any) -> None:
     """The transpose of `matrix`: add the gradient of the matrix to the weight's."""
     outputs, inputs, order = weight.shape
@@ -45,7 +44,7 @@ def add_matrix(gradient: Any, table: Any, weight: Any) -> None:
                     weight[o, i, table[h, g]] += row[i * order + g]
 
 
-@_compile
+@in_order
 def scaled_kernel(weights: Weights) -> Any:
     """All transforms of ψ, scaled: (|H|, S·|H|·k·k)."""
     psi, places, scale = weights.psi, weights.places, weights.psi.dtype.type(weights.scale)
@@ -58,7 +57,7 @@ def scaled_kernel(weights: Weights) -> Any:
     return kernel
 
 
-@_compile
+@in_order
 def add_scaled_kernel(gradient: Any, weights: Weights, psi: Any) -> None:
     """The transpose of `scaled_kernel`; ``gradient`` is (S·|H|·k·k, blocks of transforms)."""
     places, scale = weights.places, psi.dtype.type(weights.scale)

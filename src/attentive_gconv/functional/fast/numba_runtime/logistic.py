@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,
     divide,
@@ -16,8 +16,6 @@ from attentive_gconv.functional.fast.numba_runtime.simd import (
     subtract,
     where_greater,
 )
-
-_compile = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 
 EXPONENT_TERMS = 13
 
@@ -33,7 +31,7 @@ def exponential_constants(kind: Any) -> Any:
     return np.array([limit, math.log2(math.e), rounding, high, math.log(2) - high, *taylor, np.finfo(kind).max], kind)
 
 
-@_compile
+@in_order
 def logistic(z: Any, constants: Any) -> Any:
     """1 / (1 + exp(-z)): exp(v) = 2^k·exp(r), |r| ≤ ln 2 / 2, exp(r) by its Taylor polynomial.
 
