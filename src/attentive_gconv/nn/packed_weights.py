@@ -121,11 +121,22 @@ class TransformedWeights(nn.Module):
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
         """As `torch.nn.Module` has it; the tables survive `to_empty`, since no checkpoint could restore them."""
+        self._place_tables()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.clear_cache()
-        for name, table in self._tables.items():
-            setattr(self, f"{name}_index", table.to(getattr(self, name).device))
+        self._place_tables()
         return self
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        """As `torch.nn.Module` has it; with ``assign=True`` the weights may have come from the meta device."""
+        super()._load_from_state_dict(*args)
+        self._place_tables()
+
+    def _place_tables(self) -> None:
+        """Bring the tables to where the weights are, from the meta device too."""
+        for name, table in self._tables.items():
+            if getattr(self, f"{name}_index").device != (device := getattr(self, name).device):
+                setattr(self, f"{name}_index", table.to(device))
 
 
 @torch.no_grad()
