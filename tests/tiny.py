@@ -63,6 +63,7 @@ class Tiny:
     shape: tuple[int, int, int] = (1, 28, 28)
     std: float = 0.5
     transposed: bool = False
+    classes: tuple[str, ...] = ("a", "b", "c")
 
     def fail_after(self, reads: int | None) -> None:
         """Reading more training images than these, in any process, ends in `PowerCut`; None: never."""
@@ -75,7 +76,7 @@ class Tiny:
             name="tiny",
             description="noise and three patterns",
             source="made",
-            classes=("a", "b", "c"),
+            classes=self.classes,
             image_shape=self.shape,
             train=WatchedImages("train", 24, 1, self.journal, self.until_failure),
             valid=WatchedImages("valid", 15, 2, self.journal) if held_out else None,

@@ -1,4 +1,4 @@
-"""With what figures were made: machine, versions, revision and command line."""
+"""Provenance of a run's figures: machine, versions, revision and command line."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """The facts about this machine and process that bear on a run's figures, as plain values."""
+    """Provenance of what this process computes, as plain values."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -41,7 +41,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def processor_name() -> str | None:
-    """What the processor calls itself; None if it cannot be told."""
+    """The processor's name; None if it is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -55,8 +55,19 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def require_workers(workers: int) -> None:
+    """Refuse more processes that load images than this machine can carry.
+
+    Raises:
+        ValueError: if there are more than eight for each usable core.
+    """
+    most = 8 * usable_cores()
+    if workers > most:
+        raise ValueError(f"workers (={workers}) is more than this machine can carry: take at most {most}")
+
+
 def memory_bytes() -> int | None:
-    """The machine's memory; None if it cannot be told."""
+    """The machine's memory in bytes; None if it is unknown."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -247,3 +247,46 @@ def test_missing_files_and_bad_models_are_refused(tmp_path, state):
         ag.load_reference_checkpoint(path, "p4cn")
     with pytest.raises(TypeError, match=r"`model` \(=None\) must be a model's name or a module"):
         ag.load_reference_checkpoint(path, None)
+
+
+def test_no_flipped_bit_of_a_released_file_is_accepted(reference_dir, tmp_path):
+    """The format of these files has no checksum of its own: 54 of 124 flips passed."""
+    whole = (reference_dir / "p4cnn.pth").read_bytes()
+    model = ag.create_model("p4cnn")
+    for bit in torch.randint(8 * len(whole), (150,), generator=torch.Generator().manual_seed(0)).tolist():
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "copy.pth").write_bytes(changed)
+        assert "is a damaged copy of a file that the authors released" in refusal(tmp_path / "copy.pth", model)
+
+
+def test_a_zip_archive_is_read_with_its_checksums(tmp_path, state):
+    path, model = tmp_path / "weights.pth", ag.create_model("alpha_f_p4cnn")
+    torch.save(state, path)
+    whole, given = path.read_bytes(), state
+    loaded = ag.load_reference_checkpoint(path, model).state_dict()
+    before = {name: value.clone() for name, value in loaded.items()}
+    assert given
+    for bit in torch.randint(8 * len(whole), (150,), generator=torch.Generator().manual_seed(0)).tolist():
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        refusal(path, model)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value.to_sparse(), "is a sparse_coo tensor, not a dense one"),
+        (lambda value: value.to("meta"), "is a tensor on the meta device"),
+        (lambda value: value.to(torch.float8_e4m3fn), "is of float8_e4m3fn"),
+        (lambda value: value.to(torch.complex64), "is of complex64"),
+        (lambda value: value * float("nan"), "holds values that are not finite"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_refused(tmp_path, state, change, message):
+    torch.save({**state, "c1.weight": change(state["c1.weight"])}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=rf"cannot be used: c1\.weight {message}"):
+        ag.load_reference_checkpoint(tmp_path / "weights.pth", "alpha_f_p4cnn")

@@ -107,7 +107,7 @@ def test_metadata_that_are_no_json_are_refused(path):
 def test_sizes_are_compared_before_memory_is_taken(path):
     # this network would need terabytes
     rewrite(path, lambda card: card.update(options={"channels": 200_000}))
-    with pytest.raises(WeightsError, match="of another shape"):
+    with pytest.raises(WeightsError, match=r"has shape .*, the model needs"):
         load_weights(path)
 
 
@@ -115,10 +115,76 @@ def test_missing_and_left_over_weights_are_named(path):
     state = dict(load_weights(path).module.state_dict())
     state["extra"] = state.pop("c1.weight")
     save_file(state, path, metadata={METADATA_KEY: json.dumps(CARD.__dict__)})
-    with pytest.raises(WeightsError, match=r"missing \['c1\.weight'\], left over \['extra'\]"):
+    with pytest.raises(WeightsError, match=r"missing: c1\.weight; left over: extra"):
         load_weights(path)
 
 
 def test_a_network_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match=r"model\.name=p4cn cannot be made"):
         replace(CARD, model="p4cn").build()
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_no_flipped_bit_gives_another_network(path):
+    """Before there was a digest, half of them passed."""
+    whole, trained = path.read_bytes(), load_weights(path)
+    state = trained.module.state_dict()
+    refused = 0
+    for bit in torch.randint(8 * len(whole), (150,), generator=torch.Generator().manual_seed(0)).tolist():
+        path.write_bytes(flipped(whole, bit))
+        try:
+            other = load_weights(path)
+        except WeightsError:
+            refused += 1
+        else:
+            assert other.card == trained.card
+            assert all(torch.equal(value, state[name]) for name, value in other.module.state_dict().items())
+    assert refused > 140
+
+
+def test_weights_of_before_the_digest_still_load(path):
+    trained = load_weights(path)
+    rewrite(path, lambda card: None)
+    assert load_weights(path).card == trained.card
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(path, value):
+    network = CARD.build()
+    with torch.no_grad():
+        network.c1.weight[0, 0, 0, 0] = value
+    save_weights(path, network, CARD)
+    with pytest.raises(WeightsError, match=r"c1\.weight holds values that are not finite; train it again"):
+        load_weights(path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.int32, torch.bool])
+def test_dtypes_that_weights_do_not_have_are_refused(path, dtype):
+    state = dict(load_weights(path).module.state_dict())
+    state["c1.weight"] = state["c1.weight"].to(dtype)
+    save_file(state, path, metadata={METADATA_KEY: json.dumps(CARD.__dict__)})
+    with pytest.raises(WeightsError, match=rf"c1\.weight is of {str(dtype).removeprefix('torch.')}"):
+        load_weights(path)
+    state["c1.weight"] = state["c1.weight"].to(torch.float16)
+    save_file(state, path, metadata={METADATA_KEY: json.dumps(CARD.__dict__)})
+    with pytest.raises(WeightsError, match=r"of several dtypes, torch\.float16, torch\.float32"):
+        load_weights(path)
+
+
+def test_the_state_of_a_training_is_no_file_of_weights(path, tmp_path):
+    (tmp_path / "w.ckpt").write_bytes(b"PK")
+    with pytest.raises(WeightsError, match=r"w\.ckpt is the state of a training.*: take .*w\.safetensors"):
+        load_weights(tmp_path / "w.ckpt")
+
+
+def test_a_network_that_does_not_fit_into_memory_is_refused():
+    with pytest.raises(ConfigError, match=r"its weights need [\d,]+ GB of memory and this machine has"):
+        replace(CARD, options={"channels": 200_000}).build()
+    needed = sum(tensor.nbytes for tensor in CARD.build().state_dict().values())
+    with pytest.raises(ConfigError, match="GB of memory"):
+        CARD.build(copies=2**50 // needed)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 import attentive_gconv as ag
 from attentive_gconv.data import InMemoryDataset
-from attentive_gconv.inference.evaluation import evaluate, restandardise
+from attentive_gconv.inference import evaluate
 
 CLASSES = ("a", "b", "c")
 
@@ -69,24 +69,6 @@ def test_workers_change_nothing_but_the_speed():
     assert evaluate(FirstPixel(), dataset, CLASSES, workers=1) == evaluate(FirstPixel(), dataset, CLASSES)
 
 
-def test_images_are_prepared_first():
-    figures = evaluate(FirstPixel(), images_with([0, 0], [1, 1]), CLASSES, prepare=lambda images: images + 1)
-    assert figures.error == 0
-
-
-def test_restandardising_gives_what_the_other_figures_would_have_given():
-    raw = torch.rand(2, 3, 4, 4, dtype=torch.float64)
-    one, other = ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0)), ((0.3, 0.2, 0.1), (0.5, 0.6, 0.7))
-
-    def standardised(figures):
-        mean, std = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in figures)
-        return (raw - mean) / std
-
-    convert = restandardise(*one, *other)
-    torch.testing.assert_close(convert(standardised(one)), standardised(other))
-    assert restandardise(*one, *one) is None
-
-
 @pytest.mark.parametrize(
     ("dataset", "classes", "options", "message"),
     [
@@ -99,3 +81,14 @@ def test_restandardising_gives_what_the_other_figures_would_have_given():
 def test_what_cannot_be_measured_is_refused(dataset, classes, options, message):
     with pytest.raises(ValueError, match=message):
         evaluate(FirstPixel(), dataset, classes, **options)
+
+
+def test_predictions_are_kept_image_by_image():
+    figures = evaluate(FirstPixel(), images_with([2, 0, 1], [2, 1, 1]), CLASSES, rotations=False, batch_size=2)
+    assert figures.predicted == (2, 0, 1)
+    assert "predicted" not in figures.to_mapping()
+
+
+def test_more_workers_than_the_machine_can_carry_are_refused():
+    with pytest.raises(ValueError, match=r"workers \(=100000\) is more than this machine can carry: take at most \d+"):
+        evaluate(FirstPixel(), images_with([0], [0]), CLASSES, workers=100_000)

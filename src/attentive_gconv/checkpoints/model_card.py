@@ -1,13 +1,16 @@
 """The model card: what has to be known beside weights to use them."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, fields
 from typing import Any
 
+import torch
 from torch import nn
 
 from attentive_gconv.data import DataSplits
+from attentive_gconv.environment import memory_bytes
 from attentive_gconv.models import build_model
-from attentive_gconv.settings import ConfigError
+from attentive_gconv.settings import ConfigError, dataclass_from_mapping
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,43 @@ class ModelCard:
             epoch=0,
         )
 
-    def build(self) -> nn.Module:
-        """The network that the card describes, with fresh weights.
+    @classmethod
+    def from_json(cls, text: str) -> "ModelCard":
+        """The card in the metadata of a file of weights.
 
         Raises:
-            ConfigError: if there is no such network, or it has no such option or value.
+            ValueError: if the text is no card: every field is needed, and no other is known.
         """
         try:
-            return build_model(
-                self.model, num_classes=len(self.classes), in_channels=self.image_shape[0], **self.options
-            )
-        except (TypeError, ValueError) as error:
+            content = json.loads(text)
+        except RecursionError as error:
+            raise ConfigError("its metadata are nested too deeply") from error
+        known = {entry.name for entry in fields(cls)}
+        if not isinstance(content, dict) or set(content) != known:
+            raise ConfigError(f"its metadata must hold {', '.join(sorted(known))}")
+        return dataclass_from_mapping(cls, content)
+
+    def build(self, *, copies: int = 1) -> nn.Module:
+        """Build the network that the card describes, with initial weights.
+
+        Args:
+            copies: how often the weights must find place in memory: a training needs their gradients and the state of
+                the optimizer, too.
+
+        Raises:
+            ConfigError: if there is no such network, it has no such option or value, or its weights need more memory
+                than the machine has.
+        """
+        options = {"num_classes": len(self.classes), "in_channels": self.image_shape[0], **self.options}
+        try:
+            with torch.device("meta"):
+                sizes = [tensor.nbytes for tensor in build_model(self.model, **options).state_dict().values()]
+            needed, there = copies * sum(sizes), memory_bytes()
+            if torch.get_default_device().type != "meta" and there is not None and needed > there:
+                raise ConfigError(
+                    f"its weights need {needed / 1e9:,.0f} GB of memory and this machine has {there / 1e9:,.0f}: "
+                    f"take smaller options than {self.options}"
+                )
+            return build_model(self.model, **options)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise ConfigError(f"model.name={self.model} cannot be made: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any
 
 from attentive_gconv.checkpoints.model_card import ModelCard
 from attentive_gconv.checkpoints.pretrained import list_pretrained, pretrained_file
+from attentive_gconv.checkpoints.reconcile import reconcile
 from attentive_gconv.checkpoints.reference import load_reference_checkpoint
 from attentive_gconv.checkpoints.run_files import RunFiles
 from attentive_gconv.checkpoints.weights import TrainedModel, load_weights, read_card
@@ -57,13 +58,16 @@ class OpenedModel:
     ) -> DataSplits:
         """The dataset it was trained on, made the same way but not augmented; or another one by name.
 
+        Order of the classes, axes, mean and std are brought to those of the model card, see
+        `attentive_gconv.checkpoints.reconcile`.
+
         Args:
             data_dir: the folder of the datasets; by default that of the run.
             dataset: the name of another dataset.
             dataset_dir: the folder of pictures, for ``image-folder``; by default that of the run.
 
         Raises:
-            ConfigError: if the other dataset has other classes or images of another shape.
+            ConfigError: if the dataset has other classes, or images of another shape, than the network was trained on.
         """
         card = self.trained.card
         name = dataset or card.dataset
@@ -72,13 +76,7 @@ class OpenedModel:
             options |= {"protocol": card.protocol, "seed": card.dataset_seed, "source": card.source}
         if name == "image-folder":
             options |= {"dataset_dir": dataset_dir or self.dataset_dir, "image_size": _side(card)}
-        splits = load_dataset(name, data_dir or self.data_dir, **options)
-        if (len(splits.classes), splits.image_shape) != (len(card.classes), card.image_shape):
-            raise ConfigError(
-                f"dataset (={name!r}) has {len(splits.classes)} classes of images {splits.image_shape}, the network "
-                f"of {self.origin} takes {len(card.classes)} of {card.image_shape}"
-            )
-        return splits
+        return reconcile(load_dataset(name, data_dir or self.data_dir, **options), card)
 
 
 def open_model(
@@ -157,5 +155,11 @@ def _open_reference(path: Path, model: str, dataset: str, data_dir: str | None, 
         dataset_dir=dataset_dir,
         image_size=model_entry(model).image_shape[-1] if entry.own_folder else None,
     )
+    network = model_entry(model)
+    if (network.num_classes, network.image_shape) != (len(splits.classes), splits.image_shape):
+        raise ConfigError(
+            f"dataset (={dataset!r}) has {len(splits.classes)} classes of images {splits.image_shape}, {model} is for "
+            f"{network.num_classes} of {network.image_shape}: name the dataset that {path} was trained on"
+        )
     card = ModelCard.of(splits, seed=0, model=model, options={})
     return OpenedModel(TrainedModel(module, card), path, folders={"dir": data_dir, "folder": dataset_dir})

@@ -5,13 +5,13 @@ and which sha256 the weights must have: a file that was damaged or exchanged is 
 """
 
 import hashlib
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from attentive_gconv.checkpoints.state_dicts import differences
 from attentive_gconv.lookup import find
 from attentive_gconv.models import build_model
 
@@ -95,17 +95,16 @@ def load_pretrained(name: str, model: nn.Module) -> nn.Module:
     """
     path = pretrained_file(name)
     try:
-        safetensors = importlib.import_module("safetensors.torch")
+        import safetensors.torch  # noqa: F401
+
+        from attentive_gconv.checkpoints.weights import load_weights
     except ImportError as error:
         raise ImportError("`pretrained` (=True) needs safetensors: pip install 'attentive-gconv[train]'") from error
-    state = safetensors.load_file(path)
-    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
-    found = {key: tuple(value.shape) for key, value in state.items()}
-    if wanted != found:
-        differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
+    state = load_weights(path).module.state_dict()
+    if problems := differences(state, model.state_dict()):
         raise ValueError(
-            f"the pretrained weights of {name!r} do not fit the options (they differ in {', '.join(differing[:3])}"
-            f"{', ...' if len(differing) > 3 else ''}): leave out what changes the network, or take pretrained=False"
+            f"the pretrained weights of {name!r} do not fit the options ({'; '.join(problems[:3])}"
+            f"{'; ...' if len(problems) > 3 else ''}): leave out what changes the network, or take pretrained=False"
         )
     model.load_state_dict(state)
     return model.eval()

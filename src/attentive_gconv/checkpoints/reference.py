@@ -13,16 +13,38 @@ Three things differ:
     cN.weight (O, C, k, k), planar      here a trivial group axis: (O, C, 1, k, k)
 """
 
-import io
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from attentive_gconv.checkpoints.state_dicts import differences, unusable
+from attentive_gconv.checkpoints.torch_files import load_data
 from attentive_gconv.models import build_model, list_models
 
 _NESTED = ".attention."
+# SHA-256 of the two halves of the released files, by their size: where one half is right and the other is not, the file
+# is damaged; where neither is, it holds other weights
+RELEASED = {
+    128348: (  # alpha_f_p4cnn.pth
+        "3fad9938e6c52696a097c43fa298e389478ab32f82945c3324f82fe326850425",
+        "0307296adf9d121fc0623f0410fb7613da9d17b319f4b9bc654e19aee6d5f6c8",
+    ),
+    303825: (  # alpha_p4cnn.pth
+        "7e8a807a39dce2500194f87169baca445d56d7e85f6d9d2cfd2d8ead9c44a77a",
+        "240b4442664e559ea0ad10e939d8935c2ad6fc09ce9bea115232a20cb01c154a",
+    ),
+    104541: (  # p4cnn.pth
+        "66af28cca8d46d225ca6ca3b06a9056d73d8a4a6a4d944ee206a235e5d4963ca",
+        "6d60ddd9fa9c730e2eda9f1f639f75d5c1b6864fab8fad381bc7ef465acb0aee",
+    ),
+    93032: (  # z2cnn.pth
+        "982408b94c980b9caa945efad5569c4bfa074af33b3b0446636592de8e40f40f",
+        "7ea01a0b96beff1531205681b170ba0384a9f4da2a64fcfe6351f843fa4c6032",
+    ),
+}
 
 
 def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Module:
@@ -68,20 +90,10 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
 
 def _fit(source: dict[str, Tensor], target: dict[str, Any]) -> tuple[dict[str, Tensor], list[str]]:
     """The checkpoint as a state dict of ours, and in what it differs from what the model needs."""
-    ours = {key.replace(_NESTED, "."): key for key in target}
-    problems = []
-    if missing := sorted(set(ours) - set(source)):
-        problems.append(f"missing: {', '.join(missing)}")
-    if left_over := sorted(set(source) - set(ours)):
-        problems.append(f"left over: {', '.join(left_over)}")
-    state = {}
-    for theirs, key in ours.items():
-        if theirs in source:
-            state[key] = _with_trivial_axis(source[theirs], target[key])
-            if state[key].shape != target[key].shape:
-                found, wanted = tuple(source[theirs].shape), tuple(target[key].shape)
-                problems.append(f"{theirs} has shape {found}, the model needs {wanted}")
-    return state, problems
+    names = {key.replace(_NESTED, "."): key for key in target}
+    found = {theirs: _with_trivial_axis(value, target.get(names.get(theirs, ""))) for theirs, value in source.items()}
+    problems = differences(found, {theirs: target[key] for theirs, key in names.items()})
+    return {key: found[theirs] for theirs, key in names.items() if theirs in found}, problems
 
 
 def _models_that_fit(source: dict[str, Tensor]) -> list[str]:
@@ -91,9 +103,15 @@ def _models_that_fit(source: dict[str, Tensor]) -> list[str]:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    content = io.BytesIO(path.read_bytes())
+    content = path.read_bytes()
+    halves = tuple(sha256(half).hexdigest() for half in (content[: len(content) // 2], content[len(content) // 2 :]))
+    right = [one == other for one, other in zip(halves, RELEASED.get(len(content), ()), strict=False)]
+    if any(right) and not all(right):
+        raise ValueError(
+            f"{path} is a damaged copy of a file that the authors released (its sha256 differs): fetch it again"
+        )
     try:
-        source = torch.load(content, map_location="cpu", weights_only=True)
+        source = load_data(content)
     except Exception as error:  # on damaged bytes torch raises a dozen types, AssertionError and struct.error too
         raise ValueError(
             f"{path} cannot be read as a checkpoint of tensors ({type(error).__name__}); it may be truncated or of "
@@ -104,11 +122,13 @@ def _read(path: Path) -> dict[str, Tensor]:
     state = {str(key).removeprefix("module."): value for key, value in source.items()}
     if len(state) != len(source):
         raise ValueError(f"{path} holds weights both with and without the prefix 'module.': it mixes two models")
+    if problems := unusable(state):
+        raise ValueError(f"{path} cannot be used: {'; '.join(problems[:3])}; give one of the authors' .pth files")
     return state
 
 
-def _with_trivial_axis(value: Tensor, target: Tensor) -> Tensor:
+def _with_trivial_axis(value: Tensor, target: Tensor | None) -> Tensor:
     """A planar kernel with the group axis that a kernel on the trivial group has here."""
-    if value.dim() == 4 and target.dim() == 5 and target.shape[2] == 1:
+    if target is not None and value.dim() == 4 and target.dim() == 5 and target.shape[2] == 1:
         return value.unsqueeze(2)
     return value

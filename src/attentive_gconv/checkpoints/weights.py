@@ -1,18 +1,24 @@
-"""Trained weights as safetensors files, with everything needed to use them in the file's metadata."""
+"""Weights as safetensors files: the network's state, its model card, and a digest of both.
 
+The file's metadata holds the card as JSON (``attentive_gconv``) and a SHA-256 of the card and of every tensor's name,
+dtype, shape and bytes (``sha256``). Files of before version 0.2 have no digest and are read without that check.
+"""
+
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.state_dicts import FLOATS, differences, unusable
 from attentive_gconv.files import write_atomically
-from attentive_gconv.settings import ConfigError, dataclass_from_mapping
+from attentive_gconv.settings import ConfigError
 
 try:
     from safetensors import SafetensorError, safe_open
@@ -21,6 +27,7 @@ except ImportError as error:
     raise ImportError("weights need safetensors: pip install 'attentive-gconv[train]'") from error
 
 METADATA_KEY = "attentive_gconv"
+DIGEST_KEY = "sha256"
 
 
 class WeightsError(ValueError):
@@ -29,33 +36,38 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network in eval mode, and what has to be known to use it."""
+    """A network in eval mode, and its model card."""
 
     module: nn.Module
     card: ModelCard
 
 
 def save_weights(path: Path, module: nn.Module, card: ModelCard) -> None:
-    """Write a network's state and its card, whole or not at all."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    write_atomically(path, save(state, metadata={METADATA_KEY: json.dumps(asdict(card))}))
+    """Write a network's state and its model card to a safetensors file, with an atomic write."""
+    write_state(path, module.state_dict(), card)
+
+
+def write_state(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> None:
+    """The same from a state dict."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    text = json.dumps(asdict(card))
+    write_atomically(path, save(tensors, metadata={METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}))
 
 
 def load_weights(path: str | Path) -> TrainedModel:
-    """The network of a ``.safetensors`` file that `save_weights` wrote.
+    """Load the network of a ``.safetensors`` file that `save_weights` wrote.
 
     Shapes are compared before anything large is allocated; nothing in the file is executed.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        WeightsError: if the file is broken, not from this library, or does not fit the network that it names.
+        WeightsError: if the file is damaged, not from this library, holds values that are not finite, or does not fit
+            the network that it names.
     """
     path = Path(path)
     with _opened(path) as file:
         card = _card_of(path, file)
-        names = list(file.keys())
-        _require_fit(path, card, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-        state = {name: file.get_tensor(name) for name in names}
+        state = _checked_state(path, file, card)
     module = card.build()
     # a run in float64 keeps what it has
     module.to(next(tensor.dtype for tensor in state.values() if tensor.is_floating_point()))
@@ -64,7 +76,7 @@ def load_weights(path: str | Path) -> TrainedModel:
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """The card of a file that `save_weights` wrote, without its weights.
+    """The model card of a file that `save_weights` wrote, without its weights.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -78,6 +90,10 @@ def read_card(path: str | Path) -> ModelCard:
 def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of weights {path}")
+    if path.suffix == ".ckpt":
+        beside = path.with_suffix(".safetensors")
+        remedy = f"take {beside}" if beside.is_file() else "take the .safetensors file of the same run"
+        raise WeightsError(f"{path} is the state of a training, from which a run is resumed: {remedy}")
     try:
         with safe_open(path, framework="pt") as file:
             yield file
@@ -90,27 +106,38 @@ def _card_of(path: Path, file: Any) -> ModelCard:
     if METADATA_KEY not in metadata:
         raise WeightsError(f"{path} was not written by `agconv train`: it does not say which network it holds")
     try:
-        content = json.loads(metadata[METADATA_KEY])
-        known = {entry.name for entry in fields(ModelCard)}
-        if not isinstance(content, dict) or set(content) != known:
-            raise ConfigError(f"its metadata must hold {', '.join(sorted(known))}")
-        return dataclass_from_mapping(ModelCard, content)
-    except (json.JSONDecodeError, RecursionError, ValueError) as error:
+        return ModelCard.from_json(metadata[METADATA_KEY])
+    except ValueError as error:
         raise WeightsError(f"{path} describes no network of this version: {error}") from error
 
 
-def _require_fit(path: Path, card: ModelCard, shapes: dict[str, tuple[int, ...]]) -> None:
+def _checked_state(path: Path, file: Any, card: ModelCard) -> dict[str, Tensor]:
+    shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     try:
         with torch.device("meta"):
-            wanted = {name: tuple(tensor.shape) for name, tensor in card.build().state_dict().items()}
+            wanted = card.build().state_dict()
     except ConfigError as error:
         raise WeightsError(f"{path} names a network that cannot be built: {error}") from error
-    if wanted == shapes:
-        return
-    missing = sorted(set(wanted) - set(shapes))
-    left_over = sorted(set(shapes) - set(wanted))
-    differing = sorted(name for name in set(shapes) & set(wanted) if shapes[name] != wanted[name])
-    raise WeightsError(
-        f"{path} does not fit {card.model}: missing {missing}, left over {left_over}, of another shape {differing}; "
-        "it was written by another version, or damaged"
-    )
+    if problems := differences(shapes, wanted):
+        raise WeightsError(
+            f"{path} does not fit {card.model}: {'; '.join(problems)}; it was written by another version, or damaged"
+        )
+    state = {name: file.get_tensor(name) for name in shapes}
+    metadata = file.metadata()
+    if DIGEST_KEY in metadata and metadata[DIGEST_KEY] != _digest(metadata[METADATA_KEY], state):
+        raise WeightsError(f"{path} is damaged: its content has another sha256 than it says; copy or train it again")
+    problems = unusable(state)
+    kinds = {tensor.dtype for tensor in state.values() if tensor.dtype in FLOATS}
+    if len(kinds) > 1:
+        problems.append(f"its weights are of several dtypes, {', '.join(sorted(map(str, kinds)))}")
+    if problems:
+        raise WeightsError(f"{path} cannot be used: {'; '.join(problems[:3])}; train it again")
+    return state
+
+
+def _digest(card: str, state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(card.encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

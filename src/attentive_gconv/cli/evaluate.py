@@ -63,7 +63,6 @@ def evaluate_command(
     from attentive_gconv.checkpoints import open_model
     from attentive_gconv.cli.devices import find_device
     from attentive_gconv.inference import evaluate
-    from attentive_gconv.inference.evaluation import restandardise
     from attentive_gconv.training import ConfigError
 
     directory = str(data_dir) if data_dir else None
@@ -84,7 +83,6 @@ def evaluate_command(
         opened.trained.module,
         images,
         card.classes,
-        prepare=restandardise(splits.mean, splits.std, card.mean, card.std),
         rotations=rotations,
         limit=limit,
         batch_size=batch_size,

@@ -1,7 +1,6 @@
-"""Figures of a trained network on a dataset: error, per class, and under rotation of the input."""
+"""Evaluation of a trained network on a dataset: error, figures by class, confusion matrix, rotations of the input."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -9,12 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from attentive_gconv.environment import require_workers
+
 QUARTER_TURNS = {"90": 1, "180": 2, "270": 3}
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class: how many images it has, the part of them recognised, and the part of its predictions that are right.
+    """Figures of one class: its images, its recall and its precision.
 
     A figure that would be 0/0 is None.
     """
@@ -30,12 +31,13 @@ class Evaluation:
     """What `evaluate` measured; errors and accuracies are fractions of 1.
 
     Attributes:
-        images: how many were looked at.
+        images: how many were evaluated.
         loss: mean cross-entropy.
-        confusion: entry ``[true][predicted]`` counts images.
+        confusion: the confusion matrix; entry ``[true][predicted]`` counts images.
         changed_by_rotation: degrees to the number of images whose prediction changes when the input is turned by as
             much; None if this was not asked for. For a network that is equivariant by construction it is 0, up to
             rounding; a turn by 90° or 270° is left out if the images are not square.
+        predicted: the predicted class of every image, in the order of the dataset.
     """
 
     images: int
@@ -45,10 +47,11 @@ class Evaluation:
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     changed_by_rotation: dict[str, int] | None
+    predicted: tuple[int, ...] = field(repr=False)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The figures as plain values."""
-        return asdict(self)
+        """The figures as plain values, without the single predictions."""
+        return {name: value for name, value in asdict(self).items() if name != "predicted"}
 
 
 def evaluate(
@@ -56,7 +59,6 @@ def evaluate(
     dataset: Dataset,
     classes: tuple[str, ...],
     *,
-    prepare: Callable[[Tensor], Tensor] | None = None,
     rotations: bool = True,
     limit: int | None = None,
     batch_size: int = 250,
@@ -71,9 +73,8 @@ def evaluate(
             into eval mode.
         dataset: items are an image ``(C, Y, X)`` and an int label.
         classes: their names.
-        prepare: applied to every batch of images first.
-        rotations: whether to count predictions that change with a rotation of the input, at four times the cost.
-        limit: look at the first so many images only.
+        rotations: whether to count predictions that change when the input is rotated, at four times the cost.
+        limit: evaluate the first so many images only.
         batch_size: images at a time.
         workers: processes that load images.
 
@@ -85,19 +86,20 @@ def evaluate(
     size = len(dataset)  # type: ignore[arg-type]
     if size == 0:
         raise ValueError("dataset holds no images")
+    require_workers(workers)
     loader = DataLoader(Subset(dataset, range(min(size, limit or size))), batch_size=batch_size, num_workers=workers)
     module = module.to(device=device, dtype=dtype).eval()
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+    predictions: list[int] = []
     changed: dict[str, int] = {}
     loss = 0.0
     with torch.inference_mode():
         for images, labels in loader:
             images, labels = images.to(device=device, dtype=dtype), labels.to(device)
-            if prepare is not None:
-                images = prepare(images)
             logits = module(images)
             _require_matching(logits, labels, len(classes))
             predicted = logits.argmax(1)
+            predictions += predicted.tolist()
             loss += F.cross_entropy(logits, labels, reduction="sum").item()
             pairs = torch.bincount((labels * len(classes) + predicted).cpu(), minlength=len(classes) ** 2)
             confusion += pairs.view_as(confusion)
@@ -105,24 +107,7 @@ def evaluate(
                 if turns == 2 or images.shape[-1] == images.shape[-2]:
                     turned = module(torch.rot90(images, turns, (-2, -1))).argmax(1)
                     changed[degrees] = changed.get(degrees, 0) + int((turned != predicted).sum())
-    return _figures(confusion, loss, classes, changed if rotations else None)
-
-
-def restandardise(
-    mean: tuple[float, ...], std: tuple[float, ...], to_mean: tuple[float, ...], to_std: tuple[float, ...]
-) -> Callable[[Tensor], Tensor] | None:
-    """The map from images standardised with one mean and std to another; None if they are the same."""
-    if (mean, std) == (to_mean, to_std):
-        return None
-
-    def column(values: tuple[float, ...], like: Tensor) -> Tensor:
-        return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, 1, 1)
-
-    def convert(images: Tensor) -> Tensor:
-        raw = images * column(std, images) + column(mean, images)
-        return (raw - column(to_mean, images)) / column(to_std, images)
-
-    return convert
+    return _figures(confusion, loss, classes, changed if rotations else None, predictions)
 
 
 def _require_matching(logits: Tensor, labels: Tensor, classes: int) -> None:
@@ -132,7 +117,13 @@ def _require_matching(logits: Tensor, labels: Tensor, classes: int) -> None:
         raise ValueError(f"labels from {int(labels.min())} to {int(labels.max())} do not fit {classes} classes")
 
 
-def _figures(confusion: Tensor, loss: float, classes: tuple[str, ...], changed: dict[str, int] | None) -> Evaluation:
+def _figures(
+    confusion: Tensor,
+    loss: float,
+    classes: tuple[str, ...],
+    changed: dict[str, int] | None,
+    predicted: list[int],
+) -> Evaluation:
     images = int(confusion.sum())
     correct = int(confusion.diagonal().sum())
     rows = [
@@ -152,6 +143,7 @@ def _figures(confusion: Tensor, loss: float, classes: tuple[str, ...], changed: 
         classes=tuple(rows),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         changed_by_rotation=changed,
+        predicted=tuple(predicted),
     )
 
 
