@@ -42,6 +42,14 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked as slow, unless AGCONV_SLOW=1 asks for it."""
+    if os.environ.get("AGCONV_SLOW", "0") in ("", "0"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="is slow; AGCONV_SLOW=1 runs it"))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end what was skipped and why, one line a reason."""
     skipped = terminalreporter.stats.get("skipped", ())
