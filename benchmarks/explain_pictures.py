@@ -22,26 +22,26 @@ import attentive_gconv as ag
 from attentive_gconv.data import load_dataset
 from attentive_gconv.visualize.attention_figures import layer_maps, new_figure, overview, rotation_sheet, save_figure
 from attentive_gconv.visualize.explanation import resize
-from attentive_gconv.visualize.orientation import Look
+from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.turning import disc, full_turn
 
 ATTENTIVE = ("alpha_f_p4cnn", "alpha_p4cnn")
 DPI = 70
 
 
-def figures(models: dict[str, nn.Module], image: Tensor, look: Look, out: Path) -> None:
+def figures(models: dict[str, nn.Module], image: Tensor, display: Display, out: Path) -> None:
     """Every picture of the page."""
     for name in ATTENTIVE:
         explanation = ag.explain(models[name], image)
         title = f"{name}: what the attention keeps"
-        save_figure(overview(explanation, image, look, title), out / f"{name}-overview.png", DPI)
-        save_figure(layer_maps(explanation, image, look, title), out / f"{name}-layers.png", DPI)
+        save_figure(overview(explanation, image, display, title), out / f"{name}-overview.png", DPI)
+        save_figure(layer_maps(explanation, image, display, title), out / f"{name}-layers.png", DPI)
     for name in ("alpha_f_p4cnn", "z2cnn"):
-        save_figure(rotation_sheet(models[name], image, look, title=name), out / f"{name}-rotations.png", DPI)
+        save_figure(rotation_sheet(models[name], image, display, title=name), out / f"{name}-rotations.png", DPI)
     figure = new_figure(6, 2.8)
     axes = figure.subplots()
     for name, model in models.items():
-        turn = full_turn(model, image, 72, sense=look.sense())
+        turn = full_turn(model, image, 72, sense=display.sense())
         axes.plot(turn.degrees, turn.errors, label=name, lw=1.3)
     axes.set_xticks([0, 90, 180, 270, 360])
     axes.set_xlabel("angle in degrees")
@@ -51,20 +51,20 @@ def figures(models: dict[str, nn.Module], image: Tensor, look: Look, out: Path) 
     save_figure(figure, out / "turn.png", DPI)
 
 
-def regions(images: Tensor, look: Look) -> dict[str, Tensor]:
+def regions(images: Tensor, display: Display) -> dict[str, Tensor]:
     """Where strokes, their rim and the ground are: bool ``(B, Y, X)``."""
-    pixels = images[:, 0] * look.std[0] + look.mean[0]
+    pixels = images[:, 0] * display.std[0] + display.mean[0]
     ink = pixels > 0.5
     near = F.max_pool2d(ink.float()[:, None], 5, 1, 2)[:, 0] > 0
     return {"strokes": ink, "rim": near & ~ink, "ground": ~near & disc(images.shape[-1])}
 
 
-def measure(model: nn.Module, images: Tensor, look: Look) -> dict[str, dict[str, float]]:
+def measure(model: nn.Module, images: Tensor, display: Display) -> dict[str, dict[str, float]]:
     """A row for the product and for every layer."""
     parts = [ag.explain(model, part) for part in images.split(20)]
     maps = {"all": torch.cat([part.poses for part in parts])}
     maps |= {name: torch.cat([part.layers[name] for part in parts]) for name in parts[0].layers}
-    where = regions(images, look)
+    where = regions(images, display)
     rows = {}
     for name, value in maps.items():
         placed = resize(value, tuple(images.shape[-2:])).mean(1)
@@ -95,15 +95,15 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, help="how many the table is over")
     arguments = parser.parse_args()
     splits = load_dataset("rot-mnist", arguments.data_dir, source="remade", protocol="paper")
-    look = Look(splits.mean, splits.std, splits.transposed)
+    display = Display(splits.mean, splits.std, splits.transposed)
     names = (*ATTENTIVE, "z2cnn")
     models = {name: ag.load_reference_checkpoint(arguments.checkpoints / f"{name}.pth", name) for name in names}
     test: Any = splits.test
-    figures(models, test[arguments.index][0], look, arguments.out)
+    figures(models, test[arguments.index][0], display, arguments.out)
     images = torch.stack([test[index][0] for index in range(arguments.images)])
     results = {}
     for name in ATTENTIVE:
-        results[name] = measure(models[name], images, look)
+        results[name] = measure(models[name], images, display)
         print(f"\n{name}, {len(images)} test images\n\n{table(results[name])}")
     print(json.dumps({"torch": torch.__version__, "index": arguments.index, "data": splits.description}))
 

@@ -7,14 +7,14 @@ import torch
 
 import attentive_gconv as ag
 import explain_pictures
-from attentive_gconv.visualize.orientation import Look
+from attentive_gconv.visualize.display import Display
 from explain_pictures import main, measure, regions, table
 
 
 def test_regions_part_the_picture():
     images = torch.zeros(1, 1, 9, 9)
     images[0, 0, 4, 4] = 1
-    where = regions(images, Look())
+    where = regions(images, Display())
     assert where["strokes"].sum() == 1
     assert where["rim"].sum() == 24
     assert not (where["strokes"] & where["rim"]).any()
@@ -44,11 +44,11 @@ class Constant(torch.nn.Module):
 
 def test_the_table_says_what_is_kept_where_and_what_no_image_changes():
     images = (torch.rand(30, 1, 9, 9) > 0.9).float()
-    row = measure(Keeps(None), images, Look())["attend"]
+    row = measure(Keeps(None), images, Display())["attend"]
     assert row["strokes"] == 0
     assert row["rim"] == row["ground"] == 1
     assert row["same"] < 0.2
-    frame = measure(Keeps(torch.rand(1, 1, 9, 9)), images, Look())
+    frame = measure(Keeps(torch.rand(1, 1, 9, 9)), images, Display())
     assert frame["attend"]["same"] == pytest.approx(1)
     assert "| attend | 0." in table(frame)
 

@@ -30,14 +30,14 @@ def test_a_table() -> None:
     assert ["all", "1,200", "200", "397"] in rows
     assert ["source", "embedded"] in rows
     assert ["images", "1", "×", "28", "×", "28"] in rows
-    assert ["picture", "digits-samples.png"] in rows
+    assert ["samples", "digits-samples.png"] in rows
     assert Path("digits-samples.png").is_file()
 
 
 def test_json(tmp_path: Path) -> None:
     picture = tmp_path / "other.png"
-    facts = json.loads(run("digits", "--json", "--protocol", "paper", "--seed", "3", "--picture", str(picture)))
-    assert facts["picture"] == str(picture)
+    facts = json.loads(run("digits", "--json", "--protocol", "paper", "--seed", "3", "--samples", str(picture)))
+    assert facts["samples"] == str(picture)
     assert picture.is_file()
     assert {name: split["images"] for name, split in facts["splits"].items()} == {"train": 1400, "test": 397}
     assert all(sum(split["per_class"]) == split["images"] for split in facts["splits"].values())
@@ -71,7 +71,7 @@ def test_without_a_name_the_datasets_are_listed() -> None:
     ("arguments", "message"),
     [
         (["digit"], "did you mean 'digits'"),
-        (["digits", "--picture", "samples.gif"], "must end in .png"),
+        (["digits", "--samples", "samples.gif"], "must end in .png"),
         (["rot-mnist", "--no-download"], "has no source"),
         (["cifar10", "--no-download"], "are both missing: put the archive there"),
         (["pcam", "--no-download"], "lacks camelyonpatch_level_2_split_train_x.h5.gz"),

@@ -130,15 +130,15 @@ def remove(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "what"),
     [
-        (lambda folder: remove(folder / "train"), "train is missing: put the training pictures there"),
-        (lambda folder: remove(folder / "test"), "test is missing: put the pictures there"),
+        (lambda folder: remove(folder / "train"), "train is missing: put the training images there"),
+        (lambda folder: remove(folder / "test"), "test is missing: put the images there"),
         (lambda folder: remove(folder / "train" / "dog"), "at least two folders, one for every class; it holds 1"),
         (lambda folder: (folder / "test" / "dog").rename(folder / "test" / "god"), r"test/god belongs to no class"),
         (lambda folder: picture(0).save(folder / "train" / "loose.png"), "train/loose.png belongs to no class"),
-        (lambda folder: (folder / "train" / "empty").mkdir(), "train/empty holds no picture"),
+        (lambda folder: (folder / "train" / "empty").mkdir(), "train/empty holds no image"),
         (lambda folder: (folder / "train" / "cat" / "a.tiff").write_bytes(b""), "cat/a.tiff is no PNG or JPEG file"),
-        (lambda folder: [remove(folder / "test" / name) for name in ("cat", "dog")], "test holds no picture"),
-        (lambda folder: write_pictures(folder, {"train": {"bird": 1}}), "bird holds one picture.* 'final'"),
+        (lambda folder: [remove(folder / "test" / name) for name in ("cat", "dog")], "test holds no image"),
+        (lambda folder: write_pictures(folder, {"train": {"bird": 1}}), "bird holds one image.* 'final'"),
     ],
 )
 def test_folders_that_are_laid_out_otherwise(folder: Path, spoil: Callable[[Path], object], what: str) -> None:

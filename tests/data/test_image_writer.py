@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from attentive_gconv.data.image_writer import sample_picture
+from attentive_gconv.data.image_writer import save_samples
 from attentive_gconv.data.splits import DataSplits, LabelledImages, splits_in_memory
 
 
@@ -27,7 +27,7 @@ def noise(count: int, channels: int) -> DataSplits:
 def test_a_picture_of_any_number_of_images(tmp_path: Path, count: int, channels: int) -> None:
     path = tmp_path / "samples.png"
     path.write_text("something older")
-    assert sample_picture(noise(count, channels), path, rows=2, columns=3) == path
+    assert save_samples(noise(count, channels), path, rows=2, columns=3) == path
     with Image.open(path) as picture:
         pixels = torch.from_numpy(np.array(picture.convert("RGB"))).reshape(-1, 3)
     grey = (pixels[:, 0] == pixels[:, 1]) & (pixels[:, 1] == pixels[:, 2])
@@ -41,5 +41,5 @@ def test_a_picture_of_any_number_of_images(tmp_path: Path, count: int, channels:
 )
 def test_names_that_do_not_do(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        sample_picture(noise(3, 1), tmp_path / name)
+        save_samples(noise(3, 1), tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ from PIL import Image
 import attentive_gconv as ag
 from attentive_gconv.visualize import attention_figures
 from attentive_gconv.visualize.animation import TurnFigure, save_turn
-from attentive_gconv.visualize.orientation import Look
+from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.turning import full_turn
 
 IMAGE = torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(3))
@@ -22,31 +22,31 @@ def network(group: str = "p4", attention: str = "input") -> torch.nn.Module:
 @pytest.mark.parametrize("group", ["p4", "p4m"])
 def test_arrows_say_where_up_goes_on_the_screen(group, transposed):
     """A mark at the top of the picture that is shown goes where the arrow points, however the network stores it."""
-    g, look = ag.group(group), Look(transposed=transposed)
+    g, display = ag.group(group), Display(transposed=transposed)
     top = torch.zeros(5, 5)
     top[0, 2] = 1
     stored = top.mT if transposed else top
-    for h, arrow in look.poses(g):
-        shown = look.plane(g.act_on_plane(h, stored))
+    for h, arrow in display.poses(g):
+        shown = display.plane(g.act_on_plane(h, stored))
         (y, x), *_ = np.argwhere(shown)
         assert (x - 2, y - 2) == (2 * arrow.x, 2 * arrow.y)
         slant = torch.zeros(5, 5)
         slant[0, 1] = slant[0, 2] = 1  # to the left of up: mirrored poses have it on the other side
-        (ys, xs) = np.nonzero(look.plane(g.act_on_plane(h, slant.mT if transposed else slant)))
+        (ys, xs) = np.nonzero(display.plane(g.act_on_plane(h, slant.mT if transposed else slant)))
         offset = np.array([xs.mean() - 2, ys.mean() - 2]) - 2 * np.array([arrow.x, arrow.y])
         side = arrow.x * offset[1] - arrow.y * offset[0]  # which side of the arrow, y down
         assert (side > 0) == arrow.mirrored
-    degrees = [arrow.degrees for _, arrow in look.poses(g)]
+    degrees = [arrow.degrees for _, arrow in display.poses(g)]
     assert degrees == [0, 90, 180, 270] * (g.order // 4)
 
 
 def test_pictures_are_shown_upright_and_in_their_own_greys():
-    look = Look((0.2,), (0.5,), transposed=True)
+    display = Display((0.2,), (0.5,), transposed=True)
     image = (IMAGE - 0.2) / 0.5
-    np.testing.assert_allclose(look.picture(image), IMAGE[0].T, atol=1e-6)
-    assert Look().picture(torch.rand(3, 5, 7)).shape == (5, 7, 3)
+    np.testing.assert_allclose(display.pixels(image), IMAGE[0].T, atol=1e-6)
+    assert Display().pixels(torch.rand(3, 5, 7)).shape == (5, 7, 3)
     with pytest.raises(ValueError, match="must be"):
-        look.picture(torch.rand(2, 5, 5))
+        display.pixels(torch.rand(2, 5, 5))
 
 
 @pytest.mark.parametrize(("group", "attention"), [("p4", "full"), ("p4m", "input"), ("z2", "input"), ("p4", "none")])
@@ -61,7 +61,7 @@ def test_the_overview_shows_the_image_the_sum_and_every_pose(group, attention):
     np.testing.assert_array_equal(drawn[0].images[0].get_array(), IMAGE[0])
     np.testing.assert_array_equal(drawn[1].images[1].get_array(), explanation.sum)
     panels = drawn[3:]
-    for (h, arrow), axes in zip(Look().poses(explanation.group), panels, strict=False):
+    for (h, arrow), axes in zip(Display().poses(explanation.group), panels, strict=False):
         np.testing.assert_array_equal(axes.images[0].get_array(), explanation.poses[h])
         assert axes.get_title() == f"{arrow.name}: {100 * explanation.strengths[h]:.1f} %"
     assert len({axes.images[0].get_clim() for axes in panels}) <= 1, "poses share their scale"
@@ -71,7 +71,7 @@ def test_the_overview_shows_the_image_the_sum_and_every_pose(group, attention):
 
 def test_layers_have_a_row_each():
     explanation = ag.explain(network("p4", "input"), IMAGE)
-    figure = attention_figures.layer_maps(explanation, IMAGE, Look(transposed=True))
+    figure = attention_figures.layer_maps(explanation, IMAGE, Display(transposed=True))
     drawn = [axes for axes in figure.axes if axes.images]
     assert len(drawn) == 2 + 1 + 6 * 4, "the image, the sum, c1 without pose, six layers with four"
     np.testing.assert_array_equal(drawn[3].images[0].get_array(), explanation.layers["c2.attention"][0].T)
@@ -110,11 +110,11 @@ def test_the_animation_has_a_frame_a_step(tmp_path):
         assert picture.info["loop"] == 0
     with pytest.raises(ValueError, match=r"must end in \.gif"):
         save_turn(turn, tmp_path / "a.png")
-    shown = TurnFigure(turn, Look(), "net", ("a", "b", "c"))
+    shown = TurnFigure(turn, Display(), "net", ("a", "b", "c"))
     shown.show(3)
     np.testing.assert_array_equal(shown.map.images[0].get_array(), turn.maps[3])
     best = turn.outputs[3].softmax(0)
-    assert shown.picture.get_title() == f"270°: {'abc'[int(best.argmax())]}, {100 * best.max():.0f} %"
+    assert shown.image.get_title() == f"270°: {'abc'[int(best.argmax())]}, {100 * best.max():.0f} %"
     assert shown.point.get_xydata().tolist() == [[270, float(turn.errors[3])]]
 
 

@@ -1,4 +1,4 @@
-"""Measuring: training step, inference and peak memory of networks and layers, and of other implementations.
+"""Benchmarks: training step, inference and peak memory of networks and layers, and of other implementations.
 
     cases, case_grid         what is measured: plain data, and lists of sizes
     steps                    what one measurement runs

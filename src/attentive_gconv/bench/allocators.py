@@ -1,4 +1,4 @@
-"""Settings of the C library's allocator, under which the CPU figures are taken.
+"""Settings of the C library's memory allocator for measurements on the CPU.
 
 By default glibc gives large blocks back to the operating system when they are freed, and every use of the next block
 faults its pages in again. Networks that allocate and free large tensors in every step spend much of their time on that.
@@ -20,7 +20,7 @@ ALLOCATORS: dict[str, str] = {
 
 
 def allocator_environment(name: str) -> Mapping[str, str]:
-    """The environment variables that put a process under this setting; they are read when it starts.
+    """Environment variables of an allocator setting, which a process reads when it starts.
 
     Raises:
         ValueError: if the setting is unknown, or not to be had on this system.

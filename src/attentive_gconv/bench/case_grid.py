@@ -1,4 +1,4 @@
-"""From names and lists of sizes to comparisons: every combination of sizes is one comparison of all names."""
+"""Grids of cases: every combination of sizes is one comparison of all names."""
 
 import fnmatch
 import itertools
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be compared, and over what; an empty list of sizes stands for the default size.
+    """A grid of networks or layers over sizes; an empty list stands for the default size.
 
     `names` are networks or, for `kind` ``"group"`` and ``"lifting"``, layers; shell patterns are allowed.
     """

@@ -1,4 +1,4 @@
-"""What is measured: a network or a layer of given sizes, ours or another implementation's.
+"""Cases: a network or a layer of given sizes, ours or another implementation's.
 
 A case is plain data, so that it can be handed to a fresh process and stand in a JSON file.
 
@@ -50,7 +50,7 @@ class NotOffered(ValueError):
 
 @dataclass(frozen=True)
 class Case:
-    """One network or layer, with all that bears on its cost.
+    """A network or layer with all that determines its cost.
 
     None stands for the network's own width, group or image size, and for the library's default way of computing full
     attention. Layers: `channels` to `channels`, unless `in_channels` says otherwise.

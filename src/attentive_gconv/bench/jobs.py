@@ -1,4 +1,4 @@
-"""Measuring: comparisons in, figures out. Every measurement runs in a fresh process (`worker`)."""
+"""Run measurements, each in a fresh process (`worker`): comparisons in, figures out."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from attentive_gconv.lookup import find
 
 
 class BenchmarkError(RuntimeError):
-    """A process that measures has ended without a result."""
+    """A worker process has ended without a result."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def measure(
     protocol: Protocol,
     report: Callable[[str], None] = lambda line: None,
 ) -> list[Figure]:
-    """All figures, in the order of the comparisons; a case that fails is a figure with an error.
+    """Run all measurements; a case that fails is a figure with an error.
 
     Args:
         comparisons: what stands side by side.
@@ -155,7 +155,7 @@ def _peaks(case: Case, measurement: Measurement, protocol: Protocol) -> Figure:
 
 
 def run_worker(job: dict[str, Any], allocator: str = "default") -> dict[str, Any]:
-    """The result of a job in a process of its own.
+    """Run a job in a fresh process.
 
     Raises:
         BenchmarkError: if it ends without one; the message holds the last line of what it said.

@@ -1,4 +1,4 @@
-"""What bears on speed here: machine, versions, threads, allocator, and which backend of full attention is taken."""
+"""Facts that determine speed: machine, versions, threads, allocator, backend of full attention."""
 
 import os
 import warnings
@@ -15,7 +15,7 @@ ALLOCATOR_VARIABLES = ("LD_PRELOAD", "MALLOC_CONF", "GLIBC_TUNABLES")
 
 
 def describe() -> dict[str, Any]:
-    """All of it, as plain values."""
+    """All facts as plain values."""
     here = available_backends()
     return {
         "environment": describe_environment(),
@@ -64,7 +64,7 @@ def _set_variables(names: tuple[str, ...], prefix: str | None = None) -> dict[st
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
-    """The description as text."""
+    """The facts as lines of text."""
     about = facts["environment"]
     memory = f"{about['memory_bytes'] / 2**30:.1f} GiB" if about["memory_bytes"] else "unknown memory"
     versions = ", ".join(f"{name} {version or 'missing'}" for name, version in about["packages"].items())

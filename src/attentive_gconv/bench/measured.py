@@ -1,4 +1,4 @@
-"""A figure: one case, what was measured of it, and how it compares with its baseline."""
+"""Results of measurements: one case, its samples, and the ratio to its baseline."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -58,7 +58,7 @@ class Figure:
 
 
 def select(figures: Iterable[Figure], **wanted: Any) -> list[Figure]:
-    """Those whose attributes, or whose case's, have the wanted values."""
+    """Select figures by attributes of theirs or of their case."""
 
     def value(figure: Figure, name: str) -> Any:
         return getattr(figure, name) if hasattr(figure, name) else getattr(figure.case, name)

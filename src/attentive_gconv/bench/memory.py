@@ -1,4 +1,4 @@
-"""How memory is measured: the high-water mark of a step, less what the same process held just before.
+"""Peak memory: the high-water mark of a step, less what the process held just before.
 
 CPU: resident memory of the process (what the operating system counts, allocator and libraries included). The mark is
 Linux's VmHWM, set back through /proc/self/clear_refs; where that cannot be written, the ru_maxrss of a fresh process,
@@ -25,20 +25,20 @@ RESET_PEAK = "5"
 
 
 def page_faults() -> int:
-    """Pages that the operating system had to hand to this process so far; 0 where it does not say."""
+    """Page faults of this process so far; 0 where the operating system does not say."""
     return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 @dataclass(frozen=True)
 class Peak:
-    """Bytes beyond those held at the start, and how they were counted."""
+    """Peak memory in bytes beyond the start, and the method of counting."""
 
     bytes: int
     method: str
 
 
 def peak_memory(run: Callable[[], None], device: torch.device) -> Peak:
-    """The most memory that a function takes beyond what is held when it is called.
+    """Measure the peak memory of a function beyond what the process holds when it is called.
 
     Raises:
         ValueError: on a device or system that memory cannot be measured on.

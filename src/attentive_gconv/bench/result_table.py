@@ -1,4 +1,4 @@
-"""Figures as tables: one row a case, one or two columns a measurement; for the screen and for Markdown."""
+"""Tables of figures, for the terminal and as Markdown: one row a case, one or two columns a measurement."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What one measurement runs: a training step or an inference pass.
+"""The measured functions: a training step or an inference pass.
 
 Training, network: gradients cleared, forward, cross-entropy, backward, a step of Adam. The learning rate is 0, so that
 every repetition computes the same. Training, layer: gradients cleared, forward, and backward from a given gradient, to
@@ -25,7 +25,7 @@ WHAT = {
 
 
 def prepare(case: Case, what: str) -> Callable[[], None]:
-    """A function that runs the step or pass once; the device may still be busy when it returns."""
+    """Get a function that runs the step or pass once; the device may still be busy when it returns."""
     find("measurement", what, WHAT)
     module, x = build(case)
     if what == "inference":

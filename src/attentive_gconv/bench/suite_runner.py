@@ -1,4 +1,4 @@
-"""Measuring entries one by one, and keeping them as files.
+"""Measure the entries of a suite and keep each as a JSON file.
 
 An entry's file holds its plan. It is measured again if the plan has changed since, or on request.
 """
@@ -25,7 +25,7 @@ def run_entry(
     fresh: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """The entry's document: the one in the folder if it is of this plan, else a new one, which is written there.
+    """Measure an entry, unless the folder holds a document of the same plan.
 
     Args:
         entry: what to measure.
@@ -58,7 +58,7 @@ def run_entry(
 
 
 def read_entry(path: Path) -> dict[str, Any]:
-    """A document that `run_entry` wrote.
+    """Read a document that `run_entry` wrote.
 
     Raises:
         ValueError: if the file is broken, too large, or something else.

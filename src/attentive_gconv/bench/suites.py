@@ -1,4 +1,4 @@
-"""The measurements of docs/performance.md: what each entry compares, and how it is measured."""
+"""Suites: the measurements of docs/performance.md, what each entry compares and how."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -18,7 +18,7 @@ TRAIN, TUNED, INFERENCE, MEMORY = (
 
 @dataclass(frozen=True)
 class Entry:
-    """A table of the page.
+    """An entry of a suite: one table of docs/performance.md.
 
     `axis`: the size along which cost is to grow linearly, ``"batch"``, ``"pixels"`` or ``"channels"``; it gives a plot.
     `rival`: the baseline is another way of computing the same, so that a ratio above 1 is a loss.

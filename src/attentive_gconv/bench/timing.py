@@ -1,4 +1,4 @@
-"""How time is taken: interleaved rounds, synchronised, warm-up outside, medians with quartiles.
+"""Timing: interleaved rounds, synchronised, after a warm-up, medians with quartiles.
 
 A round takes one sample of every candidate; each round starts with another one. Whatever drifts (clock, temperature,
 other processes) hits all alike, and a ratio is formed within a round. A sample is the mean of as many calls as
@@ -27,7 +27,7 @@ class Quartiles(NamedTuple):
 
 
 def quartiles(samples: Sequence[float]) -> Quartiles:
-    """Of at least one number.
+    """Quartiles of at least one number.
 
     Example:
         >>> quartiles([4.0, 1.0, 2.0, 3.0, 10.0])
@@ -41,7 +41,7 @@ def quartiles(samples: Sequence[float]) -> Quartiles:
 
 
 def ratios(samples: Sequence[float], baseline: Sequence[float]) -> Quartiles:
-    """Of the ratios formed round by round.
+    """Quartiles of the ratios of two series, formed round by round.
 
     Example:
         >>> ratios([2.0, 4.0, 9.0], [1.0, 2.0, 3.0])
@@ -51,7 +51,7 @@ def ratios(samples: Sequence[float], baseline: Sequence[float]) -> Quartiles:
 
 
 def order_of_round(candidates: int, index: int) -> list[int]:
-    """Round-robin, each round starting one further.
+    """Order of the candidates in a round: round-robin, each round starting one further.
 
     Example:
         >>> [order_of_round(3, index) for index in range(4)]

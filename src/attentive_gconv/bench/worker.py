@@ -1,4 +1,4 @@
-"""The process that measures: ``python -m attentive_gconv.bench.worker JOB.json RESULT.json``.
+"""Worker process of a measurement: ``python -m attentive_gconv.bench.worker JOB.json RESULT.json``.
 
 Every job has a process of its own: memory is counted from a clean start, and the allocator's settings, which are read
 when a process starts, can differ.
@@ -24,7 +24,7 @@ WARM_UP_BATCH = 2
 
 
 def synchroniser(device: torch.device) -> Callable[[], None]:
-    """Waits until the device has done what it was given."""
+    """Get a function that waits until the device is idle."""
     if device.type == "cpu":
         return lambda: None
     return lambda: torch.accelerator.synchronize(device)
@@ -39,7 +39,7 @@ def failure(error: Exception) -> dict[str, Any]:
 def time_cases(
     cases: list[Case], what: str, repeats: int, warmup: int, min_seconds: float
 ) -> dict[str, list[dict[str, Any]]]:
-    """Seconds of every case, interleaved; a case that fails in its warm-up is left out of the rounds."""
+    """Time all cases in interleaved rounds; a case that fails in its warm-up is left out of the rounds."""
     synchronise = synchroniser(torch.device(cases[0].device))
     found: list[dict[str, Any]] = [{} for _ in cases]
     ready: dict[int, Callable[[], None]] = {}
@@ -63,7 +63,7 @@ def time_cases(
 
 
 def memory_of_case(case: Case, steps: int) -> dict[str, Any]:
-    """Peak bytes of building the module and running training steps.
+    """Peak memory of building the module and running training steps.
 
     A step of a tiny batch goes before, so that what is loaded or compiled once is not counted.
     """
@@ -82,7 +82,7 @@ def memory_of_case(case: Case, steps: int) -> dict[str, Any]:
 
 
 def compare_outputs(ours: Case, theirs: Case) -> dict[str, Any]:
-    """Shapes and parameter counts of two cases in eval mode and, if one takes the other's weights, their distance.
+    """Compare two cases in eval mode: output shapes, parameter counts and, with shared weights, the outputs.
 
     The distance is the largest difference of the outputs, relative to the largest output.
     """
@@ -117,7 +117,7 @@ def _same_weights(source: nn.Module, target: nn.Module) -> bool:
 
 
 def perform(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Do a job; what it holds is what `attentive_gconv.bench.jobs` writes."""
+    """Run a job, which `attentive_gconv.bench.jobs` has written."""
     if job["threads"] is not None:
         torch.set_num_threads(job["threads"])
     cases = [Case(**case) for case in job["cases"]]

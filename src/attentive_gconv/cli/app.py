@@ -1,4 +1,4 @@
-"""The commands, put together. Their modules import what is slow (torch, Lightning) only when they run."""
+"""The `agconv` application. Commands import what is slow (torch, Lightning) only when they run."""
 
 from typing import Annotated
 

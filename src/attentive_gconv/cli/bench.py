@@ -22,7 +22,7 @@ _OF_A_SUITE = ("suite", "entry", "out", "fresh", "device", "dtype", "threads")
 
 
 class Recompute(StrEnum):
-    """Whether full attention keeps its maps for backward or computes them again."""
+    """Activation checkpointing of full attention."""
 
     NO = "no"
     YES = "yes"
@@ -44,40 +44,53 @@ def bench_command(
     ] = False,
     what: Annotated[list[str] | None, _listed("train, inference, memory; default: all.", _WHAT)] = None,
     baseline: Annotated[
-        str | None, _listed("Network or layer that ratios are formed with, in the same rounds.", _WHAT)
+        str | None, _listed("Network or layer that the others are compared with, in the same rounds.", _WHAT)
     ] = None,
-    batch_sizes: Annotated[list[str] | None, _listed("Samples a step; default 16.", _SIZES)] = None,
-    groups: Annotated[list[str] | None, _listed("Default: the network's own; layers: p4.", _SIZES)] = None,
-    channels: Annotated[list[str] | None, _listed("Widths; default: the network's own; layers: 10.", _SIZES)] = None,
-    image_sizes: Annotated[list[str] | None, _listed("Sides; default: the network's; layers: 26.", _SIZES)] = None,
-    kernel_size: Annotated[int, typer.Option(min=1, help="Of layers.", rich_help_panel=_SIZES)] = 3,
-    padding: Annotated[int, typer.Option(min=0, help="Of layers.", rich_help_panel=_SIZES)] = 0,
-    method: Annotated[list[str] | None, _listed("Of full attention: streaming, definition.", _HOW)] = None,
-    backend: Annotated[list[str] | None, _listed("Of the streaming form; --info lists them.", _HOW)] = None,
+    batch_sizes: Annotated[list[str] | None, _listed("Batch sizes; default 16.", _SIZES)] = None,
+    groups: Annotated[list[str] | None, _listed("Groups; default: the network's own; layers: p4.", _SIZES)] = None,
+    channels: Annotated[list[str] | None, _listed("Channels; default: the network's own; layers: 10.", _SIZES)] = None,
+    image_sizes: Annotated[
+        list[str] | None, _listed("Image sides in pixels; default: the network's; layers: 26.", _SIZES)
+    ] = None,
+    kernel_size: Annotated[int, typer.Option(min=1, help="For layers.", rich_help_panel=_SIZES)] = 3,
+    padding: Annotated[int, typer.Option(min=0, help="For layers.", rich_help_panel=_SIZES)] = 0,
+    method: Annotated[list[str] | None, _listed("Method of full attention: streaming, definition.", _HOW)] = None,
+    backend: Annotated[list[str] | None, _listed("Backend of the streaming method; --info lists them.", _HOW)] = None,
     recompute: Annotated[
-        Recompute | None, typer.Option(help="Keep only the input of each full-attention layer.", rich_help_panel=_HOW)
+        Recompute | None,
+        typer.Option(
+            help="Activation checkpointing: each full-attention layer keeps only its input for backward.",
+            rich_help_panel=_HOW,
+        ),
     ] = None,
     device: Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.", _HOW)] = "auto",
     dtype: Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)] = "float32",
-    threads: Annotated[int | None, typer.Option(min=1, help="PyTorch's threads.", rich_help_panel=_HOW)] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Number of PyTorch's threads.", rich_help_panel=_HOW)
+    ] = None,
     allocator: Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds of timing.", rich_help_panel=_HOW)] = 11,
-    warmup: Annotated[int, typer.Option(min=0, help="Calls before these.", rich_help_panel=_HOW)] = 2,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed rounds.", rich_help_panel=_HOW)] = 11,
+    warmup: Annotated[
+        int, typer.Option(min=0, help="Warm-up calls before the timed rounds.", rich_help_panel=_HOW)
+    ] = 2,
     memory_repeats: Annotated[
-        int, typer.Option(min=1, help="Processes a figure of memory is measured in.", rich_help_panel=_HOW)
+        int, typer.Option(min=1, help="Processes for each memory measurement.", rich_help_panel=_HOW)
     ] = 1,
     out: Annotated[
         Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}; of a suite: for its files.", _RESULT)
     ] = None,
-    suite: Annotated[str | None, _listed("Measure what docs/performance.md shows: paper, allcnnc.", _RESULT)] = None,
-    entry: Annotated[list[str] | None, _listed("Of a suite: these entries only.", _RESULT)] = None,
+    suite: Annotated[
+        str | None,
+        _listed("A fixed set of measurements, those of docs/performance.md: paper, allcnnc, cifar10-pcam.", _RESULT),
+    ] = None,
+    entry: Annotated[list[str] | None, _listed("Of a suite: measure these entries only.", _RESULT)] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
     ] = False,
     as_json: JSON_OPTION = False,
     info: Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")] = False,
 ) -> None:
-    """Measure training steps, inference and peak memory, side by side.
+    """Benchmark networks or layers: training step, inference and peak memory, in interleaved rounds.
 
     [bold]agconv bench --models p4cnn,alpha_p4cnn --baseline p4cnn --batch-sizes 16,64[/bold]
 
@@ -124,7 +137,7 @@ def bench_command(
 
 
 def _only(context: typer.Context, mode: str, allowed: tuple[str, ...]) -> None:
-    """An error if an option is given that would be ignored."""
+    """Raise ValueError if an option is given that would be ignored."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":

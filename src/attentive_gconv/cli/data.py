@@ -1,4 +1,4 @@
-"""``agconv data``: prepares a dataset, describes it and draws samples of it."""
+"""`agconv data`."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def data_command(
     dataset: Annotated[
-        str | None, typer.Argument(help="Name of the dataset; without one, the datasets are listed.")
+        str | None, typer.Argument(help="Name of the dataset; without it, the datasets are listed.")
     ] = None,
     data_dir: Annotated[
         Path | None,
@@ -23,25 +23,25 @@ def data_command(
     ] = None,
     dataset_dir: DATASET_DIR_OPTION = None,
     image_size: Annotated[
-        int | None, typer.Option(help="For image-folder: the side that pictures are scaled to.")
+        int | None, typer.Option(help="For image-folder: side in pixels that images are resized to.")
     ] = None,
-    augmentation: Annotated[str, typer.Option(help="'flip-crop' changes the training images at random.")] = "none",
-    seed: Annotated[int, typer.Option(help="Seed of the making of the dataset.")] = 0,
-    source: Annotated[str, typer.Option(help="Where it comes from; 'auto' takes what is there.")] = "auto",
+    augmentation: Annotated[str, typer.Option(help="Data augmentation: none, or flip-crop.")] = "none",
+    seed: Annotated[int, typer.Option(help="Seed of the generated datasets (digits, re-made rot-mnist).")] = 0,
+    source: Annotated[str, typer.Option(help="Source of the dataset; auto: the first that is there.")] = "auto",
     protocol: Annotated[
-        str, typer.Option(help="'validation' holds images out, 'final' and 'paper' train on all.")
+        str, typer.Option(help="validation: a validation set is split off; final, paper: train on all.")
     ] = "validation",
-    download: Annotated[bool, typer.Option(help="Whether missing files may be downloaded.")] = True,
-    picture: Annotated[
-        Path | None, typer.Option(help="The .png file of samples (default: DATASET-samples.png)", metavar="FILE")
+    download: Annotated[bool, typer.Option(help="Download missing files.")] = True,
+    samples: Annotated[
+        Path | None, typer.Option(help="PNG file for a grid of samples; default: DATASET-samples.png.", metavar="FILE")
     ] = None,
     as_json: JSON_OPTION = False,
 ) -> None:
-    """Prepare a dataset, describe it, and draw a picture of samples."""
+    """Prepare a dataset: download it if it is missing, describe its splits, and draw a grid of samples."""
     # torch takes its time: not before it is needed, so that --help is quick
     from attentive_gconv.data import load_dataset
     from attentive_gconv.data.datasets import DATASETS
-    from attentive_gconv.data.image_writer import check_picture_path, sample_picture
+    from attentive_gconv.data.image_writer import check_samples_path, save_samples
     from attentive_gconv.lookup import find
 
     if dataset is None:
@@ -49,8 +49,8 @@ def data_command(
         return
     # the default file is named after it
     find("dataset", dataset, DATASETS)
-    picture = picture or Path(f"{dataset}-samples.png")
-    check_picture_path(picture)
+    samples = samples or Path(f"{dataset}-samples.png")
+    check_samples_path(samples)
     splits = load_dataset(
         dataset,
         data_dir,
@@ -62,8 +62,8 @@ def data_command(
         dataset_dir=dataset_dir,
         image_size=image_size,
     )
-    sample_picture(splits, picture)
-    facts = {**_facts(splits), "picture": str(picture)}
+    save_samples(splits, samples)
+    facts = {**_facts(splits), "samples": str(samples)}
     if as_json:
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
@@ -118,7 +118,7 @@ def _print_facts(splits: "DataSplits", facts: dict[str, Any]) -> None:
         "augmented": splits.augmentation,
         "mean, std": f"{_numbers(splits.mean)}, {_numbers(splits.std)} of pixels in [0, 1]",
         "cache": facts["cache"] or "none",
-        "picture": facts["picture"],
+        "samples": facts["samples"],
     }
     for name, value in lines.items():
         # not through rich, which would break long paths into lines

@@ -21,16 +21,16 @@ def demo_command(
             "the name of its network (alpha_p4cnn.pth), and needs --dataset.",
         ),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; the default is reached from this machine only.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; the default accepts connections from this machine only.")
+    ] = ("127.0.0.1"),
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port; default: the first that is free from 7860 on.")
     ] = None,
     dataset: DATASET_OPTION = None,
     data_dir: DATA_DIR_OPTION = None,
 ) -> None:
-    """Open a local page: draw or upload a picture, turn it, and see what networks attend to. Ends with Ctrl-C."""
+    """Serve a local page: draw or upload an image, rotate it, and see what networks attend to. Ctrl-C ends it."""
     from attentive_gconv.training import ConfigError
     from attentive_gconv.visualize.page.server import serve
 
@@ -43,7 +43,7 @@ def demo_command(
 
 
 def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> dict[str, "TrainedModel"]:
-    """Those that are named, then those of the package, under names that differ.
+    """The named networks, then the shipped ones, under distinct names.
 
     Raises:
         ConfigError: if a .pth file does not have the name of a network, or a network takes no squares.

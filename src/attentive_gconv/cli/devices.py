@@ -1,10 +1,10 @@
-"""Choosing a device by name."""
+"""Choice of a device by name."""
 
 import torch
 
 
 def find_device(name: str) -> torch.device:
-    """The device of that name, ``"auto"`` being a GPU if there is one.
+    """Get a device by name; ``"auto"`` is a GPU if there is one.
 
     Raises:
         ValueError: if there is no such device.

@@ -1,4 +1,4 @@
-"""Errors of the library as one line on stderr; a traceback only where it is asked for."""
+"""Expected errors as one line on stderr; tracebacks with --debug."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ _debug = False
 
 
 def debug_errors(wanted: bool) -> None:
-    """Show tracebacks from now on; the environment variable AGCONV_DEBUG does the same."""
+    """Show tracebacks of expected errors, as the environment variable AGCONV_DEBUG does."""
     global _debug
     _debug = wanted or bool(os.environ.get("AGCONV_DEBUG"))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Split(StrEnum):
-    """Which images."""
+    """Split of the dataset."""
 
     TEST = "test"
     VALID = "valid"
@@ -30,7 +30,7 @@ class Split(StrEnum):
 
 
 class Arithmetic(StrEnum):
-    """In which precision."""
+    """Precision of the arithmetic."""
 
     FLOAT32 = "float32"
     FLOAT64 = "float64"
@@ -40,24 +40,22 @@ def evaluate_command(
     target: TARGET_ARGUMENT = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
     dataset_dir: DATASET_DIR_OPTION = None,
-    split: Annotated[Split, typer.Option(help="Which images.")] = Split.TEST,
+    split: Annotated[Split, typer.Option(help="Split to evaluate on.")] = Split.TEST,
     weights: WEIGHTS_OPTION = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first so many images only.")] = None,
-    dtype: Annotated[Arithmetic, typer.Option(help="Arithmetic.")] = Arithmetic.FLOAT32,
+    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on the first N images only.")] = None,
+    dtype: Annotated[Arithmetic, typer.Option(help="Precision: float32 or float64.")] = Arithmetic.FLOAT32,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 250,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that load images; 0: none.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Batch size.")] = 250,
+    workers: Annotated[int, typer.Option(min=0, help="Worker processes that load images; 0: none.")] = 0,
     model: MODEL_OPTION = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="Another dataset than the one trained on; needed for .pth files.")
-    ] = None,
+    dataset: Annotated[str | None, typer.Option(help="Evaluate on another dataset; required for .pth files.")] = None,
     rotations: Annotated[
-        bool, typer.Option(help="Count predictions that change with a rotation of the input: four times the work.")
+        bool, typer.Option(help="Count predictions that change when the input is rotated: four times the work.")
     ] = True,
     confusion: Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")] = False,
     as_json: JSON_OPTION = False,
 ) -> None:
-    """Measure a trained network: error, figures by class, and what a rotation of the input changes."""
+    """Evaluate a trained network: error, accuracy, recall and precision by class, changes with rotations."""
     import torch
 
     from attentive_gconv.checkpoints import open_model
@@ -66,16 +64,16 @@ def evaluate_command(
     from attentive_gconv.training import ConfigError
 
     directory = str(data_dir) if data_dir else None
-    pictures = str(dataset_dir) if dataset_dir else None
+    folder = str(dataset_dir) if dataset_dir else None
     chosen_device = find_device(device)
     opened = open_model(
-        named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=pictures
+        named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=folder
     )
-    splits = opened.load_splits(directory, dataset, pictures)
+    splits = opened.load_splits(directory, dataset, folder)
     images = splits.by_name().get(split)
     if images is None:
         raise ConfigError(
-            f"--split {split}: {splits.name} holds no images out under the protocol {splits.protocol!r}; "
+            f"--split {split}: {splits.name} has no such split under the protocol {splits.protocol!r}; "
             f"there are {', '.join(splits.by_name())}"
         )
     card = opened.trained.card

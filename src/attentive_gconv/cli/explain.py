@@ -17,7 +17,7 @@ from attentive_gconv.cli.options import (
     TARGET_AND_IMAGES_ARGUMENT,
     WEIGHTS_OPTION,
     FitRule,
-    open_for_pictures,
+    open_for_images,
     target_and_images,
 )
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from attentive_gconv.checkpoints import TrainedModel
 
 
-class Picture(StrEnum):
-    """The format of still figures."""
+class FigureFormat(StrEnum):
+    """File format of the figures."""
 
     PNG = "png"
     SVG = "svg"
 
 
 class Kind(StrEnum):
-    """What is shown."""
+    """Kind of maps."""
 
     AUTO = "auto"
     ATTENTION = "attention"
@@ -43,14 +43,14 @@ class Kind(StrEnum):
 
 
 class Reduction(StrEnum):
-    """Over channels, and outputs."""
+    """Reduction over channels and output channels."""
 
     MEAN = "mean"
     MAX = "max"
 
 
 class Pose(StrEnum):
-    """Of the two poses of full attention."""
+    """The pose that is kept of full attention's two."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -61,13 +61,13 @@ def explain_command(
     out: Annotated[Path, typer.Option(help="Folder for the figures; files of the same names are replaced.")] = Path(
         "explained"
     ),
-    format_: Annotated[Picture, typer.Option("--format", help="Of the still figures.")] = Picture.PNG,
+    format_: Annotated[FigureFormat, typer.Option("--format", help="File format of the figures.")] = FigureFormat.PNG,
     kind: Annotated[
         Kind, typer.Option(help="attention, activation, or auto: attention if the network has any.")
     ] = Kind.AUTO,
-    reduction: Annotated[Reduction, typer.Option(help="Over channels, and outputs.")] = Reduction.MEAN,
+    reduction: Annotated[Reduction, typer.Option(help="Reduction over channels and output channels.")] = Reduction.MEAN,
     pose: Annotated[Pose, typer.Option(help="Which of the two poses of full attention is kept.")] = Pose.INPUT,
-    animation: Annotated[bool, typer.Option(help="Also make a GIF of a full turn.")] = True,
+    animation: Annotated[bool, typer.Option(help="Also write a GIF of a full turn.")] = True,
     steps: Annotated[int, typer.Option(min=4, help="Steps of the full turn; multiples of 4 meet right angles.")] = 72,
     invert: INVERT_OPTION = False,
     fit: FIT_OPTION = FitRule.PAD,
@@ -76,10 +76,10 @@ def explain_command(
     dataset: DATASET_OPTION = None,
     data_dir: DATA_DIR_OPTION = None,
 ) -> None:
-    """Show where a network looks in pictures: figures, an animation and the maps themselves.
+    """Visualize the attention of a network on images: figures, an animation, and the maps as arrays.
 
-    For each picture NAME: NAME-overview, NAME-layers, NAME-rotations (figures), NAME-turn.gif and NAME-maps.npz. What
-    is shown is what the attention keeps. Files that cannot be read are named on stderr, and the exit status is then 1.
+    For each image NAME: NAME-overview, NAME-layers, NAME-rotations (figures), NAME-turn.gif and NAME-maps.npz. The
+    maps show what the attention keeps. Files that cannot be read are named on stderr, and the exit status is then 1.
     """
     from attentive_gconv.inference import ImageError, read_image
     from attentive_gconv.training import ConfigError
@@ -87,7 +87,7 @@ def explain_command(
     target, images = target_and_images(arguments)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: give the name of a folder")
-    trained = open_for_pictures(target, weights, model, dataset, data_dir).trained
+    trained = open_for_images(target, weights, model, dataset, data_dir).trained
     options: dict[str, Any] = {"kind": kind.value, "reduction": reduction.value, "pose": pose.value}
     failed = False
     for path, name in zip(images, distinct_names(images), strict=True):
@@ -104,7 +104,7 @@ def explain_command(
 
 
 def distinct_names(images: list[Path]) -> list[str]:
-    """One name a picture: that of its file, with a number where another has it already."""
+    """A distinct name for each image: that of its file, with a number if it is taken."""
     seen: Counter[str] = Counter()
     taken = {path.stem for path in images}
     names = []
@@ -126,14 +126,14 @@ def _explain(
     from attentive_gconv.files import atomic_path
     from attentive_gconv.visualize import attention_figures, explain
     from attentive_gconv.visualize.animation import save_turn
-    from attentive_gconv.visualize.orientation import Look
+    from attentive_gconv.visualize.display import Display
     from attentive_gconv.visualize.turning import full_turn
 
     def file(what: str) -> Path:
         return place.with_name(f"{place.name}-{what}")
 
     card = trained.card
-    look = Look(card.mean, card.std, card.transposed)
+    display = Display(card.mean, card.std, card.transposed)
     image = image.to(next(trained.module.parameters()).dtype)
     explanation = explain(trained.module, image, **options)
     best = explanation.output.softmax(-1).max(-1)
@@ -141,20 +141,20 @@ def _explain(
     title = f"{says}; {attention_figures.KIND_TITLES[explanation.kind]}"
     written = [
         attention_figures.save_figure(
-            attention_figures.overview(explanation, image, look, title), file(f"overview.{ending}")
+            attention_figures.overview(explanation, image, display, title), file(f"overview.{ending}")
         ),
         attention_figures.save_figure(
-            attention_figures.layer_maps(explanation, image, look, title), file(f"layers.{ending}")
+            attention_figures.layer_maps(explanation, image, display, title), file(f"layers.{ending}")
         ),
     ]
     if image.shape[-1] != image.shape[-2]:
         print(f"hint: {card.model} takes images that are no squares: they are not turned", file=sys.stderr)
     else:
-        sheet = attention_figures.rotation_sheet(trained.module, image, look, title=card.model, **options)
+        sheet = attention_figures.rotation_sheet(trained.module, image, display, title=card.model, **options)
         written.append(attention_figures.save_figure(sheet, file(f"rotations.{ending}")))
         if steps:
-            turn = full_turn(trained.module, image, steps, sense=look.sense(), **options)
-            written.append(save_turn(turn, file("turn.gif"), look, card.model, card.classes))
+            turn = full_turn(trained.module, image, steps, sense=display.sense(), **options)
+            written.append(save_turn(turn, file("turn.gif"), display, card.model, card.classes))
     with atomic_path(file("maps.npz")) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **attention_figures.as_arrays(explanation, image))  # type: ignore[arg-type]
     return [*written, file("maps.npz")]

@@ -13,7 +13,7 @@ def models_command(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. '*p4cnn'.")] = "*",
     as_json: JSON_OPTION = False,
 ) -> None:
-    """List the networks: group, parameters, input, and what they are."""
+    """List the networks: group, number of parameters, image shape, description."""
     from attentive_gconv.models import list_models, model_entry
 
     names = list_models(pattern)

@@ -1,4 +1,4 @@
-"""What several commands have in common."""
+"""Options that several commands share."""
 
 import sys
 from enum import StrEnum
@@ -15,14 +15,14 @@ JSON_OPTION = Annotated[bool, typer.Option("--json", help="Print JSON instead of
 
 
 class Weights(StrEnum):
-    """Which weights of a run."""
+    """Checkpoint of a run."""
 
     BEST = "best"
     LAST = "last"
 
 
 class FitRule(StrEnum):
-    """What is done with pictures of another shape."""
+    """How images of another shape are fitted."""
 
     PAD = "pad"
     CROP = "crop"
@@ -40,23 +40,21 @@ TARGET_AND_IMAGES_ARGUMENT = Annotated[
     list[Path],
     typer.Argument(
         metavar="[RUN_OR_WEIGHTS] IMAGE...",
-        help=f"{TARGET_HELP}; then PNG or JPEG files of any size. If the first is a picture too, the network is "
+        help=f"{TARGET_HELP}; then PNG or JPEG files of any size. If the first is an image too, the network is "
         "alpha_f_p4cnn of the package.",
     ),
 ]
-PICTURES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 MODEL_OPTION = Annotated[
     str | None, typer.Option(help="For .pth files: the network they belong to; `agconv models` lists them.")
 ]
 WEIGHTS_OPTION = Annotated[
-    Weights | None, typer.Option(help="Which of a run's weights; default: those its protocol reports.")
+    Weights | None, typer.Option(help="Checkpoint of a run: best or last; default: the one its protocol reports.")
 ]
-INVERT_OPTION = Annotated[
-    bool, typer.Option("--invert", help="Exchange light and dark: for dark digits on white paper.")
-]
+INVERT_OPTION = Annotated[bool, typer.Option("--invert", help="Invert brightness: for dark digits on white paper.")]
 FIT_OPTION = Annotated[
-    FitRule, typer.Option(help="Pictures of another shape: pad the shorter side, or crop the longer.")
+    FitRule, typer.Option(help="Images of another shape: pad the shorter side, or crop the longer one.")
 ]
 DATASET_OPTION = Annotated[
     str | None, typer.Option(help="For .pth files: the dataset they were trained on, for its mean and std.")
@@ -64,12 +62,12 @@ DATASET_OPTION = Annotated[
 DATA_DIR_OPTION = Annotated[Path | None, typer.Option(help="For .pth files: the folder that holds the datasets.")]
 DATASET_DIR_OPTION = Annotated[
     Path | None,
-    typer.Option(help="For image-folder: the folder that holds train/ and test/, with a folder of pictures a class."),
+    typer.Option(help="For image-folder: the folder that holds train/ and test/, with a folder of images a class."),
 ]
 
 
 def with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """The fields that flags set, and those of ``--set FIELD=VALUE``.
+    """Merge the fields that options set with those of ``--set FIELD=VALUE``.
 
     Raises:
         ConfigError: if a field is given twice, or cannot be read.
@@ -87,23 +85,21 @@ def with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
 
 
 def target_and_images(arguments: list[Path]) -> tuple[Path, list[Path]]:
-    """What `TARGET_AND_IMAGES_ARGUMENT` holds: the network, the one that comes with the package if none is named.
+    """Split `TARGET_AND_IMAGES_ARGUMENT` into the network and the images; without a network, the shipped one.
 
     Raises:
-        BadParameter: if there are no pictures.
+        BadParameter: if there are no images.
     """
     first, *others = arguments
-    if first.suffix.lower() in PICTURES:
+    if first.suffix.lower() in IMAGE_SUFFIXES:
         return named_target(None), arguments
     if not others:
-        raise typer.BadParameter(
-            f"{first} is no picture (.png, .jpg, .jpeg), but a network: give the pictures after it"
-        )
+        raise typer.BadParameter(f"{first} is no image (.png, .jpg, .jpeg), but a network: give the images after it")
     return first, others
 
 
 def named_target(target: Path | None) -> Path:
-    """The network, the one that comes with the package if none is named; stderr says so.
+    """The named network; without a name the shipped one, which stderr says.
 
     Raises:
         ConfigError: if none is named and none comes with the package.
@@ -122,10 +118,10 @@ def named_target(target: Path | None) -> Path:
     return Path(DEFAULT)
 
 
-def open_for_pictures(
+def open_for_images(
     target: Path, weights: Weights | None, model: str | None, dataset: str | None, data_dir: Path | None
 ) -> "OpenedModel":
-    """The network that pictures are given to; a dataset and its folder are only needed for .pth files.
+    """Open the network that images are given to; a dataset and its folder are needed for .pth files only.
 
     Raises:
         ConfigError: if they are given for something else.

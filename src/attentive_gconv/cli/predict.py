@@ -18,7 +18,7 @@ from attentive_gconv.cli.options import (
     TARGET_AND_IMAGES_ARGUMENT,
     WEIGHTS_OPTION,
     FitRule,
-    open_for_pictures,
+    open_for_images,
     target_and_images,
 )
 from attentive_gconv.cli.output import plain_console, plain_table
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def predict_command(
     arguments: TARGET_AND_IMAGES_ARGUMENT,
-    top: Annotated[int, typer.Option(min=1, help="How many classes to name, best first.")] = 1,
+    top: Annotated[int, typer.Option(min=1, help="Number of most probable classes to print.")] = 1,
     invert: INVERT_OPTION = False,
     fit: FIT_OPTION = FitRule.PAD,
     weights: WEIGHTS_OPTION = None,
@@ -39,9 +39,9 @@ def predict_command(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     as_json: JSON_OPTION = False,
 ) -> None:
-    """Classify picture files. Files that cannot be read are named on stderr, and the exit status is then 1.
+    """Classify image files. Files that cannot be read are named on stderr, and the exit status is then 1.
 
-    Pictures are turned by their EXIF orientation, laid on white where transparent, brought to the network's size with
+    Images are turned by their EXIF orientation, laid on white where transparent, brought to the network's size with
     the aspect ratio kept, and standardised as in training. Give them upright, whatever the training set looked like.
     """
     from attentive_gconv.inference import predict_files
@@ -49,7 +49,7 @@ def predict_command(
     if as_csv and as_json:
         raise ValueError("--csv and --json are two formats: give one of them")
     target, images = target_and_images(arguments)
-    opened = open_for_pictures(target, weights, model, dataset, data_dir)
+    opened = open_for_images(target, weights, model, dataset, data_dir)
     predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
     printer = _print_json if as_json else _print_csv if as_csv else _print_table
     printer(predictions)

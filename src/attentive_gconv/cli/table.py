@@ -20,8 +20,8 @@ def table_command(
         str | None,
         typer.Option(help="Networks, with commas between; shell patterns will do. Default: those the paper reports."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="How many runs of each: seeds 0, 1, ...")] = 5,
-    epochs: Annotated[int | None, typer.Option(help="Of every run; default: the recipe's.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each network, with the seeds 0, 1, ...")] = 5,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of every run; default: the recipe's.")] = None,
     protocol: Annotated[str, typer.Option(help="Of the whole table: validation, final or paper.")] = "validation",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs and the table; default runs/table-DATASET-PROTOCOL.")
@@ -30,17 +30,17 @@ def table_command(
     dataset_dir: DATASET_DIR_OPTION = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe file of your own, or another dataset's by name.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of every run's settings.")
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe, for every run.")
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time; default: one for each GPU, else one.")
+        int | None, typer.Option(min=1, help="Concurrent runs; default: one for each GPU, else one.")
     ] = None,
 ) -> None:
-    """Make a table of the paper: train what is missing, and set the results beside the published ones.
+    """Reproduce a table of the paper: train what is missing, and show the results beside the published ones.
 
     [bold]agconv table rot-mnist --models p4cnn,alpha_f_p4cnn --seeds 5 --out runs/table[/bold]
 
-    The same command again takes the finished runs, continues the broken ones, and trains the rest.
+    The same command again keeps finished runs, resumes interrupted ones, and trains missing ones.
     """
     from attentive_gconv.checkpoints.run_files import read_json
     from attentive_gconv.experiments.run_table import Table
@@ -82,7 +82,7 @@ def table_command(
 
     def report(job: Job, result: Result) -> None:
         table.add(result, str(read_json(job.folder.dataset_file)["description"]))
-        # after every run: a table that is broken off shows what there is
+        # after every run: an interrupted table shows what there is
         table.write(out)
 
     failures = finish_all(wanted, console, at_once=at_once, report=report)

@@ -19,19 +19,20 @@ _MACHINE = "Machine"
 
 def train_command(
     dataset: Annotated[
-        str | None, typer.Argument(help="Dataset; its recipe is taken. `agconv data` lists them.")
+        str | None, typer.Argument(help="Dataset, which also names the recipe; `agconv data` lists them.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Network; `agconv models` lists them.", rich_help_panel=_SETTINGS)
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="How often every image is seen.", rich_help_panel=_SETTINGS)
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs.", rich_help_panel=_SETTINGS)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Batch size: images for each optimizer step.", rich_help_panel=_SETTINGS)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.", rich_help_panel=_SETTINGS)] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel=_SETTINGS)] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_SETTINGS)] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of initial weights, order and dropout.", rich_help_panel=_SETTINGS)
+        int | None,
+        typer.Option(help="Seed of initial weights, shuffling, augmentation and dropout.", rich_help_panel=_SETTINGS),
     ] = None,
     protocol: Annotated[
         str | None,
@@ -42,20 +43,23 @@ def train_command(
         ),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="32-true, 64-true, bf16-mixed or 16-mixed.", rich_help_panel=_SETTINGS)
+        str | None,
+        typer.Option(
+            help="Precision: 32-true, 64-true; mixed precision: bf16-mixed, 16-mixed.", rich_help_panel=_SETTINGS
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Any field, e.g. --set optimizer.lr=3e-4 --set model.channels=15; may be repeated.",
+            help="Any field of the recipe, e.g. --set optimizer.lr=3e-4 --set model.channels=15; may be repeated.",
             rich_help_panel=_SETTINGS,
         ),
     ] = None,
     augmentation: Annotated[
         str | None,
-        typer.Option(help="none, or flip-crop: flips and crops of the images at random.", rich_help_panel=_SETTINGS),
+        typer.Option(help="Data augmentation: none, or flip-crop (random flips and crops).", rich_help_panel=_SETTINGS),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -67,31 +71,35 @@ def train_command(
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=_RUN)] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", rich_help_panel=_RUN)] = None,
     dataset_dir: DATASET_DIR_OPTION = None,
-    accelerator: Annotated[str | None, typer.Option(help="auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)] = None,
-    devices: Annotated[
-        int | None, typer.Option(help="How many on each machine; they share every batch.", rich_help_panel=_MACHINE)
+    accelerator: Annotated[
+        str | None, typer.Option(help="Accelerator: auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)
     ] = None,
-    num_nodes: Annotated[int | None, typer.Option(help="How many machines.", rich_help_panel=_MACHINE)] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(help="Number of devices on each machine; they share every batch.", rich_help_panel=_MACHINE),
+    ] = None,
+    num_nodes: Annotated[int | None, typer.Option(help="Number of machines.", rich_help_panel=_MACHINE)] = None,
     strategy: Annotated[
-        str | None, typer.Option(help="auto, or ddp: one process a device.", rich_help_panel=_MACHINE)
+        str | None,
+        typer.Option(help="Parallel training: auto, or ddp (one process for each device).", rich_help_panel=_MACHINE),
     ] = None,
     accumulate: Annotated[
         int | None,
-        typer.Option(help="Parts in which a device sees its share of a batch.", rich_help_panel=_MACHINE),
+        typer.Option(help="Gradient accumulation: micro-batches that a batch is split into.", rich_help_panel=_MACHINE),
     ] = None,
     sync_batch_norm: Annotated[
         bool | None,
-        typer.Option(help="Whether the devices share batch statistics; by default they do.", rich_help_panel=_MACHINE),
+        typer.Option(help="Synchronised batch normalisation across devices; the default.", rich_help_panel=_MACHINE),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that load images; 0: none.", rich_help_panel=_MACHINE)
+        int | None, typer.Option(help="Worker processes that load images; 0: none.", rich_help_panel=_MACHINE)
     ] = None,
 ) -> None:
-    """Train a network by a recipe; the run folder holds everything about it.
+    """Train a network by a recipe. The run folder holds settings, metrics, checkpoints and provenance.
 
     [bold]agconv train rot-mnist --model alpha_f_p4cnn --seed 0 --out runs/af0[/bold]
 
-    [bold]agconv train --resume --out runs/af0[/bold] continues a run that was broken off.
+    [bold]agconv train --resume --out runs/af0[/bold] continues an interrupted run.
     """
     flags = {
         "dataset.name": dataset,
@@ -141,7 +149,9 @@ def train_command(
 def _report(console: Console, result: "TrainResult", out: Path) -> None:
     if result.protocol == "validation":
         tested = f"({result.test_images:,} images, used for no choice)"
-        best = f"{result.best_epoch} of {result.epochs}, with {_percent(result.valid_error)} error on held-out images"
+        best = (
+            f"{result.best_epoch} of {result.epochs}, with {_percent(result.valid_error)} error on the validation set"
+        )
         rows = {"test error": f"{_percent(result.test_error)}  {tested}", "best epoch": best}
     elif result.protocol == "final":
         rows = {"test error": f"{_percent(result.test_error)}  at the last epoch, {result.epochs}; tested once"}

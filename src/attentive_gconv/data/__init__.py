@@ -1,4 +1,4 @@
-"""Datasets: loaded by name, in splits, standardised, with checked downloads and a cache of what is derived."""
+"""Datasets by name: standardised training, validation and test sets, checked downloads, a cache of derived files."""
 
 from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.data.data_error import DatasetError

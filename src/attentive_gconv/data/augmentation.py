@@ -1,8 +1,8 @@
-"""Random changes of training images: the horizontal flips and crops of "CIFAR-10+".
+"""Data augmentation: the random horizontal flips and crops of "CIFAR-10+".
 
 ``flip-crop`` mirrors an image left to right with probability 1/2, lays it on black with a border of 4 pixels at each
-side, and cuts a window of the original size out of that, at any of the 9 x 9 places alike. It works on pixels in
-[0, 1], before they are standardised.
+side, and cuts a window of the original size out of that, at each of the 9 x 9 offsets with the same probability. It
+works on pixels in [0, 1], before they are standardised.
 
 Source: He et al., CVPR 2016, §4.2, https://arxiv.org/abs/1512.03385, where ``flip-crop`` is that of CIFAR-10.
 """
@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 AUGMENTATIONS = {
-    "none": "the images as they are",
-    "flip-crop": "mirrored left to right every second time, and moved by up to 4 pixels on black",
+    "none": "no augmentation",
+    "flip-crop": "random horizontal flips, and random crops after padding with 4 black pixels",
 }
 
 
 class FlipCrop:
-    """The augmentation ``flip-crop`` of a dataset's images.
+    """Data augmentation ``flip-crop``: random horizontal flips and padded crops.
 
     What happens to an image is drawn anew whenever it is read, from torch's global generator. After `draw_from` it is a
     function of that seed and the image's position alone, so that it matters neither which process reads the image nor
@@ -38,11 +38,11 @@ class FlipCrop:
         self._drawn: tuple[np.ndarray, ...] | None = None
 
     def draw_from(self, seed: int) -> None:
-        """Draw what happens to each of the images until the next call."""
+        """Draw the flips and shifts of all images from a seed; they hold until the next call."""
         self._drawn = self._draw(np.random.RandomState(seed), self.count)
 
     def __call__(self, images: Tensor, positions: Sequence[int]) -> Tensor:
-        """The images ``(B, C, Y, X)`` at these positions of the dataset, changed."""
+        """Augment the images ``(B, C, Y, X)`` with these indices of the dataset."""
         if self._drawn is None:
             # numpy's generator is seeded from torch's, which a DataLoader seeds differently in every worker
             flips, tops, lefts = self._draw(np.random.RandomState(int(torch.randint(2**31, ()))), len(images))
@@ -58,5 +58,5 @@ class FlipCrop:
         ]
 
     def _draw(self, random: np.random.RandomState, count: int) -> tuple[np.ndarray, ...]:
-        places = 2 * self.border + 1
-        return random.randint(0, 2, count) > 0, random.randint(0, places, count), random.randint(0, places, count)
+        offsets = 2 * self.border + 1
+        return random.randint(0, 2, count) > 0, random.randint(0, offsets, count), random.randint(0, offsets, count)

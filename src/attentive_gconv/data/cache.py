@@ -1,4 +1,4 @@
-"""Derived files: what was parsed or made once is kept, losslessly, in the user's cache folder.
+"""Cache of derived arrays: what was parsed or generated once is kept, losslessly, in the user's cache folder.
 
 A cache file's name holds a digest of everything that decides its content, so a stale one is never read. Its content is
 checked when it is read (names, shapes, types, and the checksum of each array that the zip format holds); a
@@ -53,7 +53,7 @@ def cache_dir() -> Path:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """A derived file and all that decides its content.
+    """A cache file and all that determines its content.
 
     Attributes:
         name: beginning of the file's name, for people, e.g. ``"rot-mnist-remade-seed0"``.
@@ -67,7 +67,7 @@ class CacheEntry:
 
     @property
     def path(self) -> Path:
-        """Where the file lies, if it was made.
+        """Path of the cache file, whether it exists or not.
 
         Raises:
             OSError: if there is no cache folder.
@@ -77,7 +77,7 @@ class CacheEntry:
         return cache_dir() / "derived" / f"{self.name}-{digest[:16]}.npz"
 
     def existing_path(self) -> Path | None:
-        """The file if it was made; None if it was not, or there is no cache folder."""
+        """Path of the cache file if it exists; None if not, or without a cache folder."""
         try:
             return self.path if self.path.is_file() else None
         except OSError:
@@ -89,7 +89,7 @@ class _DamagedError(Exception):
 
 
 def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Arrays, Path | None]:
-    """The arrays of a cache file, made and kept first if it is missing or damaged.
+    """Load arrays from the cache; build and store them if the file is missing or damaged.
 
     Args:
         entry: the file.

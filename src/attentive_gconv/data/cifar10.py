@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 pictures of ten kinds of things to train on and 10,000 to test on, 32x32.
+"""CIFAR-10: 50,000 training and 10,000 test images of ten classes, 32x32.
 
 The files are those of torchvision's `CIFAR10`, with its addresses and checksums. They are pickles, so that none is
 opened before its checksum is known to be right.
@@ -29,7 +29,7 @@ HELD_OUT = 5000
 
 
 def load_cifar10(request: LoadRequest, files: Any = None, *, held_out: int = HELD_OUT) -> DataSplits:
-    """CIFAR-10; the ``"validation"`` protocol holds out the last 5,000 of the 50,000 training images.
+    """Load CIFAR-10; under the protocol ``"validation"`` the last 5,000 training images are the validation set.
 
     Args:
         request: what is asked for.
@@ -73,7 +73,7 @@ def _checked_files(files: Any) -> list[tuple[str, str]]:
 
 
 def _provide(folder: Path, files: Any, *, may_download: bool) -> None:
-    """Unpack the archive, which is downloaded first where it is missing; what is unpacked already is left alone."""
+    """Download the archive if it is missing and extract it; an extracted folder is left as it is."""
     unpacked = folder / files.base_folder
     if unpacked.is_dir():
         return

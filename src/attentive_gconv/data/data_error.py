@@ -1,4 +1,4 @@
-"""What goes wrong with files of a dataset."""
+"""The error of dataset files."""
 
 
 class DatasetError(RuntimeError):

@@ -1,4 +1,4 @@
-"""Datasets by name."""
+"""Register of datasets by name, and `load_dataset`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from attentive_gconv.lookup import find
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A dataset that can be asked for by name.
+    """A dataset in the register.
 
     Attributes:
         summary: what it is, in one line.
@@ -21,7 +21,7 @@ class DatasetEntry:
         load: makes the splits.
         augmentable: whether its training images can be augmented.
         official_validation: whether its authors set the validation images apart, so that there is one protocol only.
-        own_folder: whether its pictures are the user's, in a folder that is given with ``dataset_dir``.
+        own_folder: whether its images are the user's, in a folder that is given with ``dataset_dir``.
         resizable: whether ``image_size`` scales its images.
     """
 
@@ -36,13 +36,13 @@ class DatasetEntry:
 
 DATASETS = {
     "cifar10": DatasetEntry(
-        "CIFAR-10: 50,000 pictures of ten kinds of things to train on and 10,000 to test on, 32×32",
+        "CIFAR-10: 50,000 training and 10,000 test images of ten classes, 32×32",
         cifar10.SOURCES,
         cifar10.load_cifar10,
         augmentable=True,
     ),
     "digits": DatasetEntry(
-        "scikit-learn's digits, turned by random angles: 1,797 images of 28×28, nothing to download",
+        "scikit-learn's digits, rotated by random angles: 1,797 images, 28×28, nothing to download",
         digits.SOURCES,
         digits.load_digits,
     ),
@@ -54,7 +54,7 @@ DATASETS = {
         resizable=True,
     ),
     "image-folder": DatasetEntry(
-        "PNG and JPEG pictures of your own, in a folder for every class",
+        "PNG and JPEG images of your own, in a folder for every class",
         image_folder.SOURCES,
         image_folder.load_image_folder,
         augmentable=True,
@@ -69,7 +69,7 @@ DATASETS = {
         official_validation=True,
     ),
     "rot-mnist": DatasetEntry(
-        "rotated MNIST: 12,000 images to train on and 50,000 to test on, 28×28",
+        "rotated MNIST: 12,000 training and 50,000 test images, 28×28",
         rot_mnist.SOURCES,
         rot_mnist.load_rot_mnist,
     ),
@@ -77,7 +77,7 @@ DATASETS = {
 
 
 def list_datasets() -> list[str]:
-    """The names that `load_dataset` takes.
+    """Names of the available datasets, for `load_dataset`.
 
     Example:
         >>> list_datasets()
@@ -98,7 +98,7 @@ def load_dataset(
     dataset_dir: str | Path | None = None,
     image_size: int | None = None,
 ) -> DataSplits:
-    """A dataset in its splits, standardised; what it is made of is downloaded, and kept, where it is missing.
+    """Load a dataset as standardised training, validation and test sets; missing files are downloaded and kept.
 
     Args:
         name: one of `list_datasets`.

@@ -1,7 +1,7 @@
-"""The digits that come with scikit-learn, turned by random angles: a rotated set that needs no download.
+"""scikit-learn's digits, rotated by random angles: a rotated dataset that needs no download.
 
 The 1,797 images of 8×8 pixels get a border of one dark pixel and are enlarged to 28×28, so that a digit fades out at
-its ends and keeps within the picture when it is turned.
+its ends and keeps within the image when it is turned.
 """
 
 import torch
@@ -20,7 +20,7 @@ _TRAIN, _HELD_OUT = 1400, 200
 
 
 def load_digits(request: LoadRequest) -> DataSplits:
-    """The turned digits: 1,200 to train on, 200 for validation, 397 to test on.
+    """Load the rotated digits: 1,200 training, 200 validation and 397 test images.
 
     The data folder of the request is not needed. Its seed shuffles the digits and draws their angles.
     """

@@ -1,11 +1,11 @@
-"""Imports of what only an extra installs, at the moment it is needed."""
+"""Lazy import of optional dependencies."""
 
 import importlib
 from types import ModuleType
 
 
 def import_extra(module: str, purpose: str, extra: str = "train") -> ModuleType:
-    """The module, or an error that says what to install.
+    """Import an optional dependency, or raise an error that says which extra to install.
 
     Args:
         module: full name, e.g. ``"sklearn.datasets"``.

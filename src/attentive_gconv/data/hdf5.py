@@ -1,4 +1,4 @@
-"""Arrays in HDF5 files that are read piece by piece, by any number of processes."""
+"""Arrays in HDF5 files, read lazily by any number of processes."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from attentive_gconv.data.sources import ImageSource
 
 
 class HDF5Array:
-    """An array of unsigned bytes in a file, checked when it is made; the file is opened anew in each process.
+    """A uint8 array in an HDF5 file, checked on construction; each process opens the file itself.
 
     Args:
         path: the file.
@@ -42,7 +42,7 @@ class HDF5Array:
         return {**self.__dict__, "_opened": None, "_process": 0}
 
     def __getitem__(self, index: Any) -> np.ndarray:
-        """A piece of the array.
+        """Read a slice of the array.
 
         Raises:
             DatasetError: if that piece of the file is damaged.
@@ -87,12 +87,12 @@ class HDF5Array:
 
 
 class HDF5Images(ImageSource):
-    """The images of an array ``(N, Y, X, C)``."""
+    """Images in an HDF5 array ``(N, Y, X, C)``."""
 
     def __init__(self, array: HDF5Array) -> None:
         self.array = array
 
     def read(self, positions: Sequence[int]) -> Tensor:
-        """The images at these positions."""
+        """Read the images with these indices."""
         pixels = np.stack([self.array[position] for position in positions])
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)

@@ -1,12 +1,12 @@
-"""Picture files as raw pixels: PNG and JPEG of any size and colour mode.
+"""Read PNG and JPEG files of any size and colour mode as tensors.
 
-1. The picture is turned upright as its EXIF orientation says. Of several frames the first is taken.
-2. Transparent parts are laid on white. 16-bit grey keeps its depth; CMYK, palettes and bilevel pictures become RGB or
+1. The image is turned upright as its EXIF orientation says. Of several frames the first is taken.
+2. Transparent parts are laid on white. 16-bit grey keeps its depth; CMYK, palettes and bilevel images become RGB or
    grey. Values are scaled to [0, 1].
-3. One channel is the luma (ITU-R 601), three are RGB (a grey picture three times).
+3. One channel is the luma (ITU-R 601), three are RGB (a grey image three times).
 4. `resize` keeps the aspect ratio. ``fit="pad"``: the longer side is scaled to fit and the rest filled with the median
-   colour of the picture's border. ``fit="crop"``: the shorter side is scaled to fit, and the centre cut out. Scaling is
-   bilinear with anti-aliasing; a picture that has the size already is left as it is.
+   colour of the image's border. ``fit="crop"``: the shorter side is scaled to fit, and the centre cut out. Scaling is
+   bilinear with anti-aliasing; an image that has the size already is left as it is.
 """
 
 from pathlib import Path
@@ -22,14 +22,14 @@ try:
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 except ImportError as error:
-    raise ImportError("reading pictures needs Pillow: pip install 'attentive-gconv[train]'") from error
+    raise ImportError("reading images needs Pillow: pip install 'attentive-gconv[train]'") from error
 
 Fit = Literal["pad", "crop"]
 MAX_PIXELS = 50_000_000
 
 
 class ImageError(ValueError):
-    """A picture that cannot be read; the message names the file."""
+    """An image file cannot be read; the message names the file."""
 
 
 def read_pixels(path: Path, channels: int) -> Tensor:
@@ -58,7 +58,7 @@ def read_pixels(path: Path, channels: int) -> Tensor:
 
 
 def _opened(stream: IO[bytes], path: Path) -> Image.Image:
-    """The image by its signature. `PIL.Image.open` would apply a limit of pixels that is global to the process."""
+    """Open a PNG or JPEG file by its signature; `PIL.Image.open` would apply the process's global pixel limit."""
     start = stream.read(8)
     stream.seek(0)
     if start == b"\x89PNG\r\n\x1a\n":
@@ -68,21 +68,21 @@ def _opened(stream: IO[bytes], path: Path) -> Image.Image:
     raise ImageError(f"{path}: this is no PNG or JPEG image")
 
 
-def _to_tensor(picture: Image.Image, channels: int) -> Tensor:
-    if picture.mode.startswith("I"):
+def _to_tensor(image: Image.Image, channels: int) -> Tensor:
+    if image.mode.startswith("I"):
         # 16-bit grey, which `convert` would clip to 8 bits
-        grey = torch.from_numpy(np.asarray(picture, dtype=np.float32) / 65535).clamp(0, 1)
+        grey = torch.from_numpy(np.asarray(image, dtype=np.float32) / 65535).clamp(0, 1)
         return grey.expand(channels, *grey.shape).clone()
-    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
-        coloured = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
-    array = np.asarray(picture.convert("L" if channels == 1 else "RGB"), dtype=np.float32) / 255
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        coloured = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured)
+    array = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.float32) / 255
     pixels = torch.from_numpy(array)
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1)
 
 
 def resize(pixels: Tensor, height: int, width: int, fit: Fit) -> Tensor:
-    """``(C, Y, X)`` scaled to ``(C, height, width)`` with its aspect ratio kept, see above."""
+    """Resize ``(C, Y, X)`` to ``(C, height, width)``, aspect ratio kept; see above for ``fit``."""
     old_height, old_width = pixels.shape[-2:]
     if (old_height, old_width) == (height, width):
         return pixels
@@ -99,6 +99,6 @@ def resize(pixels: Tensor, height: int, width: int, fit: Fit) -> Tensor:
 
 
 def border_colour(pixels: Tensor) -> Tensor:
-    """The median along the four edges of ``(C, Y, X)``, a number a channel."""
+    """Median colour of the four edges of ``(C, Y, X)``, one number for each channel."""
     edges = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
     return torch.cat(edges, dim=1).median(dim=1).values

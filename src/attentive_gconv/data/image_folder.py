@@ -1,10 +1,10 @@
-"""Pictures of one's own, in a folder for every class.
+"""Your own images, in one folder for each class.
 
-    DIR/train/CLASS/...   what is trained on
-    DIR/valid/CLASS/...   held out for choosing the epoch; without it, the last tenth of every class of train/
-    DIR/test/CLASS/...    what the error is reported on
+    DIR/train/CLASS/...   training set
+    DIR/valid/CLASS/...   validation set; without it, the last tenth of every class of train/
+    DIR/test/CLASS/...    test set
 
-The pictures are PNG and JPEG files, in any depth of folders, in the order of their names; hidden files are left out.
+The images are PNG and JPEG files, in any depth of folders, in the order of their names; hidden files are left out.
 They are read when they are asked for, in RGB. The first time, every one of them is read once: to know that all are
 whole and of one size, and for the mean and standard deviation of each channel over those that are trained on.
 """
@@ -37,8 +37,8 @@ HELD_OUT = 0.1
 _AT_ONCE = 256
 
 
-class PictureFiles(ImageSource):
-    """Picture files, read as ``agconv predict`` reads them.
+class ImageFiles(ImageSource):
+    """Image files, read as ``agconv predict`` reads them.
 
     Args:
         paths: the files.
@@ -50,11 +50,11 @@ class PictureFiles(ImageSource):
         self.image_size = image_size
 
     def read(self, positions: Sequence[int]) -> Tensor:
-        """The images at these positions, which must have one size."""
+        """Read the images with these indices, which must have one size."""
         return torch.stack([self.read_one(position) for position in positions])
 
     def read_one(self, position: int) -> Tensor:
-        """The image at this position, float32 ``(3, Y, X)`` in [0, 1]."""
+        """Read one image, float32 ``(3, Y, X)`` in [0, 1]."""
         # Pillow is needed here alone
         from attentive_gconv.data.image_file import ImageError, read_pixels, resize
 
@@ -67,17 +67,17 @@ class PictureFiles(ImageSource):
 
 @dataclass(frozen=True)
 class _Part:
-    """The files of train/, valid/ or test/, by class and name, and their labels."""
+    """Files of train/, valid/ or test/ in the order of class and name, and their labels."""
 
     files: list[Path]
     labels: Tensor
 
 
 def load_image_folder(request: LoadRequest) -> DataSplits:
-    """The pictures of ``request.dataset_dir``.
+    """Load the images in ``request.dataset_dir``.
 
     Raises:
-        DatasetError: if the folder is not laid out as it must be, or a picture cannot be read or has another size.
+        DatasetError: if the folder is not laid out as it must be, or an image cannot be read or has another size.
         ValueError: if there is no such folder, or a seed is asked for.
     """
     request.refuse_seed()
@@ -90,7 +90,7 @@ def load_image_folder(request: LoadRequest) -> DataSplits:
     if (folder / "valid").is_dir():
         parts["valid"] = _find_files(folder / "valid", classes)
     sources = {
-        name: LabelledSource(PictureFiles(part.files, request.image_size), part.labels) for name, part in parts.items()
+        name: LabelledSource(ImageFiles(part.files, request.image_size), part.labels) for name, part in parts.items()
     }
     trained_on, valid = _protocol(request, parts, sources)
     facts, path = _facts(folder, request, parts, trained_on)
@@ -101,7 +101,7 @@ def load_image_folder(request: LoadRequest) -> DataSplits:
         valid,
         sources["test"],
         name="image-folder",
-        description=f"pictures in folders of {len(classes)} classes",
+        description=f"images in folders of {len(classes)} classes",
         source="folder",
         classes=classes,
         image_shape=(CHANNELS, height, width),
@@ -113,7 +113,7 @@ def load_image_folder(request: LoadRequest) -> DataSplits:
 
 def _class_names(train: Path) -> tuple[str, ...]:
     if not train.is_dir():
-        raise DatasetError(f"{train} is missing: put the training pictures there, in a folder for every class")
+        raise DatasetError(f"{train} is missing: put the training images there, in a folder for every class")
     names = tuple(sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
     for name in names:
         # the names of the classes go into the files of a run, which are UTF-8
@@ -126,7 +126,7 @@ def _class_names(train: Path) -> tuple[str, ...]:
 
 def _find_files(folder: Path, classes: tuple[str, ...]) -> _Part:
     if not folder.is_dir():
-        raise DatasetError(f"{folder} is missing: put the pictures there, in a folder for every class")
+        raise DatasetError(f"{folder} is missing: put the images there, in a folder for every class")
     for entry in sorted(folder.iterdir()):
         if _is_litter(entry.name) or (entry.is_dir() and entry.name in classes):
             continue
@@ -134,13 +134,13 @@ def _find_files(folder: Path, classes: tuple[str, ...]) -> _Part:
         raise DatasetError(f"{entry} belongs to no class: the folders of train/ are the classes ({known})")
     files, labels = [], []
     for label, name in enumerate(classes):
-        found = list(_pictures(folder / name)) if (folder / name).is_dir() else []
+        found = list(_image_files(folder / name)) if (folder / name).is_dir() else []
         if not found and folder.name == "train":
-            raise DatasetError(f"{folder / name} holds no picture: add some, or remove the folder")
+            raise DatasetError(f"{folder / name} holds no image: add some, or remove the folder")
         files += found
         labels += [label] * len(found)
     if not files:
-        raise DatasetError(f"{folder} holds no picture")
+        raise DatasetError(f"{folder} holds no image")
     return _Part(files, torch.tensor(labels, dtype=torch.int64))
 
 
@@ -148,12 +148,12 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
+def _image_files(folder: Path) -> Iterator[Path]:
     for entry in sorted(folder.iterdir()):
         if _is_litter(entry.name):
             continue
         if entry.is_dir():
-            yield from _pictures(entry)
+            yield from _image_files(entry)
         elif entry.suffix.lower() in SUFFIXES:
             yield entry
         else:
@@ -163,13 +163,13 @@ def _pictures(folder: Path) -> Iterator[Path]:
 def _protocol(
     request: LoadRequest, parts: dict[str, _Part], sources: dict[str, LabelledSource]
 ) -> tuple[tuple[LabelledSource, Tensor | None], tuple[LabelledSource, Tensor | None] | None]:
-    """What is trained on and what is held out."""
+    """Training and validation set under the protocol."""
     if request.protocol != "validation":
         if "valid" not in parts:
             return (sources["train"], None), None
         files = parts["train"].files + parts["valid"].files
         labels = torch.cat([parts["train"].labels, parts["valid"].labels])
-        return (LabelledSource(PictureFiles(files, request.image_size), labels), None), None
+        return (LabelledSource(ImageFiles(files, request.image_size), labels), None), None
     if "valid" in parts:
         return (sources["train"], None), (sources["valid"], None)
     kept, held_out = [], []
@@ -177,7 +177,7 @@ def _protocol(
         positions = (parts["train"].labels == label).nonzero()[:, 0]
         if len(positions) < 2:
             raise DatasetError(
-                f"{parts['train'].files[int(positions[0])].parent} holds one picture, and the protocol 'validation' "
+                f"{parts['train'].files[int(positions[0])].parent} holds one image, and the protocol 'validation' "
                 "holds out a tenth of every class: add some, make a valid/ beside train/, or take the protocol 'final'"
             )
         count = max(1, round(HELD_OUT * len(positions)))
@@ -189,7 +189,7 @@ def _protocol(
 def _facts(
     folder: Path, request: LoadRequest, parts: dict[str, _Part], trained_on: tuple[LabelledSource, Tensor | None]
 ) -> tuple[Arrays, Path | None]:
-    """Size of the pictures, mean and std of those that are trained on; known once all of them have been read."""
+    """Size of the images, and mean and std of the training set; reads all images once."""
     digest = hashlib.sha256()
     for part in sorted(parts):
         for path in parts[part].files:
@@ -211,7 +211,7 @@ def _read_all(
     paths = source.images.paths  # type: ignore[attr-defined]
     counted = {paths[position] for position in (range(len(paths)) if positions is None else positions.tolist())}
     every = [path for name in sorted(parts) for path in parts[name].files]
-    files = PictureFiles(every, image_size)
+    files = ImageFiles(every, image_size)
     size: tuple[int, int] | None = None
     pixels, sums, squares = 0, np.zeros(CHANNELS), np.zeros(CHANNELS)
     for path, image in zip(every, _in_order(files), strict=True):
@@ -230,12 +230,12 @@ def _read_all(
     mean = sums / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 0))
     if not (std > 0).all():
-        raise DatasetError(f"the pictures below {paths[0].parents[1]} are all of one colour: nothing can be learned")
+        raise DatasetError(f"the images below {paths[0].parents[1]} are all of one colour: nothing can be learned")
     return {"size": np.array(size, np.int64), "mean": mean, "std": std}
 
 
-def _in_order(files: PictureFiles) -> Iterable[Tensor]:
-    """All images in their order, read by several threads, some at a time."""
+def _in_order(files: ImageFiles) -> Iterable[Tensor]:
+    """Read all images in order, with several threads."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for first in range(0, len(files.paths), _AT_ONCE):
             yield from pool.map(files.read_one, range(first, min(first + _AT_ONCE, len(files.paths))))

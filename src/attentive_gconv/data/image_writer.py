@@ -1,4 +1,4 @@
-"""A picture of a dataset's samples."""
+"""Grid of a dataset's samples as a PNG file."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ from attentive_gconv.data.splits import DataSplits
 from attentive_gconv.files import atomic_path
 
 
-def sample_picture(splits: DataSplits, path: Path, rows: int = 4, columns: int = 10) -> Path:
-    """Draws training images from all over the set, as the network sees them, with their labels as titles.
+def save_samples(splits: DataSplits, path: Path, rows: int = 4, columns: int = 10) -> Path:
+    """Save a grid of training images, as the network sees them, with their class names as titles.
 
     Args:
         path: a .png file; it is replaced if it is there.
 
     Returns:
-        Path: of the picture.
+        Path: of the PNG file.
 
     Raises:
         ValueError: if the name does not end in .png, or its folder is not there.
     """
-    check_picture_path(path)
+    check_samples_path(path)
     # a Figure of its own needs no display and leaves pyplot's global state alone
-    figure_module = import_extra("matplotlib.figure", "a picture of the samples")
+    figure_module = import_extra("matplotlib.figure", "a grid of samples")
     figure = figure_module.Figure(figsize=(columns, 1.25 * rows + 0.6), layout="constrained")
     note = " (as stored: transposed)" if splits.transposed else ""
     figure.suptitle(splits.description + note, fontsize="medium")
@@ -34,7 +34,7 @@ def sample_picture(splits: DataSplits, path: Path, rows: int = 4, columns: int =
         axes.set_axis_off()
         if number >= shown:
             continue
-        # pictures in folders come class by class: the first ones would be of one class
+        # images in folders come class by class: the first ones would be of one class
         image, label = splits.train[number * len(splits.train) // shown]
         pixels = (image * std + mean).clamp(0, 1).permute(1, 2, 0).numpy()
         axes.imshow(pixels[..., 0] if channels == 1 else pixels, cmap="gray", vmin=0, vmax=1)
@@ -44,9 +44,9 @@ def sample_picture(splits: DataSplits, path: Path, rows: int = 4, columns: int =
     return path
 
 
-def check_picture_path(path: Path) -> None:
-    """An error unless a picture can be written under that name."""
+def check_samples_path(path: Path) -> None:
+    """Raise ValueError unless a PNG file can be written there."""
     if path.suffix.lower() != ".png":
-        raise ValueError(f"`picture` (={str(path)!r}) must end in .png")
+        raise ValueError(f"`path` (={str(path)!r}) must end in .png")
     if not path.absolute().parent.is_dir():
-        raise ValueError(f"`picture` (={str(path)!r}) lies in a folder that is not there: make it first")
+        raise ValueError(f"`path` (={str(path)!r}) lies in a folder that is not there: make it first")

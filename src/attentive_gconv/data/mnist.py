@@ -1,4 +1,4 @@
-"""MNIST's files in the IDX format: found, downloaded, read and checked.
+"""MNIST's IDX files: download, check and read.
 
 An IDX file is big-endian: 0, 0, 8 (unsigned bytes), the number of dimensions, one 32-bit size a dimension, the values.
 """
@@ -23,7 +23,7 @@ CLASSES = tuple("0123456789")
 
 @dataclass(frozen=True)
 class IdxFile:
-    """A file as it must be.
+    """An IDX file: name, shape and checksums.
 
     Attributes:
         name: without ``.gz``.
@@ -39,13 +39,13 @@ class IdxFile:
 
     @property
     def header(self) -> bytes:
-        """The bytes before the values."""
+        """The file header: the bytes before the values."""
         return struct.pack(f">{1 + len(self.shape)}I", 0x0800 + len(self.shape), *self.shape)
 
 
 @dataclass(frozen=True)
 class MnistFiles:
-    """The files of MNIST, images and labels of each part, and where they can be had.
+    """The files of MNIST, images and labels of each part, and their mirrors.
 
     Attributes:
         parts: (images, labels) of each part, in the order in which they are pooled.
@@ -60,7 +60,7 @@ class MnistFiles:
             yield from part
 
     def addresses(self, file: IdxFile) -> list[str]:
-        """Where a file can be downloaded."""
+        """Download addresses of a file."""
         mirrors = self.mirrors
         if mirrors is None:
             mirrors = import_extra("torchvision.datasets", "the download of MNIST").MNIST.mirrors
@@ -102,12 +102,12 @@ MNIST = MnistFiles(
 
 
 def missing_files(folder: Path, files: MnistFiles) -> list[IdxFile]:
-    """Those that the folder holds neither compressed nor plain."""
+    """Files that the folder holds neither compressed nor decompressed."""
     return [file for file in files if not _path(folder, file).is_file()]
 
 
 def pooled_digits(folder: Path, files: MnistFiles, *, may_download: bool) -> tuple[np.ndarray, np.ndarray]:
-    """All images, uint8 [N, Y, X], and labels, uint8 [N], of a folder with MNIST's files.
+    """Read all images, uint8 [N, Y, X], and labels, uint8 [N], training and test set together.
 
     Raises:
         DatasetError: if a file is missing and may not or cannot be downloaded, or is not MNIST's.
@@ -119,8 +119,8 @@ def pooled_digits(folder: Path, files: MnistFiles, *, may_download: bool) -> tup
     for file in missing:
         target = folder / f"{file.name}.gz"
         download(files.addresses(file), target, file.md5, f"Try again later, or put {target.name} into {folder}.")
-    images = [_read(folder, pictures) for pictures, _ in files.parts]
-    labels = [_read(folder, digits) for _, digits in files.parts]
+    images = [_read(folder, file) for file, _ in files.parts]
+    labels = [_read(folder, file) for _, file in files.parts]
     return np.concatenate(images), np.concatenate(labels)
 
 

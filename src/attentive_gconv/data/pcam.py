@@ -35,7 +35,7 @@ MEAN, STD = (0.701, 0.538, 0.692), (0.235, 0.277, 0.213)
 
 @dataclass(frozen=True)
 class PackedFile:
-    """An HDF5 file as it is published, compressed.
+    """A published HDF5 file, compressed with gzip.
 
     Attributes:
         name: without ``.gz``.
@@ -92,7 +92,7 @@ PCAM = PcamFiles(
 
 
 def load_pcam(request: LoadRequest, files: PcamFiles = PCAM) -> DataSplits:
-    """PCam in its official split.
+    """Load PCam in its official split.
 
     Raises:
         DatasetError: if a file is missing and may not or cannot be downloaded, or is damaged.
@@ -128,7 +128,7 @@ def _packed(folder: Path, file: PackedFile) -> Path:
 
 
 def _provide(folder: Path, file: PackedFile, mirror: str) -> None:
-    """Uncompress a file, which is downloaded first where it is missing; a plain one is left alone."""
+    """Download a file if it is missing and decompress it; a decompressed file is left as it is."""
     target, packed = folder / file.name, _packed(folder, file)
     if target.is_file():
         return

@@ -1,4 +1,4 @@
-"""What is asked of a dataset, checked before anything is read or downloaded."""
+"""Arguments of `load_dataset`, checked before anything is read or downloaded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.lookup import find
 
 PROTOCOLS = {
-    "validation": "a part of the training images is held out, to choose the epoch on",
+    "validation": "a validation set is split off the training set, to choose the epoch on",
     "final": "all training images are trained on, nothing is chosen, and the test set is used once, at the end",
     "paper": "all training images are trained on and the test set is monitored, as the authors did",
 }
@@ -21,7 +21,7 @@ LARGEST_SIDE = 4096
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """The arguments of `load_dataset`, once they are known to make sense.
+    """Checked arguments of `load_dataset`.
 
     Attributes:
         folder: of the originals, see `data_dir`; None takes the cache folder.
@@ -30,7 +30,7 @@ class LoadRequest:
         source: one of the dataset's sources.
         download: whether missing originals may be downloaded.
         dataset_dir: the folder of a dataset of one's own.
-        image_size: side that its pictures are scaled to; None leaves them as they are.
+        image_size: side that its images are scaled to; None leaves them as they are.
         augmentation: one of `AUGMENTATIONS`.
     """
 
@@ -64,6 +64,6 @@ class LoadRequest:
         return cache_dir() if self.folder is None else self.folder
 
     def refuse_seed(self) -> None:
-        """An error if a seed is asked of a dataset in whose making nothing is random."""
+        """Raise ValueError if a seed is given for a dataset without randomness."""
         if self.seed:
             raise ValueError(f"`seed` (={self.seed}) has no effect: nothing is random in this dataset; leave it at 0")

@@ -1,4 +1,4 @@
-"""rot-MNIST: 12,000 turned digits to train on and 50,000 to test on.
+"""rot-MNIST (rotated MNIST): 12,000 training and 50,000 test images of rotated digits.
 
 Two sources. The original archive of Larochelle et al. (ICML 2007), and the same thing re-made from MNIST: its 70,000
 digits are pooled and shuffled, 12,000 and 50,000 of them scaled to [0, 1], turned about the centre by an angle uniform
@@ -27,7 +27,7 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class RotMnist:
-    """What rot-MNIST is made of.
+    """Source files of rot-MNIST.
 
     Attributes:
         archive: the original; its counts are those of the re-made set too.
@@ -41,7 +41,7 @@ class RotMnist:
 
 
 def load_rot_mnist(request: LoadRequest, made_of: RotMnist | None = None) -> DataSplits:
-    """rot-MNIST, from whichever source is asked for.
+    """Load rot-MNIST from the requested source.
 
     Raises:
         DatasetError: if the files it is made of are missing, damaged or cannot be downloaded.

@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class AmatFile:
-    """A text file of the archive and its number of rows."""
+    """A text file in the archive, and its number of rows."""
 
     name: str
     rows: int
@@ -37,7 +37,7 @@ class AmatFile:
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive as it must be.
+    """Address, checksum and contents of the archive.
 
     Attributes:
         address: where it can be downloaded; the last part is its file name.
@@ -66,7 +66,7 @@ ROT_MNIST_ARCHIVE = Archive(
 
 
 def parsed_archive(folder: Path, archive: Archive, *, may_download: bool) -> Arrays:
-    """The archive's images, float32 [N, Y, X], and labels, uint8 [N], of both parts.
+    """Parse the archive: images, float32 [N, Y, X], and labels, uint8 [N], of the training and the test set.
 
     Raises:
         DatasetError: if the archive is missing and may not or cannot be downloaded, or is damaged.
@@ -124,7 +124,7 @@ def _parse(path: Path, opened: zipfile.ZipFile, file: AmatFile) -> tuple[np.ndar
 
 
 def _blocks_of_rows(path: Path, file: AmatFile, text: io.TextIOWrapper) -> Iterator[np.ndarray]:
-    """Checked blocks of rows, so that the text is never in memory as a whole."""
+    """Parse and check the text in blocks of rows, so that it is never in memory as a whole."""
     lines = (line for line in text if line.strip())
     first = 1
     while block := list(itertools.islice(lines, _ROWS_AT_ONCE)):

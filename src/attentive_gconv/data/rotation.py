@@ -1,4 +1,4 @@
-"""Images turned by any angle, and the rotated sets made that way."""
+"""Rotation of images by any angle, and randomly rotated datasets."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ _BATCH = 2000
 
 
 def rotate_images(images: Tensor, degrees: Tensor) -> Tensor:
-    """Each image turned about its centre, with bilinear interpolation and zeros from outside.
+    """Rotate each image about its centre, with bilinear interpolation and zero padding.
 
     A positive angle turns the same way as ``torch.rot90(image, 1, (-2, -1))``: counter-clockwise to the eye.
 
@@ -46,7 +46,7 @@ def rotate_images(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def shuffled_and_rotated(images: Tensor, labels: Tensor, seed: int, count: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first ``count`` images of a shuffled pool, each turned by an angle uniform in [0°, 360°).
+    """Shuffle images and rotate the first ``count`` by angles uniform in [0°, 360°).
 
     Args:
         images: [N, C, Y, X]; uint8 is taken as 0..255 and scaled to [0, 1], float32 is left as it is.

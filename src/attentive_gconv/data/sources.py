@@ -1,4 +1,4 @@
-"""Datasets whose images are read when they are asked for, then augmented and standardised."""
+"""Lazy datasets: images are read on access, augmented and standardised."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,34 +14,34 @@ from attentive_gconv.data.splits import DataSplits, LabelledDataset
 
 
 class ImageSource(ABC):
-    """Raw images, by position. A source may be copied into several processes, and is then read in all of them."""
+    """Raw images by index. A source may be copied into several processes, which all read it."""
 
     @abstractmethod
     def read(self, positions: Sequence[int]) -> Tensor:
-        """The images at these positions, float32 ``(B, C, Y, X)`` in [0, 1]."""
+        """Read the images with these indices, float32 ``(B, C, Y, X)`` in [0, 1]."""
 
 
 class StoredPixels(ImageSource):
-    """Images that one array holds, uint8 ``(N, C, Y, X)``: a quarter of the memory that float32 takes."""
+    """Images in one uint8 tensor ``(N, C, Y, X)``: a quarter of the memory of float32."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
     def read(self, positions: Sequence[int]) -> Tensor:
-        """The images at these positions."""
+        """Read the images with these indices."""
         return self.pixels[torch.as_tensor(positions)].float().div_(255)
 
 
 @dataclass(frozen=True)
 class LabelledSource:
-    """Raw images of one part of a dataset, and their labels, int64 ``(N,)``."""
+    """Raw images with their labels, int64 ``(N,)``."""
 
     images: ImageSource
     labels: Tensor
 
 
 class SourceDataset(LabelledDataset):
-    """Some of the images of a source, standardised, and augmented where that is asked for.
+    """Dataset over images of a source, standardised and optionally augmented.
 
     Args:
         part: the source and the labels of all its images.
@@ -67,7 +67,7 @@ class SourceDataset(LabelledDataset):
         self.augmentation = FlipCrop(len(positions)) if augment else None
 
     def draw_from(self, seed: int) -> None:
-        """Draw the augmentation from this seed until the next call."""
+        """Draw the data augmentation from a seed; it holds until the next call."""
         if self.augmentation is not None:
             self.augmentation.draw_from(seed)
 
@@ -75,7 +75,7 @@ class SourceDataset(LabelledDataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """The items of a batch, read at once: what a DataLoader asks for where it can."""
+        """Items of a batch, read at once; DataLoader calls it."""
         chosen = torch.as_tensor(indices)
         images = self.source.read(self.positions[chosen].tolist())
         if self.augmentation is not None:
@@ -99,7 +99,7 @@ def splits_from_sources(
     std: tuple[float, ...],
     cache_path: Path | None = None,
 ) -> DataSplits:
-    """Splits of images that are read when they are asked for.
+    """Build the splits of a lazy dataset.
 
     Args:
         request: says the protocol, and whether the training images are augmented.
@@ -124,7 +124,7 @@ def splits_from_sources(
 
 
 def held_out_at_the_end(count: int, held_out: int, protocol: str) -> tuple[Tensor, Tensor | None]:
-    """Positions that are trained on, and those that the ``"validation"`` protocol holds out: the last ones."""
+    """Indices of the training set, and of the validation set under the protocol ``"validation"``: the last ones."""
     positions = torch.arange(count)
     if protocol != "validation":
         return positions, None

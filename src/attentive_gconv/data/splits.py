@@ -1,4 +1,4 @@
-"""Datasets as the training sees them: labelled images in splits, standardised."""
+"""Datasets for training: labelled, standardised images in training, validation and test sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 
 class LabelledDataset(Dataset[tuple[Tensor, int]]):
-    """Items (float32 image [C, Y, X], integer label), with all labels known before any image is read.
+    """Dataset of (float32 image [C, Y, X], int label) whose labels are known before any image is read.
 
     Subclasses define ``__getitem__``; those that read lazily, or augment, do it there, and `draw_from` if they draw.
 
@@ -26,14 +26,14 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def draw_from(self, seed: int) -> None:
-        """Make all that is random about an item, from now on, a function of this seed and of its index.
+        """Seed the data augmentation: from now on it is a function of this seed and the item's index.
 
         A training calls it before every epoch; a dataset that draws nothing has nothing to do.
         """
 
 
 class InMemoryDataset(LabelledDataset):
-    """Images that one tensor holds.
+    """Dataset of images in one tensor.
 
     Args:
         images: float32 [N, C, Y, X], as the network takes them.
@@ -53,14 +53,14 @@ class InMemoryDataset(LabelledDataset):
         return self.images[index], int(self.labels[index])
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """The items of a batch, gathered at once: what a DataLoader asks for where it can."""
+        """Items of a batch, gathered at once; DataLoader calls it."""
         positions = torch.as_tensor(indices, dtype=torch.int64)
         return list(zip(self.images[positions].unbind(), self.labels[positions].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class DataSplits:
-    """A dataset, ready for training and evaluation.
+    """A dataset's training, validation and test sets, and the facts that a model card needs.
 
     Attributes:
         name: as `list_datasets` has it.
@@ -68,15 +68,15 @@ class DataSplits:
         source: which of the dataset's sources it came from, never ``"auto"``.
         classes: name of each label.
         image_shape: (C, Y, X) as the network sees it.
-        train: what is trained on.
-        valid: held out of the training images for choosing the epoch; None under the ``"paper"`` protocol.
-        test: what the error is reported on.
+        train: the training set.
+        valid: the validation set, split off the training images to choose the epoch on; None without one.
+        test: the test set, which the error is reported on.
         mean: of the pixel values in [0, 1], a number a channel: images become ``(image - mean) / std``.
         std: likewise.
         protocol: ``"validation"`` or ``"paper"``.
         augmentation: what happens to the training images at random, ``"none"`` or ``"flip-crop"``.
         transposed: whether the images have rows and columns exchanged, as the original rot-MNIST archive has them. An
-            ordinary picture must be transposed before a network that was trained on such a dataset sees it.
+            ordinary image must be transposed before a network that was trained on such a dataset sees it.
         cache_path: the derived file that the images came from, None where there is none.
     """
 
@@ -96,7 +96,7 @@ class DataSplits:
     cache_path: Path | None = None
 
     def by_name(self) -> dict[str, LabelledDataset]:
-        """The splits there are, under their names."""
+        """The splits by name; without ``"valid"`` if there is no validation set."""
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 

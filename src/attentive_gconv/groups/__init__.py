@@ -1,4 +1,4 @@
-"""Finite groups acting on the pixel grid, and their look-up by name."""
+"""Finite groups of symmetries of the pixel grid, by name."""
 
 import difflib
 import re
@@ -13,7 +13,7 @@ _SAME_AS = {"c1": "z2", "c4": "p4", "d4": "p4m", "p1": "z2", "p4mm": "p4m"}
 
 
 def list_groups() -> list[str]:
-    """The names that `group` knows.
+    """Names of the available groups, for `group`.
 
     Example:
         >>> list_groups()
@@ -23,7 +23,7 @@ def list_groups() -> list[str]:
 
 
 def group(name: str | FiniteGroup) -> FiniteGroup:
-    """The group of that name; a group is handed through, so that layers take either.
+    """Get a group by name; a `FiniteGroup` is returned as it is, so that layers take either.
 
     Args:
         name: ``"z2"``, ``"p4"``, ``"p4m"``, or a `FiniteGroup` of your own.

@@ -107,7 +107,7 @@ class FiniteGroup:
         return self.inverse_table[self._element(i)]
 
     def permutation(self, i: int) -> list[int]:
-        """Where the action of element i reads on the group axis: position h' takes what stood at i⁻¹h'."""
+        """The action of element i on the group axis as an index: pose h' takes the value of pose i⁻¹h'."""
         return list(self.product_table[self.inverse(i)])
 
     def act_on_plane(self, i: int, x: Tensor) -> Tensor:

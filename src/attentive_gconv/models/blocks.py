@@ -1,4 +1,4 @@
-"""What the model families share: factories of convolutions and norms, planar initial weights, the check of sizes."""
+"""Building blocks of the model families: convolutions with attention, norms, initial weights, the check of sizes."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 @dataclass(frozen=True)
 class Attention:
-    """A kind of attention: what makes its layers, and the options that set it apart."""
+    """A kind of attention: its layer classes and their options."""
 
     lifting: Callable[..., nn.Module]
     group: Callable[..., nn.Module]
@@ -30,7 +30,7 @@ class Attention:
 
 
 def _attended(attend: type[nn.Module], convolve: type[GroupConvolution]) -> Callable[..., nn.Module]:
-    """A layer that attends to its input with a published module, then convolves.
+    """A published attention module on the input, followed by a convolution.
 
     The module starts as published; the networks' ``wscale`` is one of their convolutions.
     """
@@ -65,13 +65,13 @@ ATTENTION: dict[str, Attention] = {
     "full": Attention(*_FULL, {}, "full attention, channel and spatial (α)"),
     "full_channel": Attention(*_FULL, {"spatial": False}, "full channel attention (α_CH)", has_kernel=False),
     "full_spatial": Attention(*_FULL, {"channel": False}, "full spatial attention (α_SP)", has_ratio=False),
-    "input": Attention(*_INPUT, {}, "attention on the input, channel and spatial (α_F)"),
-    "input_channel": Attention(*_INPUT, {"spatial": False}, "channel attention on the input", has_kernel=False),
-    "input_spatial": Attention(*_INPUT, {"channel": False}, "spatial attention on the input", has_ratio=False),
+    "input": Attention(*_INPUT, {}, "input attention, channel and spatial (α_F)"),
+    "input_channel": Attention(*_INPUT, {"spatial": False}, "input channel attention", has_kernel=False),
+    "input_spatial": Attention(*_INPUT, {"channel": False}, "input spatial attention", has_ratio=False),
     "co_attention": Attention(
         *_INPUT,
         {"channel": False, "statistics": (), "spatial_kernel_size": 1},
-        "co-attention of 2020 on the input (α_RX)",
+        "co-attention (2020) on the input (α_RX)",
         has_ratio=False,
         has_kernel=False,
     ),
@@ -97,7 +97,7 @@ def convolution(
     spatial_kernel_size: int = 7,
     spatial_dilation: int = 1,
 ) -> nn.Module:
-    """A lifting or group convolution with the kind of attention that `ATTENTION` names.
+    """Create a lifting or group convolution with a kind of attention, a name in `ATTENTION`.
 
     Args:
         group, in_channels, out_channels, kernel_size, padding, wscale: of the convolution.
@@ -121,12 +121,12 @@ def convolution(
 
 
 def batch_norm(channels: int) -> GroupBatchNorm2d:
-    """The batch normalisation of the paper's networks."""
+    """Batch normalisation with the epsilon of the paper's networks."""
     return GroupBatchNorm2d(channels, eps=2e-5)
 
 
 def check_images(x: Tensor, group: FiniteGroup, *, smallest: int, multiple: int) -> None:
-    """An error unless a network takes images of this size.
+    """Raise ValueError unless a network takes images of this size.
 
     Args:
         x: the images.

@@ -168,5 +168,5 @@ _P4, _P4M = {"group": "p4", "channels": 13}, {"group": "p4m", "channels": 9}
 _register("densenet", 130_598, "planar DenseNet", group="z2", channels=26, normal_init=True)
 _register("p4_densenet", 129_649, "p4-DenseNet", **_P4)
 _register("p4m_densenet", 124_209, "p4m-DenseNet", **_P4M)
-_register("alpha_f_p4_densenet", 140_453, "p4-DenseNet with attention on the input", **_P4, attention="input")
-_register("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with attention on the input", **_P4M, attention="input")
+_register("alpha_f_p4_densenet", 140_453, "p4-DenseNet with input attention", **_P4, attention="input")
+_register("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with input attention", **_P4M, attention="input")

@@ -113,7 +113,5 @@ _register("big19_p4cnn", 77_539, "p4-CNN with 19 channels", group="p4", channels
 _register("alpha_p4cnn", 73_130, "p4-CNN with full attention", group="p4", attention="full")
 _register("alpha_ch_p4cnn", 48_630, "p4-CNN with full channel attention", group="p4", attention="full_channel")
 _register("alpha_sp_p4cnn", 49_110, "p4-CNN with full spatial attention", group="p4", attention="full_spatial")
-_register(
-    "alpha_f_p4cnn", 29_462, "p4-CNN with attention on the input", group="p4", attention="input", first_dilation=4
-)
+_register("alpha_f_p4cnn", 29_462, "p4-CNN with input attention", group="p4", attention="input", first_dilation=4)
 _register("alpha_rx_p4cnn", 24_851, "p4-CNN with the co-attention of 2020", group="p4", attention="co_attention")

@@ -136,6 +136,4 @@ def _register(name: str, parameters: int, description: str, **defaults: object) 
 
 _register("resnet44", 2_636_064, "planar ResNet-44", group="z2", channels=(32, 64, 128), normal_init=True)
 _register("p4m_resnet44", 2_621_683, "p4m-ResNet-44", group="p4m")
-_register(
-    "alpha_f_p4m_resnet44", 2_693_911, "p4m-ResNet-44 with attention on the input", group="p4m", attention="input"
-)
+_register("alpha_f_p4m_resnet44", 2_693_911, "p4m-ResNet-44 with input attention", group="p4m", attention="input")

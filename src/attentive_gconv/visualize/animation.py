@@ -1,4 +1,4 @@
-"""A GIF of an image in a full turn: the picture, its map, and the curve of the equivariance error over the angle."""
+"""Animated GIF of an image in a full turn: the image, its attention map, and the equivariance error over the angle."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.files import atomic_path
-from attentive_gconv.visualize.attention_figures import new_figure, show_map, show_picture
-from attentive_gconv.visualize.orientation import Look
+from attentive_gconv.visualize.attention_figures import new_figure, show_image, show_map
+from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.turning import FullTurn
 
 MILLISECONDS = 80
@@ -19,19 +19,19 @@ class TurnFigure:
 
     Args:
         turn: the full turn.
-        look: how the image is shown.
+        display: how the image is shown.
         name: of the network, above the map.
-        classes: names of the classes; with them the prediction stands above the picture.
+        classes: names of the classes; with them the prediction stands above the image.
     """
 
-    def __init__(self, turn: FullTurn, look: Look, name: str = "", classes: tuple[str, ...] = ()) -> None:
-        self.turn, self.look, self.classes = turn, look, classes
-        self.maps = look.plane(turn.maps)
+    def __init__(self, turn: FullTurn, display: Display, name: str = "", classes: tuple[str, ...] = ()) -> None:
+        self.turn, self.display, self.classes = turn, display, classes
+        self.maps = display.plane(turn.maps)
         self.figure = new_figure(7.2, 2.6)
-        self.picture, self.map, curve = self.figure.subplots(1, 3, width_ratios=(1, 1, 1.4))
-        show_picture(self.picture, look.picture(turn.images[0]), self._title(0))
+        self.image, self.map, curve = self.figure.subplots(1, 3, width_ratios=(1, 1, 1.4))
+        show_image(self.image, display.pixels(turn.images[0]), self._title(0))
         show_map(self.map, self.maps[0], name, self.maps.min(), self.maps.max())
-        for axes in (self.picture, self.map):
+        for axes in (self.image, self.map):
             axes.set_axis_off()
         errors = turn.errors.numpy()
         top = max(1e-3, float(errors.max()))
@@ -46,8 +46,8 @@ class TurnFigure:
 
     def show(self, step: int) -> None:
         """Change what moves."""
-        self.picture.images[0].set_data(self.look.picture(self.turn.images[step]))
-        self.picture.title.set_text(self._title(step))
+        self.image.images[0].set_data(self.display.pixels(self.turn.images[step]))
+        self.image.title.set_text(self._title(step))
         self.map.images[0].set_data(self.maps[step])
         self.point.set_data([self.turn.degrees[step]], [self.turn.errors[step]])
 
@@ -60,12 +60,17 @@ class TurnFigure:
 
 
 def save_turn(
-    turn: FullTurn, path: Path, look: Look | None = None, name: str = "", classes: tuple[str, ...] = (), dpi: int = 80
+    turn: FullTurn,
+    path: Path,
+    display: Display | None = None,
+    name: str = "",
+    classes: tuple[str, ...] = (),
+    dpi: int = 80,
 ) -> Path:
-    """Write the full turn as an animated GIF, whole or not at all.
+    """Write the full turn as an animated GIF, with an atomic write.
 
     Args:
-        turn, look, name, classes: as in `TurnFigure`.
+        turn, display, name, classes: as in `TurnFigure`.
         path: a .gif file.
         dpi: dots an inch.
 
@@ -76,7 +81,7 @@ def save_turn(
         raise ValueError(f"`path` (={str(path)!r}) must end in .gif")
     canvas_module = import_extra("matplotlib.backends.backend_agg", "an animation")
     pillow = import_extra("PIL.Image", "an animation")
-    shown = TurnFigure(turn, look or Look(), name, classes)
+    shown = TurnFigure(turn, display or Display(), name, classes)
     shown.figure.set_dpi(dpi)
     canvas = canvas_module.FigureCanvasAgg(shown.figure)
     frames = []

@@ -1,6 +1,6 @@
-"""Figures of what a network looks at: `overview`, `layer_maps`, `rotation_sheet`. They are matplotlib figures.
+"""Matplotlib figures of attention maps: `overview`, `layer_maps`, `rotation_sheet`.
 
-    overview         the image, the aggregated map over it, the dominant pose of every place, one panel a pose
+    overview         the image, the aggregated map over it, the dominant pose at every position, one panel a pose
     layer_maps       each module's map by pose
     rotation_sheet   the image in all poses, the maps below, and how they differ after turning them back
 
@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.files import atomic_path
 from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.visualize.display import Arrow, Display
 from attentive_gconv.visualize.explanation import Explanation
-from attentive_gconv.visualize.orientation import Arrow, Look
 from attentive_gconv.visualize.turning import all_poses
 
 if TYPE_CHECKING:
@@ -32,19 +32,19 @@ FORMATS = ("png", "svg", "pdf")
 NOTHING = 1e-4
 
 
-def overview(explanation: Explanation, image: Tensor, look: Look | None = None, title: str = "") -> "Figure":
+def overview(explanation: Explanation, image: Tensor, display: Display | None = None, title: str = "") -> "Figure":
     """The image, the aggregated map over it, where which pose is dominant, and one panel a pose with its arrow.
 
     Args:
         explanation: of the image alone, without batch.
         image: ``(C, Y, X)``, as the network saw it.
-        look: how it is shown.
+        display: how it is shown.
         title: above the figure.
 
     Raises:
         ValueError: if the explanation is of a batch.
     """
-    look = look or Look()
+    display = display or Display()
     _require_single(explanation)
     order = explanation.group.order
     columns = max(3, order if order <= 4 else 4)
@@ -54,41 +54,41 @@ def overview(explanation: Explanation, image: Tensor, look: Look | None = None, 
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    picture = look.picture(image)
-    show_picture(grid[0, 0], picture, "image")
-    show_over(grid[0, 1], picture, look.plane(explanation.sum), "sum over poses")
+    pixels = display.pixels(image)
+    show_image(grid[0, 0], pixels, "image")
+    show_over(grid[0, 1], pixels, display.plane(explanation.sum), "sum over poses")
     if order > 1:
-        poses = look.poses(explanation.group)
+        poses = display.poses(explanation.group)
         colours = pose_colours(poses)
-        show_dominant(grid[0, 2], look.plane(explanation.pose_at), colours)
+        show_dominant(grid[0, 2], display.plane(explanation.pose_at), colours)
         dominant = int(explanation.dominant_pose)
         grid[0, 2].set_title(f"dominant: {dict(poses)[dominant].name}", fontsize="small")
-        draw_arrow(grid[0, 2], dict(poses)[dominant], "white", place=(0.5, 0.5), length=0.25)
-        maps, shares = look.plane(explanation.poses), explanation.strengths.tolist()
+        draw_arrow(grid[0, 2], dict(poses)[dominant], "white", at=(0.5, 0.5), length=0.25)
+        maps, shares = display.plane(explanation.poses), explanation.strengths.tolist()
         for (h, arrow), axes in zip(poses, grid[1:].flat, strict=False):
             show_map(axes, maps[h], f"{arrow.name}: {100 * shares[h]:.1f} %", maps.min(), maps.max())
             draw_arrow(axes, arrow, colours[h])
     return figure
 
 
-def layer_maps(explanation: Explanation, image: Tensor, look: Look | None = None, title: str = "") -> "Figure":
+def layer_maps(explanation: Explanation, image: Tensor, display: Display | None = None, title: str = "") -> "Figure":
     """Each module's own map, at its own size: one row a module, one column a pose; arguments as in `overview`."""
-    look = look or Look()
+    display = display or Display()
     _require_single(explanation)
-    poses, layers = look.poses(explanation.group), explanation.layers
+    poses, layers = display.poses(explanation.group), explanation.layers
     columns = max(2, len(poses))
     figure = new_figure(1.35 * (columns + 1), 1.4 * (len(layers) + 1) + 0.5)
     figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium")
     grid = figure.subplots(len(layers) + 1, columns + 1, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    show_picture(grid[0, 1], look.picture(image), "image")
-    total = look.plane(explanation.sum)
+    show_image(grid[0, 1], display.pixels(image), "image")
+    total = display.plane(explanation.sum)
     show_map(grid[0, 2], total, "sum over poses", total.min(), total.max())
     _label(grid[0, 0], "all, multiplied", explanation.sum)
     for row, (name, value) in zip(grid[1:], layers.items(), strict=True):
         _label(row[0], name, value)
-        maps = look.plane(value)
+        maps = display.plane(value)
         for (h, arrow), axes in zip(poses, row[1:], strict=False):
             if len(maps) == 1 and h > 0:
                 continue  # one map, without pose
@@ -106,7 +106,7 @@ def _label(axes: Any, name: str, value: Tensor) -> None:
 def rotation_sheet(
     model: nn.Module,
     image: Tensor,
-    look: Look | None = None,
+    display: Display | None = None,
     group: str | FiniteGroup | None = None,
     title: str = "",
     **options: Any,
@@ -116,12 +116,12 @@ def rotation_sheet(
     Args:
         model: the network.
         image: ``(C, Y, X)``, square.
-        look: how it is shown.
+        display: how it is shown.
         group: whose elements are the poses; None is that of the model, and p4 for a planar one.
         title: above the figure.
         **options: of `attentive_gconv.explain`.
     """
-    look = look or Look()
+    display = display or Display()
     poses = all_poses(model, image, group, **options)
     order = poses.group.order
     figure = new_figure(1.5 * order + 0.9, 4.9)
@@ -131,10 +131,10 @@ def rotation_sheet(
         f"{title + ': ' if title else ''}largest difference {worst:.1e} of the largest value", fontsize="medium"
     )
     grid = figure.subplots(3, order, squeeze=False)
-    maps, differences = look.plane(poses.maps), look.plane(poses.differences)
+    maps, differences = display.plane(poses.maps), display.plane(poses.differences)
     limit = scale * worst if worst > NOTHING else scale or 1.0
-    for column, (h, arrow) in zip(grid.T, look.poses(poses.group), strict=True):
-        show_picture(column[0], look.picture(poses.images[h]), arrow.name)
+    for column, (h, arrow) in zip(grid.T, display.poses(poses.group), strict=True):
+        show_image(column[0], display.pixels(poses.images[h]), arrow.name)
         show_map(column[1], maps[h], "", maps.min(), maps.max())
         drawn = column[2].imshow(differences[h], cmap="RdBu_r", vmin=-limit, vmax=limit)
         for axes in column:
@@ -153,7 +153,7 @@ def new_figure(width: float, height: float) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: Path, dpi: int = 110) -> Path:
-    """Write a figure, whole or not at all; the name's ending says the format.
+    """Write a figure with an atomic write; the name's ending says the format.
 
     Raises:
         ValueError: on other endings than those of `FORMATS`.
@@ -168,9 +168,9 @@ def save_figure(figure: "Figure", path: Path, dpi: int = 110) -> Path:
     return path
 
 
-def show_picture(axes: Any, picture: np.ndarray, title: str = "") -> None:
-    """The picture in its own grey levels or colours."""
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
+def show_image(axes: Any, pixels: np.ndarray, title: str = "") -> None:
+    """The image in its own grey levels or colours."""
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     axes.set_title(title, fontsize="small")
 
 
@@ -180,9 +180,9 @@ def show_map(axes: Any, plane: np.ndarray, title: str, low: float, high: float) 
     axes.set_title(title, fontsize="small")
 
 
-def show_over(axes: Any, picture: np.ndarray, plane: np.ndarray, title: str) -> None:
-    """A map over the picture, whose strokes shine through."""
-    grey = picture if picture.ndim == 2 else picture.mean(-1)
+def show_over(axes: Any, pixels: np.ndarray, plane: np.ndarray, title: str) -> None:
+    """A map over the image, whose strokes shine through."""
+    grey = pixels if pixels.ndim == 2 else pixels.mean(-1)
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
     axes.imshow(plane, cmap=COLOURS, alpha=0.65)
     axes.set_title(title, fontsize="small")
@@ -198,15 +198,15 @@ def pose_colours(poses: list[tuple[int, Arrow]]) -> np.ndarray:
 
 
 def show_dominant(axes: Any, element_at: np.ndarray, colours: np.ndarray) -> None:
-    """Each place in the colour of its dominant pose."""
+    """Each position in the colour of its dominant pose."""
     axes.imshow(colours[element_at])
 
 
 def draw_arrow(
-    axes: Any, arrow: Arrow, colour: Any, place: tuple[float, float] = (0.87, 0.13), length: float = 0.1
+    axes: Any, arrow: Arrow, colour: Any, at: tuple[float, float] = (0.87, 0.13), length: float = 0.1
 ) -> None:
-    """The arrow of a pose, at a place given in parts of the panel; mirrored poses have a bar at its foot."""
-    x, y = place
+    """The arrow of a pose, at a position given as fractions of the panel; mirrored poses have a bar at its foot."""
+    x, y = at
     # panel coordinates have y upwards
     tip = (x + arrow.x * length, y - arrow.y * length)
     foot = (x - arrow.x * length, y + arrow.y * length)

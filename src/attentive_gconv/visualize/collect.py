@@ -110,13 +110,13 @@ def collect_attention(
     found: dict[str, Tensor] = {}
 
     def hook(name: str, attending: nn.Module) -> Any:
-        def look(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def record(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             x = args[0] if args else next(iter(kwargs.values()))
             with torch.no_grad(), undisturbed(attending, x.device):
                 for key, value in view.maps_of(name, attending, x).items():
                     found[unused(found, key)] = value
 
-        return look
+        return record
 
     # a layer with input attention may do everything in one step: it is its own input that counts
     owners = {id(layer.attention): layer for layer in model.modules() if isinstance(layer, INPUT_ATTENTIVE)}

@@ -3,12 +3,12 @@ r"""One map of a whole network: where it looks, and in which pose.
     K_l [B, |H|, Y_l, X_l]   what module l keeps, over channels and outputs: `attentive_gconv.visualize.reduction`
     K [B, |H|, Y, X]         Π_l resize(K_l), each map brought to the input's size
     sum                      Σ_h K[h]
-    dominant pose            argmax_h K[h], at every place; and argmax_h Σ_yx K[h]
+    dominant pose            argmax_h K[h], at every position; and argmax_h Σ_yx K[h]
 
 The resize is bilinear with ``align_corners=False``: samples lie symmetrically on the map, so that it commutes with
 every element of the group, and so does all the rest. The sum moves with the input, L_g; K moves and is permuted.
 
-A network without attention has no such maps. In their place stand its activations, A_l = mean_c |x_l| of the inputs of
+A network without attention has no such maps. Its activations are shown instead, A_l = mean_c |x_l| of the inputs of
 all convolutions but the first, divided by their maximum over h, y and x; their product is where all layers respond.
 
 Source: Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830 (multiplied maps of all layers); the group axis,
@@ -64,7 +64,7 @@ class Explanation:
 
     @property
     def pose_at(self) -> Tensor:
-        """The dominant pose of every place, an element of the group: ``(Y, X)`` of int64."""
+        """The dominant pose at every position, ``(Y, X)`` of int64."""
         return self.poses.argmax(-3)
 
     @property
@@ -206,7 +206,7 @@ def collect_activations(model: nn.Module, *, reduction: str = "mean") -> Iterato
     seen_first: list[nn.Module] = []
 
     def hook(name: str) -> Any:
-        def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def record(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if not seen_first:  # its input is the image
                 seen_first.append(module)
             if module is seen_first[0]:
@@ -216,7 +216,7 @@ def collect_activations(model: nn.Module, *, reduction: str = "mean") -> Iterato
             largest = response.flatten(1).amax(1).view(-1, *[1] * (response.dim() - 1))
             found[unused(found, name)] = response / largest.clamp(min=torch.finfo(x.dtype).tiny)
 
-        return look
+        return record
 
     handles = []
     try:

@@ -1,11 +1,11 @@
 r"""An image in all its poses, and in a full turn of small steps: how far the maps are from turning along.
 
     exact      K(L_h x) - L_h K(x) for every element h of a group: 0, to rounding, if the network is equivariant to it
-    any angle  E(θ) = rms( K(R_θ x) - R_θ K(x) ) / std( K(x) ), inside the disc that no turn moves out of the picture
+    any angle  E(θ) = rms( K(R_θ x) - R_θ K(x) ) / std( K(x) ), inside the disc that no turn moves out of the image
 
 K is the sum of `attentive_gconv.explain` over the poses. R_θ is a quarter turn (exact) and a rest in [0°, 90°) with
 bilinear interpolation, so that E vanishes at multiples of 90° where the network is equivariant, and between them says
-how much is lost to the grid: by the interpolation of both pictures, and by the network. E = 1 is an error as large as
+how much is lost to the grid: by the interpolation of both images, and by the network. E = 1 is an error as large as
 the map's own variation.
 """
 
@@ -151,7 +151,7 @@ def turn(image: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
 
 
 def disc(side: int) -> Tensor:
-    """The pixels that no turn moves out of the picture, bool ``(side, side)``."""
+    """The pixels that no turn moves out of the image, bool ``(side, side)``."""
     offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
     return offset[:, None] ** 2 + offset[None, :] ** 2 <= (side / 2 - 1) ** 2
 

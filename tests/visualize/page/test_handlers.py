@@ -17,7 +17,7 @@ import attentive_gconv as ag
 from attentive_gconv.checkpoints import ModelCard, TrainedModel
 from attentive_gconv.inference import ImageError
 from attentive_gconv.visualize.page import html_panels, input_images
-from attentive_gconv.visualize.page.network_view import look_at
+from attentive_gconv.visualize.page.network_view import view_network
 from attentive_gconv.visualize.page.server import FIRST, Handlers
 
 DIGITS = tuple("0123456789")
@@ -135,9 +135,9 @@ def test_a_good_upload_is_shown(handlers, tmp_path):
 
 
 def test_the_panel_says_what_look_at_says(handlers):
-    sight = look_at(handlers.models["alpha_f_p4cnn"], input_images.example("2"), 30)
+    view = view_network(handlers.models["alpha_f_p4cnn"], input_images.example("2"), 30)
     panel = handlers.choose("2", "alpha_f_p4cnn", "none", 30, False, False)[1]
-    best, probability = sight.guesses[0]
+    best, probability = view.guesses[0]
     assert f'data-answer="{best}"' in panel
     assert f"{100 * probability:.1f} %" in panel
     assert len(re.findall(r"<figure", panel)) == 2 + 4
@@ -147,29 +147,29 @@ def test_the_panel_says_what_look_at_says(handlers):
 def test_a_p4_network_turns_along_and_a_planar_one_does_not(handlers):
     example = input_images.example("2")
     p4, z2 = (handlers.models[name] for name in ("alpha_f_p4cnn", "z2cnn"))
-    straight, turned = look_at(p4, example, 0), look_at(p4, example, 90)
-    np.testing.assert_array_equal(turned.picture, np.rot90(straight.picture))
+    straight, turned = view_network(p4, example, 0), view_network(p4, example, 90)
+    np.testing.assert_array_equal(turned.image, np.rot90(straight.image))
     assert turned.error < 1e-3
-    assert straight.at_right_angles < html_panels.ROUNDING < look_at(z2, example, 0).at_right_angles
+    assert straight.at_right_angles < html_panels.ROUNDING < view_network(z2, example, 0).at_right_angles
     assert dict(straight.guesses)[turned.guesses[0][0]] == pytest.approx(turned.guesses[0][1], rel=1e-3)
-    maps = [sight.look.plane(sight.explanation.sum) for sight in (straight, turned)]
+    maps = [view.display.plane(view.explanation.sum) for view in (straight, turned)]
     np.testing.assert_allclose(maps[1], np.rot90(maps[0]), rtol=1e-3)
     assert "exact to rounding" in html_panels.meter(straight)
-    assert "not equivariant" in html_panels.meter(look_at(z2, example, 0))
+    assert "not equivariant" in html_panels.meter(view_network(z2, example, 0))
 
 
 def test_mirroring_and_inverting():
     network, example = trained("alpha_f_p4cnn"), input_images.example("2")
-    plain = look_at(network, example, 0).picture
-    np.testing.assert_allclose(look_at(network, example, 0, mirror=True).picture, plain[:, ::-1], atol=1e-5)
-    np.testing.assert_allclose(look_at(network, example, 0, invert=True).picture, 1 - plain, atol=1e-5)
+    plain = view_network(network, example, 0).image
+    np.testing.assert_allclose(view_network(network, example, 0, mirror=True).image, plain[:, ::-1], atol=1e-5)
+    np.testing.assert_allclose(view_network(network, example, 0, invert=True).image, 1 - plain, atol=1e-5)
 
 
 def test_names_are_shown_and_never_read_as_html():
-    sight = look_at(trained("p4cnn"), input_images.example("2"), 0)
-    object.__setattr__(sight, "guesses", [("<b>", 0.5)])
-    object.__setattr__(sight, "name", "<i>")
-    panel = html_panels.sight_panel(sight)
+    view = view_network(trained("p4cnn"), input_images.example("2"), 0)
+    object.__setattr__(view, "guesses", [("<b>", 0.5)])
+    object.__setattr__(view, "name", "<i>")
+    panel = html_panels.view_panel(view)
     assert "<b>" not in panel
     assert "<i>" not in panel
     assert "&lt;b&gt;" in panel

@@ -1,4 +1,4 @@
-"""HTML of what a network sees: plain elements and pictures inside the page, nothing from elsewhere."""
+"""HTML of what a network sees: plain elements and images inside the page, nothing from elsewhere."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ from PIL import Image
 
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.visualize.page.input_images import CANVAS, PEN
-from attentive_gconv.visualize.page.network_view import Sight
+from attentive_gconv.visualize.page.network_view import NetworkView
 
 SIDE = 168
 # an error of the maps above it is more than rounding in float32
@@ -61,45 +61,45 @@ element.querySelector('button').addEventListener('click', () => {{ clear(); send
 """
 
 
-def sight_panel(sight: Sight) -> str:
+def view_panel(view: NetworkView) -> str:
     """Everything about one network."""
-    explanation, look = sight.explanation, sight.look
-    best, probability = sight.guesses[0]
+    explanation, display = view.explanation, view.display
+    best, probability = view.guesses[0]
     kind = "attention keeps" if explanation.kind == "attention" else "activations"
-    total = look.plane(explanation.sum)
+    total = display.plane(explanation.sum)
     panels = [
-        figure(grey(sight.picture), "what it sees"),
+        figure(grey(view.image), "what it sees"),
         figure(coloured(total, total.min(), total.max()), f"{kind}, sum over poses"),
     ]
     poses = []
     if explanation.group.order > 1:
-        maps, shares = look.plane(explanation.poses), explanation.strengths.tolist()
-        for h, arrow in look.poses(explanation.group):
+        maps, shares = display.plane(explanation.poses), explanation.strengths.tolist()
+        for h, arrow in display.poses(explanation.group):
             sign = f'<span style="display:inline-block;transform:rotate(-{arrow.degrees}deg)">↑</span>'
             caption = f"{sign} {html.escape(arrow.name)}: {100 * shares[h]:.0f} %"
             poses.append(figure(coloured(maps[h], maps.min(), maps.max()), caption, small=True))
     rows = "".join(
         f"<tr><td>{html.escape(label)}</td><td class=share>{bar(value)}</td><td>{100 * value:.1f} %</td></tr>"
-        for label, value in sight.guesses
+        for label, value in view.guesses
     )
     return (
-        f'<div class="agc"><h3>{html.escape(sight.name)} ({html.escape(explanation.group.name)})</h3>'
+        f'<div class="agc"><h3>{html.escape(view.name)} ({html.escape(explanation.group.name)})</h3>'
         f'<div class="answer" data-answer="{html.escape(best)}">{html.escape(best)} '
         f"<small>{100 * probability:.1f} %</small></div><table>{rows}</table>"
-        f'<div class="row">{"".join(panels)}</div><div class="row">{"".join(poses)}</div>{meter(sight)}</div>'
+        f'<div class="row">{"".join(panels)}</div><div class="row">{"".join(poses)}</div>{meter(view)}</div>'
     )
 
 
-def meter(sight: Sight) -> str:
+def meter(view: NetworkView) -> str:
     """How far the map is from turning along: at quarter turns, and at this angle."""
-    quarters = sight.at_right_angles
+    quarters = view.at_right_angles
     exact = quarters < ROUNDING
     verdict = "exact to rounding" if exact else "not equivariant"
     return (
         f"<div>equivariance: the map at quarter turns, {verdict} ({quarters:.1e})</div>"
         f"{bar(min(1.0, quarters), 'good' if exact else 'bad', at_least=0.01)}"
-        f"<div>the map at this angle, with the grid's interpolation ({sight.error:.2f})</div>"
-        f"{bar(min(1.0, sight.error), 'good' if sight.error < ROUNDING else '', at_least=0.01)}"
+        f"<div>the map at this angle, with the grid's interpolation ({view.error:.2f})</div>"
+        f"{bar(min(1.0, view.error), 'good' if view.error < ROUNDING else '', at_least=0.01)}"
     )
 
 
@@ -115,7 +115,7 @@ def bar(share: float, kind: str = "", at_least: float = 0.0) -> str:
 
 
 def figure(pixels: np.ndarray, caption: str, small: bool = False) -> str:
-    """A picture, uint8 ``(Y, X, 3)``, with a caption, which is HTML."""
+    """An image, uint8 ``(Y, X, 3)``, with a caption, which is HTML."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG")
     content = base64.b64encode(stream.getvalue()).decode()
@@ -125,9 +125,9 @@ def figure(pixels: np.ndarray, caption: str, small: bool = False) -> str:
     )
 
 
-def grey(picture: np.ndarray) -> np.ndarray:
+def grey(image: np.ndarray) -> np.ndarray:
     """Pixels in [0, 1], with or without colours."""
-    colours = picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, -1)
+    colours = image if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
     return (colours * 255).round().astype(np.uint8)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attentive_gconv.data.image_file import ImageError, read_pixels
 
-# more is never needed, and a page keeps a picture for every visitor
+# more is never needed, and a page keeps an image for every visitor
 LARGEST_SIDE = 512
 MAX_UPLOAD = 10 << 20
 MAX_DRAWING = 1 << 20
@@ -56,10 +56,10 @@ def drawn(board: str | None) -> Tensor | None:
     if head != "data:image/png;base64" or len(content) > MAX_DRAWING:
         raise ImageError("that is no drawing of this page")
     try:
-        picture = Image.open(io.BytesIO(base64.b64decode(content, validate=True)), formats=("PNG",))
-        if max(picture.size) > LARGEST_SIDE:
-            raise ImageError(f"a drawing of {picture.width} x {picture.height} pixels is none of this page")
-        ink = 1 - np.asarray(picture.convert("L"), dtype=np.float32) / 255
+        board_image = Image.open(io.BytesIO(base64.b64decode(content, validate=True)), formats=("PNG",))
+        if max(board_image.size) > LARGEST_SIDE:
+            raise ImageError(f"a drawing of {board_image.width} x {board_image.height} pixels is none of this page")
+        ink = 1 - np.asarray(board_image.convert("L"), dtype=np.float32) / 255
     except ImageError:
         raise
     # Pillow's reader raises nearly anything on damaged files
@@ -69,7 +69,7 @@ def drawn(board: str | None) -> Tensor | None:
 
 
 def uploaded(path: Path) -> Tensor:
-    """The picture of a file, no larger than is needed.
+    """The image of a file, no larger than is needed.
 
     Raises:
         ImageError: if the file is no PNG or JPEG, is damaged, or has too many pixels.

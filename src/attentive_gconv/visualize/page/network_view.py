@@ -1,4 +1,4 @@
-"""What a network makes of a picture that is turned and mirrored."""
+"""What a network makes of an image that is turned and mirrored."""
 
 from dataclasses import dataclass
 
@@ -8,39 +8,39 @@ from torch import Tensor
 
 from attentive_gconv.checkpoints.weights import TrainedModel
 from attentive_gconv.inference.images import standardised
+from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.explanation import Explanation, explain
-from attentive_gconv.visualize.orientation import Look
 from attentive_gconv.visualize.page.input_images import luma
 from attentive_gconv.visualize.turning import all_poses, turned
 
 
 @dataclass(frozen=True)
-class Sight:
-    """One network, one picture, one angle.
+class NetworkView:
+    """One network, one image, one angle.
 
     Attributes:
         name: of the network.
-        picture: as the network sees it, upright for the eye.
+        image: as the network sees it, upright for the eye.
         guesses: the classes and their probabilities, best first.
-        explanation: of the turned picture.
-        look: how maps are shown.
+        explanation: of the turned image.
+        display: how maps are shown.
         error: the equivariance error of the map at this angle, as `attentive_gconv.visualize.turning` defines it.
         at_right_angles: the largest difference of the maps at quarter turns, of the largest value.
     """
 
     name: str
-    picture: np.ndarray
+    image: np.ndarray
     guesses: list[tuple[str, float]]
     explanation: Explanation
-    look: Look
+    display: Display
     error: float
     at_right_angles: float
 
 
-def look_at(
+def view_network(
     trained: TrainedModel, pixels: Tensor, degrees: float, *, mirror: bool = False, invert: bool = False
-) -> Sight:
-    """Give a picture to a network.
+) -> NetworkView:
+    """Give an image to a network.
 
     Args:
         trained: the network.
@@ -50,21 +50,21 @@ def look_at(
         invert: exchange light and dark first.
     """
     card = trained.card
-    look = Look(card.mean, card.std, card.transposed)
+    display = Display(card.mean, card.std, card.transposed)
     upright = pixels.flip(-1) if mirror else pixels
     upright = luma(upright) if card.image_shape[0] == 1 else upright
     image = standardised(upright, card, invert=invert).to(next(trained.module.parameters()).dtype)
-    turn = turned(trained.module, image, torch.tensor([degrees], dtype=torch.float64), sense=look.sense())
+    turn = turned(trained.module, image, torch.tensor([degrees], dtype=torch.float64), sense=display.sense())
     poses = all_poses(trained.module, image)
     largest = float(poses.maps.abs().max())
     probabilities = turn.outputs[0].softmax(0)
     best = probabilities.topk(min(5, len(card.classes)))
-    return Sight(
+    return NetworkView(
         name=card.model,
-        picture=look.picture(turn.images[0]),
+        image=display.pixels(turn.images[0]),
         guesses=[(card.classes[int(i)], float(p)) for p, i in zip(best.values, best.indices, strict=True)],
         explanation=explain(trained.module, turn.images[0]),
-        look=look,
+        display=display,
         error=float(turn.errors[0]),
         at_right_angles=float(poses.differences.abs().max()) / largest if largest else 0.0,
     )

@@ -17,7 +17,7 @@ from attentive_gconv.checkpoints.weights import TrainedModel
 from attentive_gconv.data.image_file import ImageError
 from attentive_gconv.visualize.page import html_panels, input_images
 from attentive_gconv.visualize.page.http_rules import PageRules
-from attentive_gconv.visualize.page.network_view import look_at
+from attentive_gconv.visualize.page.network_view import view_network
 
 FIRST = "6"
 NONE = "none"
@@ -50,9 +50,9 @@ class Handlers:
         self, pixels: np.ndarray, first: str, second: str, degrees: float, mirror: bool, invert: bool
     ) -> tuple[str, str]:
         """Both networks' panels."""
-        picture = torch.from_numpy(pixels)
+        image = torch.from_numpy(pixels)
         shown = [
-            html_panels.sight_panel(look_at(self.models[name], picture, degrees, mirror=mirror, invert=invert))
+            html_panels.view_panel(view_network(self.models[name], image, degrees, mirror=mirror, invert=invert))
             if name in self.models
             else ""
             for name in (first, second)
@@ -71,7 +71,7 @@ class Handlers:
         return array, *self.show(array, *settings), note
 
     def upload(self, path: str | None, before: np.ndarray, *settings: Any) -> tuple[np.ndarray, str, str, str]:
-        """A file; one that cannot be read leaves the picture that was there."""
+        """A file; one that cannot be read leaves the image that was there."""
         array = before
         try:
             if path is None:
@@ -107,7 +107,7 @@ def build_page(models: Mapping[str, TrainedModel]) -> Any:
     first_panels = handlers.show(start, names[0], beside, 0, False, False)
     with gr.Blocks(title="agconv demo", analytics_enabled=False, delete_cache=(KEPT, KEPT)) as page:
         gr.Markdown(
-            "## What does it attend to, and does that turn along?\nDraw a digit or upload a picture, turn and mirror "
+            "## What does it attend to, and does that turn along?\nDraw a digit or upload an image, turn and mirror "
             "it. Bright is what the network keeps. At quarter turns the maps of a p4-network turn along exactly."
         )
         pixels = gr.State(start)

@@ -18,7 +18,7 @@ from attentive_gconv.groups import FiniteGroup
 
 
 @dataclass(frozen=True)
-class Look:
+class Display:
     """From a network's tensors to what is shown.
 
     Attributes:
@@ -34,7 +34,7 @@ class Look:
         """A map ``(..., Y, X)``, upright."""
         return (plane.mT if self.transposed else plane).detach().cpu().numpy()
 
-    def picture(self, image: Tensor) -> np.ndarray:
+    def pixels(self, image: Tensor) -> np.ndarray:
         """An image ``(C, Y, X)`` as pixels in [0, 1], upright: ``(Y, X)`` for one channel, ``(Y, X, 3)`` for three.
 
         Raises:
