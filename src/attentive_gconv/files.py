@@ -62,7 +62,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def expand_user(path: str | Path) -> Path:
-    """The path with ``~`` and ``~user`` put in full.
+    """Expand ``~`` and ``~user`` in a path.
 
     Raises:
         ValueError: if there is no such user, or the user has no home folder.
@@ -74,7 +74,7 @@ def expand_user(path: str | Path) -> Path:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in a folder survive a power failure; Windows cannot, nor can some network file systems."""
+    """Sync a folder after a rename; Windows cannot, nor can some network file systems."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

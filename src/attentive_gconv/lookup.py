@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def find(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """The entry of that name.
+    """Get an entry by name.
 
     Raises:
         ValueError: if there is none; the message offers the nearest names.

@@ -1,4 +1,4 @@
-"""Checks of equivariance, for the library's own tests and its users'.
+"""Equivariance checks, for the library's own tests and for yours.
 
 A module Φ is equivariant when Φ(L_h x) = L_h Φ(x) for every h in H. What L_h does follows from the shape: it moves a
 planar map (B, C, Y, X), moves and permutes a map on the group (B, C, |H|, Y, X), and leaves vectors (B, K) as they are,
@@ -19,7 +19,7 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, to
 
 
 def act(group: FiniteGroup, h: int, tensor: Tensor) -> Tensor:
-    """L_h on whatever the tensor is: a map on the group (5 axes), a planar map (4), or a vector (fewer)."""
+    """Apply L_h to a tensor by its number of axes: map on the group (5), planar map (4), or vector (fewer)."""
     if tensor.dim() == 5:
         return group.act(h, tensor)
     return group.act_on_plane(h, tensor) if tensor.dim() == 4 else tensor

@@ -64,7 +64,7 @@ def test_pictures_of_ones_own(tmp_path: Path) -> None:
 
 def test_without_a_name_the_datasets_are_listed() -> None:
     assert "rot-mnist" in run()
-    assert list(json.loads(run("--json"))) == ["cifar10", "digits", "image-folder", "pcam", "rot-mnist"]
+    assert list(json.loads(run("--json"))) == ["cifar10", "digits", "elpv", "image-folder", "pcam", "rot-mnist"]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_bad_input_is_one_line(agconv, run, arguments, message):
 def test_a_split_that_is_not_there_is_named(agconv, tiny, tmp_path):
     agconv("train", "--recipe", RECIPE, "--epochs", 1, "--protocol", "paper", "--out", tmp_path / "p")
     result = agconv("evaluate", tmp_path / "p", "--split", "valid")
-    assert "holds no images out under the protocol 'paper'; there are train, test" in result.stderr
+    assert "has no such split under the protocol 'paper'; there are train, test" in result.stderr
 
 
 def test_nothing_at_the_place_is_named(agconv, tmp_path):

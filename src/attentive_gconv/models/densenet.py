@@ -33,7 +33,7 @@ DILATIONS = ((4, 4), (4, 4), (3, 3), (2, 1))
 
 
 class _PreActivation(nn.Module):
-    """BN, relu, convolution."""
+    """Pre-activation: batch norm, relu, convolution."""
 
     def __init__(self, in_channels: int, conv: nn.Module) -> None:
         super().__init__()
@@ -46,22 +46,22 @@ class _PreActivation(nn.Module):
 
 
 class DenseLayer(_PreActivation):
-    """New channels in front of the input's, which is cropped to their size."""
+    """Dense layer: new channels, concatenated with the cropped input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """The concatenation."""
+        """Concatenate new channels and input."""
         return torch.cat([super().forward(x), x[..., 1:-1, 1:-1]], 1)
 
 
 class TransitionLayer(_PreActivation):
-    """A mixing of the channels, and maps of half the size."""
+    """Transition layer: 1x1 convolution and 2x2 average-pool."""
 
     def __init__(self, in_channels: int, conv: nn.Module) -> None:
         super().__init__(in_channels, conv)
         self.pool = SpatialAvgPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The pooled maps."""
+        """Convolve and pool."""
         out: Tensor = self.pool(super().forward(x))
         return out
 

@@ -127,7 +127,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """What the register holds of a network.
+    """Get the register's entry of a network.
 
     Raises:
         ValueError: if the name is unknown; the message offers the nearest.

@@ -51,7 +51,7 @@ class PreActivationBlock(nn.Module):
         self.pool = SpatialMaxPool2d(2) if downsample else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The block's sum."""
+        """Sum of the skip path and the residual path."""
         residual = self.pool(self.c1(self.bn1(x).relu()))
         out: Tensor = self.pool(self.fiber_map(x)) + self.c2(self.bn2(residual).relu())
         return out

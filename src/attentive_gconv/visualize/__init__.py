@@ -1,4 +1,4 @@
-"""Where a network looks: its attention maps, figures of them, and a page to play with.
+"""Visualization of attention: attention maps, explanations, figures, and an interactive page.
 
     reduction, collect    `attention_maps`, `collect_attention`: the attention maps of every attentive module, by name
     explanation           `explain`: the product of all layers, with its poses

@@ -45,7 +45,7 @@ class TurnFigure:
         curve.grid(alpha=0.3)
 
     def show(self, step: int) -> None:
-        """Change what moves."""
+        """Show another step: image, map and point on the curve."""
         self.image.images[0].set_data(self.display.pixels(self.turn.images[step]))
         self.image.title.set_text(self._title(step))
         self.map.images[0].set_data(self.maps[step])

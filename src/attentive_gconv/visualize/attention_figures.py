@@ -33,7 +33,7 @@ NOTHING = 1e-4
 
 
 def overview(explanation: Explanation, image: Tensor, display: Display | None = None, title: str = "") -> "Figure":
-    """The image, the aggregated map over it, where which pose is dominant, and one panel a pose with its arrow.
+    """Figure with the image, the aggregated map over it, the dominant poses, and one panel for each pose.
 
     Args:
         explanation: of the image alone, without batch.
@@ -72,7 +72,7 @@ def overview(explanation: Explanation, image: Tensor, display: Display | None = 
 
 
 def layer_maps(explanation: Explanation, image: Tensor, display: Display | None = None, title: str = "") -> "Figure":
-    """Each module's own map, at its own size: one row a module, one column a pose; arguments as in `overview`."""
+    """Figure with every module's map at its own size: one row a module, one column a pose; see `overview`."""
     display = display or Display()
     _require_single(explanation)
     poses, layers = display.poses(explanation.group), explanation.layers
@@ -111,7 +111,7 @@ def rotation_sheet(
     title: str = "",
     **options: Any,
 ) -> "Figure":
-    """The image in all poses, the map of each, and what is left of the difference after turning the map back.
+    """Figure with the image in all poses, the map of each, and its difference after turning it back.
 
     Args:
         model: the network.
@@ -147,7 +147,7 @@ def rotation_sheet(
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """A figure of its own: it needs no display and leaves pyplot's global state alone."""
+    """Create a figure: it needs no display and leaves pyplot's global state alone."""
     matplotlib: ModuleType = import_extra("matplotlib.figure", "a figure")
     return matplotlib.Figure(figsize=(width, height), layout="constrained")
 
@@ -169,19 +169,19 @@ def save_figure(figure: "Figure", path: Path, dpi: int = 110) -> Path:
 
 
 def show_image(axes: Any, pixels: np.ndarray, title: str = "") -> None:
-    """The image in its own grey levels or colours."""
+    """Draw an image in its own grey levels or colours."""
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
     axes.set_title(title, fontsize="small")
 
 
 def show_map(axes: Any, plane: np.ndarray, title: str, low: float, high: float) -> None:
-    """A map between two values."""
+    """Draw a map with a colour scale between two values."""
     axes.imshow(plane, cmap=COLOURS, vmin=low, vmax=high if high > low else low + 1)
     axes.set_title(title, fontsize="small")
 
 
 def show_over(axes: Any, pixels: np.ndarray, plane: np.ndarray, title: str) -> None:
-    """A map over the image, whose strokes shine through."""
+    """Draw a map over the grey image."""
     grey = pixels if pixels.ndim == 2 else pixels.mean(-1)
     axes.imshow(grey, cmap="gray", vmin=0, vmax=1)
     axes.imshow(plane, cmap=COLOURS, alpha=0.65)
@@ -189,7 +189,7 @@ def show_over(axes: Any, pixels: np.ndarray, plane: np.ndarray, title: str) -> N
 
 
 def pose_colours(poses: list[tuple[int, Arrow]]) -> np.ndarray:
-    """A colour for each element, ``(|H|, 3)``: the hue is the direction, mirrored poses are darker."""
+    """A colour for each pose, ``(|H|, 3)``: the hue is the direction, mirrored poses are darker."""
     colormaps = import_extra("matplotlib", "a figure").colormaps
     colours = np.empty((len(poses), 3))
     for h, arrow in poses:
@@ -198,14 +198,14 @@ def pose_colours(poses: list[tuple[int, Arrow]]) -> np.ndarray:
 
 
 def show_dominant(axes: Any, element_at: np.ndarray, colours: np.ndarray) -> None:
-    """Each position in the colour of its dominant pose."""
+    """Draw each position in the colour of its dominant pose."""
     axes.imshow(colours[element_at])
 
 
 def draw_arrow(
     axes: Any, arrow: Arrow, colour: Any, at: tuple[float, float] = (0.87, 0.13), length: float = 0.1
 ) -> None:
-    """The arrow of a pose, at a position given as fractions of the panel; mirrored poses have a bar at its foot."""
+    """Draw the arrow of a pose at a position given as fractions of the panel; mirrored poses have a bar at its foot."""
     x, y = at
     # panel coordinates have y upwards
     tip = (x + arrow.x * length, y - arrow.y * length)
@@ -231,7 +231,7 @@ def _require_single(explanation: Explanation) -> None:
 
 
 def as_arrays(explanation: Explanation, image: Tensor) -> dict[str, np.ndarray]:
-    """What an .npz file holds, in the network's own axes: nothing is exchanged or turned for the eye.
+    """Arrays for an .npz file, in the network's own axes: nothing is exchanged or turned for display.
 
     ``image``, ``output``, ``poses``, ``sum``, ``pose_at``, ``strengths``, and ``layer:NAME`` for every module.
     """

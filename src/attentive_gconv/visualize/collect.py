@@ -137,7 +137,7 @@ def attending_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def unused(found: dict[str, Tensor], key: str) -> str:
-    """The key, or for a module that ran before the key and how often it ran."""
+    """A key that is not taken: with the number of the call for a module that runs several times."""
     times = 1
     while (numbered := key if times == 1 else f"{key}:{times}") in found:
         times += 1
@@ -146,7 +146,7 @@ def unused(found: dict[str, Tensor], key: str) -> str:
 
 @contextmanager
 def undisturbed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Computations inside leave no trace on the random numbers and on the module's buffers.
+    """Keep random number generators and the module's buffers as they are.
 
     In training mode batch normalisation updates its running statistics; it updates copies here. The buffers themselves
     are not written to, which a backward pass that is still to come would take amiss.

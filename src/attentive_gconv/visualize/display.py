@@ -1,4 +1,4 @@
-"""How what a network takes and gives is shown to the eye.
+"""Conversion of a network's images, maps and poses for display.
 
 A network sees a standardised image, which some datasets (rot-MNIST) store columns first. People want it upright, in
 its own grey levels, and its maps beside it the same way. Exchanging rows and columns is a mirroring: it turns the sense
@@ -19,7 +19,7 @@ from attentive_gconv.groups import FiniteGroup
 
 @dataclass(frozen=True)
 class Display:
-    """From a network's tensors to what is shown.
+    """Converts a network's tensors to upright pixels, and poses to arrows.
 
     Attributes:
         mean, std: one number a channel, with which images were standardised.
@@ -31,11 +31,11 @@ class Display:
     transposed: bool = False
 
     def plane(self, plane: Tensor) -> np.ndarray:
-        """A map ``(..., Y, X)``, upright."""
+        """Convert a map ``(..., Y, X)`` to an upright array."""
         return (plane.mT if self.transposed else plane).detach().cpu().numpy()
 
     def pixels(self, image: Tensor) -> np.ndarray:
-        """An image ``(C, Y, X)`` as pixels in [0, 1], upright: ``(Y, X)`` for one channel, ``(Y, X, 3)`` for three.
+        """Convert an image ``(C, Y, X)`` to upright pixels in [0, 1], ``(Y, X)`` or ``(Y, X, 3)``.
 
         Raises:
             ValueError: if the image has neither one nor three channels.
@@ -51,7 +51,7 @@ class Display:
         return -1 if self.transposed else 1
 
     def arrow(self, group: FiniteGroup, element: int) -> "Arrow":
-        """Where an element of the group takes "up"."""
+        """The arrow of a pose: where its element takes "up"."""
         (a, b), (c, d) = group.matrices[element]
         if self.transposed:
             a, b, c, d = d, c, b, a
@@ -59,7 +59,7 @@ class Display:
         return Arrow(x=float(-c), y=float(-a), degrees=angle, mirrored=a * d - b * c < 0)
 
     def poses(self, group: FiniteGroup) -> list[tuple[int, "Arrow"]]:
-        """The elements and their arrows, in the order in which they are shown: counter-clockwise from up."""
+        """The poses and their arrows in display order: counter-clockwise from up."""
         arrows = [(h, self.arrow(group, h)) for h in range(group.order)]
         return sorted(arrows, key=lambda pose: (pose[1].mirrored, pose[1].degrees))
 
@@ -81,5 +81,5 @@ class Arrow:
 
     @property
     def name(self) -> str:
-        """For titles."""
+        """Name of the direction, for titles."""
         return f"mirrored, {self.degrees}°" if self.mirrored else f"{self.degrees}°"

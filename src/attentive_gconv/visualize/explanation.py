@@ -1,4 +1,4 @@
-r"""One map of a whole network: where it looks, and in which pose.
+r"""Explanation of a network: the product of its layers' attention maps, by pose.
 
     K_l [B, |H|, Y_l, X_l]   what module l keeps, over channels and outputs: `attentive_gconv.visualize.reduction`
     K [B, |H|, Y, X]         Π_l resize(K_l), each map brought to the input's size
@@ -41,7 +41,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `explain` says of an image, or of a batch of them (then with B in front of every shape).
+    """Result of `explain` for an image, or for a batch (then with B in front of every shape).
 
     Attributes:
         group: the group, whose elements are the poses.
@@ -69,13 +69,13 @@ class Explanation:
 
     @property
     def strengths(self) -> Tensor:
-        """Each pose's share of the whole, ``(|H|,)``; they sum to one."""
+        """Each pose's fraction of the whole, ``(|H|,)``; they sum to one."""
         total = self.poses.sum((-2, -1))
         return total / total.sum(-1, keepdim=True)
 
     @property
     def dominant_pose(self) -> Tensor:
-        """The pose with the largest share, an element of the group: ``()`` of int64."""
+        """The pose with the largest fraction, ``()`` of int64."""
         return self.strengths.argmax(-1)
 
 
@@ -88,7 +88,7 @@ def explain(
     pose: str = "input",
     group: str | FiniteGroup | None = None,
 ) -> Explanation:
-    """Where a network looks in an image, and in which pose: the maps of all its layers, and their product.
+    """Explain where a network looks in an image, and in which pose: the maps of all its layers and their product.
 
     The model runs once, in eval mode, and is left in the mode it was in.
 
@@ -150,7 +150,7 @@ def explain(
 
 
 def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
-    """The product of maps, each resized.
+    """Multiply maps, each resized to the input's size.
 
     Args:
         maps: each ``(B, |H|, Y_l, X_l)``, or ``(B, 1, Y_l, X_l)`` for one that has no pose.
@@ -171,7 +171,7 @@ def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
 
 
 def resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Bilinear, with samples that lie symmetrically: exactly equivariant.
+    """Resize maps bilinearly with symmetric samples: exactly equivariant.
 
     Args:
         maps: ``(B, |H|, Y_l, X_l)``.
@@ -196,7 +196,7 @@ def group_of(model: nn.Module) -> FiniteGroup:
 
 @contextmanager
 def collect_activations(model: nn.Module, *, reduction: str = "mean") -> Iterator[dict[str, Tensor]]:
-    """Collect how strongly the inputs of all convolutions but the first respond, by the convolutions' names.
+    """Collect the activations of the inputs of all convolutions but the first, by the convolutions' names.
 
     Yields:
         A dict that fills as the model runs: ``(B, 1, |H|, Y, X)``, or ``(B, 1, Y, X)`` where there is no group axis.

@@ -39,7 +39,7 @@ OUTPUT, POSE, CHANNEL, INPUT_POSE = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class View:
-    """How the maps are to be shown; the arguments are those of `attentive_gconv.attention_maps`."""
+    """Reduction of attention maps; the arguments are those of `attentive_gconv.attention_maps`."""
 
     parts: bool = True
     reduction: str = "mean"
@@ -98,7 +98,7 @@ class View:
     def _reduced(
         self, layer: FullAttention, x: Tensor, shown: Callable[[SuppressionMaps], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """The maps of all outputs as one, piece by piece; ``(B, C or 1, |H|, Y, X)``."""
+        """Reduce the maps over all output channels, tile by tile; ``(B, C or 1, |H|, Y, X)``."""
         to_input = self.pose == "input" and layer.over_group
         dropped = POSE if to_input else INPUT_POSE
         rows: dict[int, dict[str, Tensor]] = {}
@@ -121,7 +121,7 @@ _REDUCE: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "max": torch.am
 
 
 def factor(rule: Combination, alpha: Tensor) -> Tensor:
-    """By what f is multiplied where the map is α."""
+    """The factor of f where the map is α."""
     return rule.skip + rule.attended * alpha
 
 

@@ -1,4 +1,4 @@
-r"""An image in all its poses, and in a full turn of small steps: how far the maps are from turning along.
+r"""Equivariance error of the maps of an image in all poses of a group, and in a full turn of small steps.
 
     exact      K(L_h x) - L_h K(x) for every element h of a group: 0, to rounding, if the network is equivariant to it
     any angle  E(θ) = rms( K(R_θ x) - R_θ K(x) ) / std( K(x) ), inside the disc that no turn moves out of the image
@@ -44,7 +44,7 @@ class Poses:
 
 
 def all_poses(model: nn.Module, image: Tensor, group: str | FiniteGroup | None = None, **options: Any) -> Poses:
-    """Explain an image in every pose.
+    """Explain an image in every pose of a group.
 
     Args:
         model: as in `attentive_gconv.explain`.
@@ -74,7 +74,7 @@ def all_poses(model: nn.Module, image: Tensor, group: str | FiniteGroup | None =
 
 @dataclass(frozen=True)
 class FullTurn:
-    """An image turned in small steps.
+    """An image in a full turn, with the maps and the equivariance error of every step.
 
     Attributes:
         degrees: counter-clockwise to the eye, ``(S,)``.
@@ -124,7 +124,7 @@ def turned(model: nn.Module, image: Tensor, degrees: Tensor, *, sense: int = 1, 
 
 
 def turn(image: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
-    """An image at every angle: quarter turns exactly, the rest of the angle with bilinear interpolation.
+    """Rotate an image by every angle: quarter turns exactly, the rest of the angle with bilinear interpolation.
 
     Args:
         image: ``(C, Y, X)``, square.

@@ -1,4 +1,4 @@
-"""The page of `agconv demo`: draw or upload an image, turn it, and see what networks attend to.
+"""The page of `agconv demo`: draw or upload an image, rotate it, and see what networks attend to.
 
 images   what is drawn and uploaded, as pixels
 view      what a network makes of an image at an angle

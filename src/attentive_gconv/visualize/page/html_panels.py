@@ -1,4 +1,4 @@
-"""HTML of what a network sees: plain elements and images inside the page, nothing from elsewhere."""
+"""HTML of a network's view: plain elements and inline images, nothing from elsewhere."""
 
 import base64
 import html
@@ -62,7 +62,7 @@ element.querySelector('button').addEventListener('click', () => {{ clear(); send
 
 
 def view_panel(view: NetworkView) -> str:
-    """Everything about one network."""
+    """The panel of one network: class, probabilities, maps, equivariance error."""
     explanation, display = view.explanation, view.display
     best, probability = view.guesses[0]
     kind = "attention keeps" if explanation.kind == "attention" else "activations"
@@ -91,7 +91,7 @@ def view_panel(view: NetworkView) -> str:
 
 
 def meter(view: NetworkView) -> str:
-    """How far the map is from turning along: at quarter turns, and at this angle."""
+    """The equivariance error of the map, at quarter turns and at this angle."""
     quarters = view.at_right_angles
     exact = quarters < ROUNDING
     verdict = "exact to rounding" if exact else "not equivariant"
@@ -104,18 +104,18 @@ def meter(view: NetworkView) -> str:
 
 
 def message(text: str, problem: bool = False) -> str:
-    """A line for the visitor; the text is shown, never read as HTML."""
+    """A message for the visitor; its text is escaped."""
     role = "alert" if problem else "status"
     return f'<div class="agc" role="{role}">{"⚠ " if problem else ""}{html.escape(text)}</div>'
 
 
 def bar(share: float, kind: str = "", at_least: float = 0.0) -> str:
-    """A horizontal bar that is filled to a share of 1."""
+    """A horizontal bar, filled to a fraction of 1."""
     return f'<div class="bar"><span class="{kind}" style="width:{100 * max(share, at_least):.1f}%"></span></div>'
 
 
 def figure(pixels: np.ndarray, caption: str, small: bool = False) -> str:
-    """An image, uint8 ``(Y, X, 3)``, with a caption, which is HTML."""
+    """An inline image, uint8 ``(Y, X, 3)``, with a caption in HTML."""
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, format="PNG")
     content = base64.b64encode(stream.getvalue()).decode()
@@ -126,13 +126,13 @@ def figure(pixels: np.ndarray, caption: str, small: bool = False) -> str:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """Pixels in [0, 1], with or without colours."""
+    """Pixels in [0, 1], grey or RGB, as uint8 RGB."""
     colours = image if image.ndim == 3 else np.repeat(image[..., None], 3, -1)
     return (colours * 255).round().astype(np.uint8)
 
 
 def coloured(plane: np.ndarray, low: float, high: float) -> np.ndarray:
-    """A map in the colours of the figures."""
+    """A map in the colour map of the figures, uint8 RGB."""
     colours = import_extra("matplotlib", "the page").colormaps["magma"]
     scaled = (plane - low) / (high - low) if high > low else np.zeros_like(plane)
     return colours(scaled, bytes=True)[..., :3]

@@ -1,4 +1,4 @@
-"""What every answer of the page's server obeys: who may ask, and what the browser may load.
+"""HTTP rules of the page's server: check of the Host header, and content security policy.
 
 By hand, since starlette's `TrustedHostMiddleware` has no rule for addresses in numbers, IPv6 ones among them.
 """

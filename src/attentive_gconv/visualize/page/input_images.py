@@ -1,4 +1,4 @@
-"""What is drawn and uploaded, as pixels: float32 ``(3, Y, X)`` in [0, 1], upright, light strokes on dark for digits."""
+"""Drawings, uploads and examples as pixels: float32 ``(3, Y, X)`` in [0, 1], upright; digits light on dark."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from attentive_gconv.data.image_file import ImageError, read_pixels
 
-# more is never needed, and a page keeps an image for every visitor
+# a page keeps an image for every visitor
 LARGEST_SIDE = 512
 MAX_UPLOAD = 10 << 20
 MAX_DRAWING = 1 << 20
@@ -29,7 +29,7 @@ EXAMPLES: dict[str, list[list[tuple[int, int]]]] = {
 
 
 def example(name: str) -> Tensor:
-    """A digit of `EXAMPLES`."""
+    """Draw an example digit of `EXAMPLES`."""
     canvas = Image.new("L", (CANVAS, CANVAS))
     pen = ImageDraw.Draw(canvas)
     scale, radius = CANVAS / 100, PEN / 2
@@ -42,7 +42,7 @@ def example(name: str) -> Tensor:
 
 
 def drawn(board: str | None) -> Tensor | None:
-    """What is on the drawing board, light on dark; None for an empty one.
+    """Decode a drawing, light on dark; None for an empty board.
 
     Args:
         board: a PNG as a data URL: dark strokes on white.
@@ -69,7 +69,7 @@ def drawn(board: str | None) -> Tensor | None:
 
 
 def uploaded(path: Path) -> Tensor:
-    """The image of a file, no larger than is needed.
+    """Read an uploaded image file, scaled down to `LARGEST_SIDE`.
 
     Raises:
         ImageError: if the file is no PNG or JPEG, is damaged, or has too many pixels.
@@ -83,7 +83,7 @@ def uploaded(path: Path) -> Tensor:
 
 
 def luma(pixels: Tensor) -> Tensor:
-    """``(3, Y, X)`` to ``(1, Y, X)``, ITU-R 601."""
+    """Luma (ITU-R 601) of RGB, ``(3, Y, X)`` to ``(1, Y, X)``."""
     return (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 

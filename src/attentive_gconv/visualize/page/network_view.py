@@ -1,4 +1,4 @@
-"""What a network makes of an image that is turned and mirrored."""
+"""Prediction, attention maps and equivariance error of a network for a rotated and mirrored image."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from attentive_gconv.visualize.turning import all_poses, turned
 
 @dataclass(frozen=True)
 class NetworkView:
-    """One network, one image, one angle.
+    """What one network predicts and attends to for one image at one angle.
 
     Attributes:
         name: of the network.
@@ -40,7 +40,7 @@ class NetworkView:
 def view_network(
     trained: TrainedModel, pixels: Tensor, degrees: float, *, mirror: bool = False, invert: bool = False
 ) -> NetworkView:
-    """Give an image to a network.
+    """Rotate and mirror an image, and give it to a network.
 
     Args:
         trained: the network.

@@ -1,4 +1,4 @@
-"""The page itself.
+"""Gradio page of `agconv demo`, and its server.
 
 It needs no network: fonts are the system's, and a content security policy forbids the browser whatever is outside.
 """
@@ -37,7 +37,7 @@ def _gradio() -> Any:
 
 
 class Handlers:
-    """What happens on the page, without the page.
+    """Event handlers of the page.
 
     Args:
         models: the networks by the names that are shown.
@@ -49,7 +49,7 @@ class Handlers:
     def show(
         self, pixels: np.ndarray, first: str, second: str, degrees: float, mirror: bool, invert: bool
     ) -> tuple[str, str]:
-        """Both networks' panels."""
+        """The panels of both networks."""
         image = torch.from_numpy(pixels)
         shown = [
             html_panels.view_panel(view_network(self.models[name], image, degrees, mirror=mirror, invert=invert))
@@ -60,7 +60,7 @@ class Handlers:
         return shown[0], shown[1]
 
     def draw(self, board: str | None, before: np.ndarray, *settings: Any) -> tuple[np.ndarray, str, str, str]:
-        """A drawing; of an empty board the first example is shown instead."""
+        """Show a drawing; for an empty board, the first example."""
         array = before
         try:
             pixels = input_images.drawn(board)
@@ -71,7 +71,7 @@ class Handlers:
         return array, *self.show(array, *settings), note
 
     def upload(self, path: str | None, before: np.ndarray, *settings: Any) -> tuple[np.ndarray, str, str, str]:
-        """A file; one that cannot be read leaves the image that was there."""
+        """Show an uploaded file; if it cannot be read, the image before it stays."""
         array = before
         try:
             if path is None:
@@ -86,13 +86,13 @@ class Handlers:
         return array, *self.show(array, *settings), note
 
     def choose(self, name: str, *settings: Any) -> tuple[np.ndarray, str, str, str]:
-        """One of the examples."""
+        """Show one of the examples."""
         array = input_images.example(name).numpy()
         return array, *self.show(array, *settings), html_panels.message(f"example: a {name}")
 
 
 def build_page(models: Mapping[str, TrainedModel]) -> Any:
-    """The page as gradio's Blocks.
+    """Build the page as gradio's Blocks.
 
     Args:
         models: the networks by the names that are shown; the first is on screen at the start, beside the first that is
