@@ -21,8 +21,8 @@ from torch import Tensor, nn
 import attentive_gconv as ag
 from attentive_gconv.data import load_dataset
 from attentive_gconv.visualize.attention_figures import layer_maps, new_figure, overview, rotation_sheet, save_figure
-from attentive_gconv.visualize.explanation import resize
 from attentive_gconv.visualize.display import Display
+from attentive_gconv.visualize.explanation import resize
 from attentive_gconv.visualize.turning import disc, full_turn
 
 ATTENTIVE = ("alpha_f_p4cnn", "alpha_p4cnn")
