@@ -220,7 +220,7 @@ def test_a_model_whose_attention_is_not_reached_is_an_error():
         def forward(self, x: Tensor) -> Tensor:
             return x
 
-    with pytest.raises(RuntimeError, match="none of the 1 attending modules"):
+    with pytest.raises(RuntimeError, match="none of the 1 attention modules"):
         ag.attention_maps(Idle(), images())
 
 

@@ -1,6 +1,6 @@
 """Attention maps by module name, collected from outside the forward pass.
 
-A hook before each attending module (a layer of full attention, or an `Attend`: input attention and the published
+A hook before each attention module (a layer of full attention, or an `Attend`: input attention and the published
 modules) sees the module's input and computes its maps from that, as `attentive_gconv.visualize.reduction` defines them;
 how the module computes its output does not matter. The forward pass runs as it would without: no output bit, no random
 number and no running statistic is changed, and no hook is left behind, whether it ends or raises.
@@ -36,7 +36,7 @@ def attention_maps(
     `attentive_gconv.visualize.collect_attention`.
 
     Args:
-        model: any module; its attending modules are its layers with full attention and every
+        model: any module; its attention modules are its layers with full attention and every
             `attentive_gconv.nn.Attend`: the attention of the α_F-networks' layers, SE, CBAM, BAM, residual and
             co-attention.
         images: ``(B, C, Y, X)``, or whatever the model takes.
@@ -74,9 +74,9 @@ def attention_maps(
     """
     with torch.no_grad(), collect_attention(model, parts=parts, reduction=reduction, pose=pose, kept=kept) as found:
         model(images)
-    if not found and (names := list(attending_modules(model))):
+    if not found and (names := list(attention_modules(model))):
         raise RuntimeError(
-            f"none of the {len(names)} attending modules ({', '.join(names[:3])}, ...) was reached by the forward "
+            f"none of the {len(names)} attention modules ({', '.join(names[:3])}, ...) was reached by the forward "
             "pass; of a compiled model give the one it was made from"
         )
     return found
@@ -109,11 +109,11 @@ def collect_attention(
     view = View(parts, reduction, pose, kept)
     found: dict[str, Tensor] = {}
 
-    def hook(name: str, attending: nn.Module) -> Any:
+    def hook(name: str, module: nn.Module) -> Any:
         def record(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             x = args[0] if args else next(iter(kwargs.values()))
-            with torch.no_grad(), undisturbed(attending, x.device):
-                for key, value in view.maps_of(name, attending, x).items():
+            with torch.no_grad(), undisturbed(module, x.device):
+                for key, value in view.maps_of(name, module, x).items():
                     found[unused(found, key)] = value
 
         return record
@@ -122,17 +122,17 @@ def collect_attention(
     owners = {id(layer.attention): layer for layer in model.modules() if isinstance(layer, INPUT_ATTENTIVE)}
     handles = []
     try:
-        for name, attending in attending_modules(model).items():
-            seen = owners.get(id(attending), attending)
-            handles.append(seen.register_forward_pre_hook(hook(name, attending), with_kwargs=True))
+        for name, module in attention_modules(model).items():
+            seen = owners.get(id(module), module)
+            handles.append(seen.register_forward_pre_hook(hook(name, module), with_kwargs=True))
         yield found
     finally:
         for handle in handles:
             handle.remove()
 
 
-def attending_modules(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules that attend, by name: layers with full attention, and every `Attend`."""
+def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
+    """Attention modules by name: layers with full attention, and every `Attend`."""
     return {name: part for name, part in model.named_modules() if isinstance(part, FullAttention | Attend)}
 
 

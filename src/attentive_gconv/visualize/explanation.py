@@ -30,11 +30,11 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
 from attentive_gconv.nn import Attend
 from attentive_gconv.nn.conv import GroupConvolution
-from attentive_gconv.visualize.collect import attending_modules, collect_attention, unused
+from attentive_gconv.visualize.collect import attention_modules, collect_attention, unused
 
 KINDS = {
     "auto": "attention where there is any, else activation",
-    "attention": "what the attending modules keep",
+    "attention": "what the attention modules keep",
     "activation": "how strongly the inputs of the convolutions respond",
 }
 
@@ -120,7 +120,7 @@ def explain(
     find("reduction", reduction, {"mean": 0, "max": 0})
     if image.dim() not in (3, 4):
         raise ValueError(f"`image` must be (C, Y, X), or a batch (B, C, Y, X); got shape {tuple(image.shape)}")
-    attends = bool(attending_modules(model))
+    attends = bool(attention_modules(model))
     if kind == "attention" and not attends:
         raise ValueError(f"`kind` (='attention'): {type(model).__name__} has no attention; take kind='activation'")
     kind = ("attention" if attends else "activation") if kind == "auto" else kind

@@ -1,4 +1,4 @@
-r"""What an attending module keeps, as maps on the group.
+r"""Reduction of attention maps to maps on the group: what an attention module keeps.
 
 The modules *suppress*: a response f (or an input x) is multiplied by the factor that is shown here,
 
@@ -51,7 +51,7 @@ class View:
         find("pose", self.pose, POSES)
 
     def maps_of(self, name: str, module: nn.Module, x: Tensor) -> dict[str, Tensor]:
-        """The maps of an attending module for its input, by the names of the modules that make them."""
+        """The maps of an attention module for its input, by the names of the modules that make them."""
         if isinstance(module, Attend):
             return self._of_attend(name, module, x)
         assert isinstance(module, FullAttention)
