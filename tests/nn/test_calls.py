@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize, prune
 
 import attentive_gconv as ag
-from attentive_gconv.nn.calls import is_plain
+from attentive_gconv.nn.packed_weights import is_plain
 from helpers import KIND, build, maps
 
 # (layer, path of the part, the part's weight)

@@ -12,6 +12,7 @@ from attentive_gconv.functional.definition.attentive_convolution import attentiv
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
 from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.conv2d import group_conv2d_fast
+from attentive_gconv.functional.fast.full_attention.library_operator import stream_by_operator
 from attentive_gconv.functional.fast.full_attention.streaming import stream
 from attentive_gconv.functional.fast.input_attention.custom_function import input_attention_fast
 from attentive_gconv.functional.geometry import Pair
@@ -95,6 +96,10 @@ def attentive_conv2d(
     """
     if not dispatch.takes_streaming(method, x, *weights.tensors()):
         return attentive_conv2d_definition(x, weights)
+    if memory_budget < 1:
+        raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
+    if dispatch.is_compiling():
+        return stream_by_operator(x, weights, memory_budget=memory_budget, backend=backend)
     return stream(x, weights, recompute=recompute, memory_budget=memory_budget, backend=backend)
 
 

@@ -30,10 +30,9 @@ from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
-from attentive_gconv.nn.calls import is_plain
 from attentive_gconv.nn.checks import odd, positive
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
-from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
+from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, uniform_kernel_
 
 
 class FullChannelAttention(GateWeights):

@@ -3,6 +3,10 @@
 In training the transforms are one gather a forward pass. In inference (eval mode, gradients off) a layer caches its
 packed weights and uses them for as long as the parameters are the same. Nothing that a public method returns is the
 cache's own memory.
+
+Layers use the weights of some submodules without calling them, from the cache or in compiled kernels. Whatever else a
+call would do then has to happen too: hooks (pruning, weight norm, FSDP, a look at activations), a replaced or compiled
+``forward``, a derived or parametrized class. Such submodules are called: `is_plain` tells them apart.
 """
 
 import math
@@ -11,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as global_hooks
 
 from attentive_gconv.functional import transform_kernel
 from attentive_gconv.functional.fast.dispatch import is_ordinary
@@ -124,7 +129,8 @@ class TransformedWeights(nn.Module):
         self._place_tables()
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.clear_cache()
-        self._place_tables()
+        for name, table in self._tables.items():
+            setattr(self, f"{name}_index", table.to(getattr(self, name).device))
         return self
 
     def _load_from_state_dict(self, *args: Any) -> None:
@@ -144,3 +150,33 @@ def uniform_kernel_(weight: Tensor, in_channels: int, kernel_size: int, wscale: 
     """The paper's initial kernels: U(-s, s) with s = wscale / √(C·k²), for lifting and group layers alike."""
     bound = wscale / math.sqrt(in_channels * kernel_size**2)
     return weight.uniform_(-bound, bound)
+
+
+_REPLACEABLE = frozenset({"forward", "logits", "__call__", "transformed", "gates", "kernel"})
+
+
+def is_plain(module: nn.Module, *classes: type[nn.Module]) -> bool:
+    """Whether a module is exactly of one of these classes, and a call of it runs that class's forward alone.
+
+    Example:
+        >>> layer = nn.ReLU()
+        >>> is_plain(layer, nn.ReLU), is_plain(layer, nn.ELU)
+        (True, False)
+        >>> handle = layer.register_forward_hook(print)
+        >>> is_plain(layer, nn.ReLU)
+        False
+    """
+    if type(module) not in classes or module._compiled_call_impl is not None or _REPLACEABLE & vars(module).keys():
+        return False
+    own = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return not (own or _are_hooked_globally())
+
+
+def _are_hooked_globally() -> bool:
+    """Whether hooks were registered for all modules."""
+    return bool(
+        global_hooks._global_forward_hooks
+        or global_hooks._global_forward_pre_hooks
+        or global_hooks._global_backward_hooks
+        or global_hooks._global_backward_pre_hooks
+    )

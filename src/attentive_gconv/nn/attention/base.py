@@ -18,7 +18,7 @@ from attentive_gconv.functional.fast.dispatch import is_compiled_on_cpu
 from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
-from attentive_gconv.nn.calls import is_plain
+from attentive_gconv.nn.packed_weights import is_plain
 
 ORDERS = ("channel_first", "spatial_first", "parallel")
 

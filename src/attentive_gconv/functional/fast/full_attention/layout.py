@@ -6,12 +6,13 @@ know nothing of stride or dilation. Columns x ≥ X' of a "wide" row of ``pitch`
 """
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.geometry import Pair, output_size
+from attentive_gconv.functional.geometry import Pair, output_size, pair
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,12 @@ class Geometry:
     padding: Pair
     dilation: Pair
 
-    @property
+    @cached_property
     def output(self) -> Pair:
         """(Y', X')."""
         return output_size(self.size, self.kernel, self.stride, self.padding, self.dilation)
 
-    @property
+    @cached_property
     def phase(self) -> Pair:
         """(Yq, Xq): the size of one stride phase of the padded plane."""
         y, x = (-(-(n + 2 * p) // s) for n, p, s in zip(self.size, self.padding, self.stride, strict=True))
@@ -94,6 +95,13 @@ class Geometry:
         return padded[..., py : py + y, px : px + x].transpose(1, 2)
 
 
+@lru_cache(maxsize=256)
+def geometry_of(size: Pair, kernel: Pair, stride: int | Pair, padding: int | Pair, dilation: int | Pair) -> Geometry:
+    """The geometry of a convolution, worked out once."""
+    return Geometry(size, kernel, pair(stride), pair(padding), pair(dilation))
+
+
+@lru_cache(maxsize=256)
 def same_padding(size: Pair, side: int, dilation: int) -> tuple[Geometry, Pair]:
     """The geometry of a spatial-attention kernel, and how many taps on each side can be dropped.
 

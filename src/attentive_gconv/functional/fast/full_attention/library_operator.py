@@ -10,28 +10,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.fast.dispatch import get_backend
-from attentive_gconv.functional.fast.full_attention.plan import Plan
+from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.full_attention.problem import Problem, problem_of, weight_gradients
+from attentive_gconv.functional.fast.full_attention.streaming import Plan
 from attentive_gconv.functional.gating import Combination
 from attentive_gconv.functional.geometry import output_size
 from attentive_gconv.functional.operands import FullAttentionWeights
 
 
-def streamed(
-    x: Tensor, tensors: Sequence[Tensor | None], weights: FullAttentionWeights, budget: int, backend: str
-) -> Tensor:
-    """The operation by the operator: ``(B, O·|H|, Y', X')``.
-
-    Args:
-        x: ``(B, C, |H'|, Y, X)``.
-        tensors: the weights in the dtype of x, in the order of `FullAttentionWeights.tensors`.
-        weights: their options.
-        budget, backend: as in `attentive_gconv.functional.attentive_conv2d`.
-    """
+def stream_by_operator(x: Tensor, weights: FullAttentionWeights, *, memory_budget: int, backend: str) -> Tensor:
+    """The streaming form under `torch.compile`; arguments as in `attentive_gconv.functional.attentive_conv2d`."""
+    computed, wanted = dispatch.precision(x)
+    tensors = (None if w is None else w.to(computed) for w in weights.tensors())
     sizes = [side for pair in weights.sides() for side in pair] + [weights.spatial_dilation]
-    out: Tensor = _forward(x, *tensors, sizes, [weights.scale, *weights.combination], budget, backend)
-    return out
+    factors = [weights.scale, *weights.combination]
+    with dispatch.without_autocast(x):
+        out: Tensor = _forward(x.to(computed), *tensors, sizes, factors, memory_budget, backend)
+        return out.unflatten(1, weights.kernel.shape[:2]).to(wanted)
 
 
 def _posed(x: Tensor, *given: Any) -> tuple[Problem, FullAttentionWeights, Plan]:
@@ -40,7 +35,7 @@ def _posed(x: Tensor, *given: Any) -> tuple[Problem, FullAttentionWeights, Plan]
     options = (*_sides(sizes), sizes[6], scale, Combination(skip, attended))
     weights = FullAttentionWeights(*tensors, *options)  # type: ignore[call-arg]
     problem = problem_of((x.shape[-2], x.shape[-1]), weights, x.dtype)
-    return problem, weights, Plan(get_backend(backend, x.device), budget, recompute=True)
+    return problem, weights, Plan(dispatch.get_backend(backend, x.device), budget, recompute=True)
 
 
 def _sides(sizes: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:

@@ -3,6 +3,7 @@
 Indices: b sample, m = (o, h) output channel and pose, i input channel, g = h' input pose, p output position, t tap.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
@@ -10,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.fast.full_attention.layout import Geometry, index_dtype, same_padding
+from attentive_gconv.functional.fast.full_attention.layout import Geometry, geometry_of, index_dtype, same_padding
 from attentive_gconv.functional.gating import channel_logits
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.functional.operands import FullAttentionWeights
@@ -87,6 +88,7 @@ def problem_of(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) ->
     """The problem for maps of a size; made once for weights that are kept."""
     key = ("problem", size, dtype)
     if key not in weights.forms:
+        weights.forms.clear()  # one size at a time
         weights.forms[key] = _pack(size, weights, dtype)
     problem: Problem = weights.forms[key]
     return problem
@@ -96,7 +98,9 @@ def problem_of(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) ->
 def _pack(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) -> Problem:
     kernel, fc1, fc2, spatial_kernel = (None if w is None else w.to(dtype) for w in weights.tensors())
     assert kernel is not None
-    geometry = Geometry(size, (kernel.shape[-2], kernel.shape[-1]), *weights.sides())
+    geometry = geometry_of(
+        size, (kernel.shape[-2], kernel.shape[-1]), weights.stride, weights.padding, weights.dilation
+    )
     channels, depth = kernel.shape[2:4]
     weight = kernel.permute(3, 0, 1, 2, 4, 5).flatten(1, 2).flatten(3)
     fc1, fc2 = (None if w is None else w.permute(4, 0, 1, 2, 3).flatten(1, 2).contiguous() for w in (fc1, fc2))
@@ -225,3 +229,20 @@ class Backend(Protocol):
     def backward(self, problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
         """Gradients, all but the plain convolution's weight gradient."""
         ...
+
+
+def sum_of_tiles(
+    problem: Problem,
+    x: Tensor,
+    ranges: Iterable[tuple[slice, slice]],
+    of_tile: Callable[[Problem, slice, slice], Gradients],
+) -> Gradients:
+    """The gradients that `of_tile` gives for every range of samples and outputs, added up."""
+    total = Gradients.zeros(problem, x)
+    for b, m in ranges:
+        found = of_tile(problem.part(m.start, m.stop), b, m)
+        total.x[b] += found.x
+        for name in ("weight", "fc1", "fc2", "psi"):
+            if (sum_of := getattr(total, name)) is not None:
+                sum_of[:, m] += getattr(found, name)
+    return total

@@ -17,37 +17,89 @@ Source of the operation: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03
 `attentive_gconv.functional.definition.attentive_convolution`. The streaming form is ours.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from attentive_gconv.functional.chunking import chunks, fitting
 from attentive_gconv.functional.definition.attentive_convolution import attentive_conv2d_definition
 from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.by_definition import gradients_by_definition
-from attentive_gconv.functional.fast.full_attention import library_operator
-from attentive_gconv.functional.fast.full_attention.plan import Plan
-from attentive_gconv.functional.fast.full_attention.problem import Problem, Saved, problem_of, weight_gradients
+from attentive_gconv.functional.fast.full_attention.problem import (
+    Backend,
+    Gradients,
+    Problem,
+    Saved,
+    problem_of,
+    sum_of_tiles,
+    weight_gradients,
+)
 from attentive_gconv.functional.operands import FullAttentionWeights
 
 
 def stream(x: Tensor, weights: FullAttentionWeights, *, recompute: bool, memory_budget: int, backend: str) -> Tensor:
     """The streaming form of `attentive_gconv.functional.attentive_conv2d`; the arguments are the same."""
-    if memory_budget < 1:
-        raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
     computed, wanted = dispatch.precision(x)
     with dispatch.without_autocast(x):
         x, tensors = x.to(computed), [None if w is None else w.to(computed) for w in weights.tensors()]
-        if dispatch.is_compiling():
-            out = library_operator.streamed(x, tensors, weights, memory_budget, backend)
+        plan = Plan(dispatch.get_backend(backend, x.device), memory_budget, recompute)
+        problem = problem_of((x.shape[-2], x.shape[-1]), weights, computed)
+        if torch.is_grad_enabled():
+            out = AttentiveConvolution.apply(x, problem, plan, weights.options(), *tensors)
         else:
-            plan = Plan(dispatch.get_backend(backend, x.device), memory_budget, recompute)
-            problem = problem_of((x.shape[-2], x.shape[-1]), weights, computed)
-            if torch.is_grad_enabled():
-                out = AttentiveConvolution.apply(x, problem, plan, weights.options(), *tensors)
-            else:
-                out, _ = plan.forward(problem, x, save=False)
+            out, _ = plan.forward(problem, x, save=False)
         return out.unflatten(1, weights.kernel.shape[:2]).to(wanted)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the operation is to be computed: by what, in how much working memory, and what it keeps."""
+
+    backend: Backend
+    budget: int
+    recompute: bool
+
+    def samples(self, problem: Problem, x: Tensor, save: bool) -> int:
+        """How many samples are worked on at once: as many as keep copies and gradients under the budget."""
+        spread = problem.depth * problem.channels * problem.geometry.length * x.element_size()
+        each = 3 * spread + (problem.outputs * problem.kept_bytes(x.element_size()) if save else 0)
+        return fitting(len(x), each, self.budget)
+
+    def outputs(self, problem: Problem, x: Tensor) -> int:
+        """How many outputs are recomputed at once, when one sample alone would exceed the budget."""
+        return fitting(problem.outputs, problem.kept_bytes(x.element_size()), self.budget)
+
+    def forward(self, problem: Problem, x: Tensor, save: bool) -> tuple[Tensor, list[Saved]]:
+        """The output; if wanted what backward needs, chunk by chunk of the batch: to join it would hold it twice."""
+        step = self.samples(problem, x, save=False)
+        found = [self.backend.forward(problem, x[b], save, self.budget) for b in chunks(len(x), step)]
+        out = found[0][0] if len(found) == 1 else torch.cat([out for out, _ in found])
+        return out, [kept for _, kept in found if kept is not None]
+
+    def backward(self, problem: Problem, x: Tensor, kept: list[Saved], grad: Tensor) -> Gradients:
+        """All gradients, summed over forward's chunks of the batch and, when recomputing large maps, over outputs.
+
+        Args:
+            problem, x: as in `forward`.
+            kept: its chunks; not looked at when recomputing.
+            grad: of the output.
+        """
+        grad = grad.contiguous()
+        step = self.samples(problem, x, save=self.recompute)
+        width = self.outputs(problem, x) if self.recompute else problem.outputs
+
+        def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
+            recomputed = self.backend.forward(part, x[b], True, self.budget)[1] if self.recompute else None
+            here = recomputed or kept[b.start // step]
+            return self.backend.backward(part, x[b], here, grad[b, m].contiguous(), self.budget)
+
+        ranges = [(b, m) for b in chunks(len(x), step) for m in chunks(problem.outputs, width)]
+        total = sum_of_tiles(problem, x, ranges, of_tile)
+        if problem.skip:
+            total.weight += _plain_weight_gradient(problem, x, grad)
+        return total
 
 
 class AttentiveConvolution(torch.autograd.Function):
@@ -84,3 +136,15 @@ class AttentiveConvolution(torch.autograd.Function):
             kept = [Saved(*maps[first : first + each]) for first in range(0, len(maps), each)]
             total = plan.backward(problem, x, kept, grad)
         return total.x, None, None, None, *weight_gradients(problem, weights, total)
+
+
+def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:
+    """scale·skip·Σ_b grad ⋆ x: the weight gradient of the plain convolution, by the library's own kernel."""
+    geometry = problem.geometry
+    shape = (problem.outputs, problem.channels * problem.depth, *geometry.kernel)
+    _, gradient, _ = torch.ops.aten.convolution_backward(
+        grad, x.flatten(1, 2), x.new_empty(shape), None, geometry.stride, geometry.padding, geometry.dilation,
+        False, [0, 0], 1, [False, True, False],
+    )  # fmt: skip
+    ordered = gradient.view(problem.outputs, problem.channels, problem.depth, -1).permute(2, 0, 1, 3)
+    return problem.scale * problem.skip * ordered

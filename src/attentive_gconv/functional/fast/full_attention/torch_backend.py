@@ -11,13 +11,13 @@ from torch import Tensor
 
 from attentive_gconv.functional.chunking import tiles
 from attentive_gconv.functional.fast.full_attention.layout import Geometry
-from attentive_gconv.functional.fast.full_attention.plan import sum_of_tiles
 from attentive_gconv.functional.fast.full_attention.problem import (
     Gradients,
     Problem,
     Saved,
     channel_gate,
     gate_backward,
+    sum_of_tiles,
 )
 
 name = "torch"

@@ -1,6 +1,7 @@
 """The logistic function of a vector, for compiled kernels."""
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,10 @@ from attentive_gconv.functional.fast.numba_runtime.simd import (
 EXPONENT_TERMS = 13
 
 
+@cache
 def exponential_constants(kind: Any) -> Any:
     """What `logistic` needs for a dtype: limit, log2 e, the rounding constant, ln 2 in two parts, Taylor terms,
-    the largest number.
+    the largest number. Not to be written to.
     """
     limit, rounding, high = (
         (700.0, 1.5 * 2.0**52, 6.93145751953125e-1) if kind == np.float64 else (87.0, 1.5 * 2.0**23, 0.693359375)

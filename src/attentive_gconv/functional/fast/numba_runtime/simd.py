@@ -6,6 +6,7 @@ only. Arrays are one-dimensional and contiguous; indices count elements and are 
 LLVM legalises these vectors for every processor: two registers of 128 bits on ARM, one of 256 on x86 with AVX.
 """
 
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -31,6 +32,7 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, ir.VectorType(dmm.lookup(fe_type.dtype).get_value_type(), fe_type.lanes))
 
 
+@cache
 def lanes(kind: Any) -> int:
     """How many elements of a floating-point type (Numba's or NumPy's) make a vector."""
     return VECTOR_BYTES // (getattr(kind, "bitwidth", 0) // 8 or kind.itemsize)
