@@ -223,6 +223,21 @@ class TestWhateverLooksInsideGetsTheDefinition:
             assert is_fast(case, case.run("public", *tensors))
 
 
+def test_default_devices_other_than_the_inputs(case: Case) -> None:
+    tensors = case.tensors()
+    arguments, exact = case.arguments(*tensors), case.run("definition", *tensors)
+    grad = torch.randn_like(exact)
+    expected = torch.autograd.grad(exact, tensors, grad)
+    with torch.device("meta"):
+        out = case.public(*arguments)
+        found = torch.autograd.grad(out, tensors, grad)
+        with torch.no_grad():
+            torch.testing.assert_close(case.public(*arguments), exact, rtol=1e-10, atol=1e-12)
+    assert is_fast(case, out)
+    for actual, gradient in zip(found, expected, strict=True):
+        torch.testing.assert_close(actual, gradient, rtol=1e-10, atol=1e-12)
+
+
 def _on_meta(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     """The index tables of input attention are data: move them along."""
     if len(arguments) == 2 and isinstance(arguments[1], G.InputAttentionWeights):

@@ -76,11 +76,13 @@ class Geometry:
         for n, k, s, p, d, m in zip(
             self.size, self.kernel, self.stride, self.padding, self.dilation, self.output, strict=True
         ):
-            seen = torch.arange(k)[:, None] * d + torch.arange(m) * s - p
+            # on the CPU, whatever the default device is
+            taps = torch.arange(k, device="cpu")[:, None]
+            seen = taps * d + torch.arange(m, device="cpu") * s - p
             inside = seen.ge(0) & seen.lt(n)
-            rows = torch.zeros(k, n, dtype=torch.float64).index_put_(
-                (torch.arange(k)[:, None].expand_as(seen)[inside], seen[inside]),
-                torch.tensor(1 / m, dtype=torch.float64),
+            rows = torch.zeros(k, n, dtype=torch.float64, device="cpu").index_put_(
+                (taps.expand_as(seen)[inside], seen[inside]),
+                torch.tensor(1 / m, dtype=torch.float64, device="cpu"),
             )
             selectors.append(rows.to(x))
         return (selectors[0] @ x @ selectors[1].mT).transpose(1, 2).flatten(3)

@@ -29,7 +29,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 def _or_empty(tensor: Tensor | None, like: Tensor, dtype: torch.dtype | None = None) -> np.ndarray:
     """The tensor, or a stand-in of one entry for a part that there is not."""
-    return _array(tensor if tensor is not None else torch.ones(1, dtype=dtype or like.dtype))
+    return _array(tensor if tensor is not None else like.new_ones(1, dtype=dtype))
 
 
 def _in_blocks(weights: Tensor, count: int) -> Tensor:
@@ -153,7 +153,7 @@ def _kept_arrays(kept: Saved, x: Tensor) -> tuple[np.ndarray, ...]:
 def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tensor, Saved | None]:
     """Attended responses ``(B, M, Y', X')`` of ``x (B, I, G, Y, X)``, and what backward needs."""
     work = _prepare(problem)
-    out = torch.empty((x.shape[0], problem.outputs, *problem.geometry.output), dtype=x.dtype)
+    out = x.new_empty((x.shape[0], problem.outputs, *problem.geometry.output))
     kept = _allocate(work, x) if save else None
     constants = exponential_constants(work.weight.dtype)
     tasks = x.shape[0] * work.sizes.blocks
@@ -167,14 +167,14 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
     work = _prepare(problem)
     sizes, count = work.sizes, work.blocked["weight"].shape[-1]
-    rows = torch.zeros((x.shape[0], sizes.blocks, sizes.positions, count), dtype=x.dtype)
+    rows = x.new_zeros((x.shape[0], sizes.blocks, sizes.positions, count))
     run_chunks(kernels.into_blocks, x.shape[0] * sizes.blocks, chunk_count(), _array(grad), sizes, _array(rows))
     windows = problem.geometry.window_means(x.detach()) if work.flags.channel else None
-    dx = torch.zeros((*x.shape[:1], sizes.depth, sizes.channels, sizes.plane), dtype=x.dtype)
+    dx = x.new_zeros((*x.shape[:1], sizes.depth, sizes.channels, sizes.plane))
     # every chunk sums into weights of its own
     each = sum(weights.numel() for weights in work.blocked.values()) * x.element_size()
     chunks = chunk_count(limit=max(budget // each, 1))
-    sums = {name: torch.zeros((chunks, *weights.shape), dtype=x.dtype) for name, weights in work.blocked.items()}
+    sums = {name: x.new_zeros((chunks, *weights.shape)) for name, weights in work.blocked.items()}
     run_chunks(
         *(kernels.backward, x.shape[0] * problem.depth, chunks),
         *(*work.arguments(problem.geometry, x), _or_empty(windows, x), _array(rows)),

@@ -140,9 +140,9 @@ def forward(x: Tensor, operands: InputAttentionWeights) -> tuple[Tensor, Tensor,
     """The attended map, and what backward needs: numbers, and the places of maxima."""
     maps = _maps(x)
     plan = _plan(_sizes(x, operands))
-    out = torch.empty(x.shape, dtype=x.dtype)
-    floats = torch.empty(sum(prod(shape) for _, shape in plan.floats), dtype=x.dtype)
-    whole = torch.empty(sum(prod(shape) for _, shape in plan.whole), dtype=torch.int32)
+    out = x.new_empty(x.shape)
+    floats = x.new_empty(sum(prod(shape) for _, shape in plan.floats))
+    whole = x.new_empty(sum(prod(shape) for _, shape in plan.whole), dtype=torch.int32)
     kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
     words = maps.view(np.int32 if maps.itemsize == 4 else np.int64)
     weights = _weights(operands, maps.dtype)
@@ -160,7 +160,7 @@ def backward(
     kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
     weights = _weights(operands, maps.dtype)
     chunks = _chunks(maps, weights)
-    dx = torch.empty(x.shape, dtype=x.dtype)
+    dx = x.new_empty(x.shape)
     sums = [np.empty((chunks, *w.shape), maps.dtype) for w in (weights.fc1, weights.fc2, weights.psi)]
     arguments = (_maps(grad), maps, weights, plan.rule, plan.plane, kept, _maps(dx), *sums)
     run_chunks(backward_kernels.backward, len(maps), chunks, *arguments)
