@@ -32,6 +32,7 @@ def test_entries_are_complete(name):
         ("p4cn", "unknown model 'p4cn': did you mean 'p4cnn'"),
         ("alpha_p4_cnn", "did you mean 'alpha_p4cnn'"),
         ("qqq", "unknown model 'qqq': Known are .*p4cnn"),
+        ("mine", "once the module that registers it is imported"),
         (None, "unknown model None"),
     ],
 )

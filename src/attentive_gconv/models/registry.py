@@ -132,7 +132,12 @@ def model_entry(name: str) -> ModelEntry:
     Raises:
         ValueError: if the name is unknown; the message offers the nearest.
     """
-    return find("model", name, _ENTRIES)
+    try:
+        return find("model", name, _ENTRIES)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. A network of your own is known once the module that registers it is imported"
+        ) from None
 
 
 def build_model(name: str, **options: Any) -> nn.Module:
