@@ -56,7 +56,7 @@ class Evaluation:
 
 def evaluate(
     module: nn.Module,
-    dataset: Dataset,
+    dataset: Dataset[Any],
     classes: tuple[str, ...],
     *,
     rotations: bool = True,
