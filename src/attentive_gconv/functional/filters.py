@@ -27,8 +27,8 @@ def kernel_index(group: FiniteGroup, kernel_size: int | None = None, *, over_gro
         over_group: whether the kernel has a group axis (kernels on G) or not (kernels on the plane).
 
     Returns:
-        int64 ``(|H|, |H|, k, k)``, ``(|H|, k, k)`` or ``(|H|, |H|)``: entry ``[h]`` numbers, for each place of L_h ψ,
-        the place of ψ that it takes.
+        int64 ``(|H|, |H|, k, k)``, ``(|H|, k, k)`` or ``(|H|, |H|)``: entry ``[h]`` gives, for each entry of L_h ψ, the
+        number of the entry of ψ that it takes.
 
     Example:
         >>> import attentive_gconv as ag
@@ -38,9 +38,9 @@ def kernel_index(group: FiniteGroup, kernel_size: int | None = None, *, over_gro
     side = 1 if kernel_size is None else kernel_size
     depth = group.order if over_group else 1
     # device="cpu" also under torch.device("meta"): the table is data, not a parameter to be filled in later
-    places = torch.arange(depth * side * side, device="cpu").view(depth, side, side)
+    entries = torch.arange(depth * side * side, device="cpu").view(depth, side, side)
     act = group.act if over_group else group.act_on_plane
-    table = torch.stack([act(h, places) for h in range(group.order)])
+    table = torch.stack([act(h, entries) for h in range(group.order)])
     if not over_group:
         table = table.squeeze(1)
     return table if kernel_size is not None else table.squeeze((-2, -1))
@@ -50,11 +50,11 @@ def transform_kernel(weight: Tensor, index: Tensor) -> Tensor:
     """All transforms of a kernel.
 
     Args:
-        weight: ``(O, ..., *places)``, where ``places`` are the axes that the table numbers.
-        index: the table of `kernel_index`, ``(|H|, *places)``.
+        weight: ``(O, ..., *entries)``, where ``entries`` are the axes that the table numbers.
+        index: the table of `kernel_index`, ``(|H|, *entries)``.
 
     Returns:
-        ``(O, |H|, ..., *places)``: entry ``[:, h]`` is L_h of the weight.
+        ``(O, |H|, ..., *entries)``: entry ``[:, h]`` is L_h of the weight.
 
     Raises:
         ValueError: if the weight's last axes are not those of the table.
@@ -65,9 +65,9 @@ def transform_kernel(weight: Tensor, index: Tensor) -> Tensor:
         >>> transform_kernel(torch.randn(5, 2, 4, 3, 3), index).shape
         torch.Size([5, 4, 2, 4, 3, 3])
     """
-    places = index.shape[1:]
-    lead = weight.shape[: weight.dim() - len(places)]
-    if weight.shape[len(lead) :] != places or not lead:
-        raise ValueError(f"weight {tuple(weight.shape)} must end with the axes {tuple(places)} of the index table")
-    gathered = weight.reshape(-1, places.numel()).index_select(1, index.flatten())
-    return gathered.view(*lead, index.shape[0], *places).movedim(len(lead), 1)
+    entries = index.shape[1:]
+    lead = weight.shape[: weight.dim() - len(entries)]
+    if weight.shape[len(lead) :] != entries or not lead:
+        raise ValueError(f"weight {tuple(weight.shape)} must end with the axes {tuple(entries)} of the index table")
+    gathered = weight.reshape(-1, entries.numel()).index_select(1, index.flatten())
+    return gathered.view(*lead, index.shape[0], *entries).movedim(len(lead), 1)

@@ -1,4 +1,4 @@
-r"""Statistics, gates and combination rules of which every attention map of the library is made.
+r"""Statistics, gates and combination rules: the parts of every attention map.
 
     statistics   mean and maximum, over positions (channel attention) or over channels (spatial attention)
     gate         α from the logits that a gating network gives: the sigmoid, or one of the other `GATES`
@@ -41,13 +41,13 @@ COMBINATIONS = {"suppress": SUPPRESS, "multiply": MULTIPLY, "amplify": AMPLIFY}
 
 
 def channel_norm(logits: Tensor) -> Tensor:
-    """The gate that compares the channels of one place: logits over their Euclidean length.
+    """Gate over channels: logits divided by their Euclidean length at each position.
 
     Args:
         logits: ``(B, C, ...)``.
 
     Returns:
-        The same shape; the squares over c sum to one at every place (0 where all logits are 0).
+        The same shape; the squares over c sum to one at every position (0 where all logits are 0).
 
     Example:
         >>> channel_norm(torch.tensor([[3.0, 4.0]]))
@@ -57,7 +57,7 @@ def channel_norm(logits: Tensor) -> Tensor:
 
 
 def spatial_norm(logits: Tensor) -> Tensor:
-    """The gate that compares the places of one channel: the sigmoid of standardised logits.
+    """Gate over positions: the sigmoid of logits standardised for each channel.
 
     Mean and variance are over all axes behind the channels, the group's among them: a map on G has one of each.
 
@@ -101,7 +101,7 @@ def position_statistics(f: Tensor, kinds: tuple[str, ...] = STATISTICS) -> list[
 
 
 def channel_statistics(f: Tensor, dim: int, kinds: tuple[str, ...] = STATISTICS) -> Tensor:
-    """Statistics over the channel axis, for spatial attention, stacked in its place.
+    """Statistics over the channel axis, for spatial attention, stacked along that axis.
 
     Args:
         f: a signal with channels along ``dim``.

@@ -30,8 +30,7 @@ class FullAttentionWeights:
         combination: how the suppression map α acts on f~; the paper's is ``(1 - α) f~``.
 
     Attributes:
-        forms: what a fast form derives from the weights alone, by its own key. A layer that keeps its weights in
-            inference keeps these with them.
+        forms: tensors that a fast form derives from the weights alone, cached with them in inference.
 
     Raises:
         ValueError: without any attention, or with half a channel gate.
@@ -64,7 +63,7 @@ class FullAttentionWeights:
         return pair(self.stride), pair(self.padding), pair(self.dilation)
 
     def options(self) -> tuple[int | Pair, int | Pair, int | Pair, int, float, Combination]:
-        """What is no weight, in the order of the arguments."""
+        """The options, in the order of the arguments."""
         return self.stride, self.padding, self.dilation, self.spatial_dilation, self.scale, self.combination
 
     def by_input_pose(self) -> "FullAttentionWeights":

@@ -109,7 +109,7 @@ class FullSpatialAttention(TransformedWeights):
 
 
 class _FullAttention(GroupConvolution):
-    """What lifting and group layers with full attention share."""
+    """Base class of lifting and group convolution with full attention."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel
 
 
 class GroupConvolution(TransformedWeights):
-    """What lifting and group convolutions share; ``over_group`` says whether the input has a group axis."""
+    """Base class of lifting and group convolution; ``over_group`` says whether the input has a group axis."""
 
     over_group: ClassVar[bool]
     weight: nn.Parameter

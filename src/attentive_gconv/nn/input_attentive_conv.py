@@ -21,7 +21,7 @@ from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 
 
 class _AttendedInput(GroupConvolution):
-    """What lifting and group layers with input attention share."""
+    """Base class of lifting and group convolution with input attention."""
 
     def __init__(
         self,

@@ -2,7 +2,7 @@ r"""The attentive group convolution in full generality: any map α(g, g~), as an
 
     out[b,o,h,p] = q·Σ_{c,h',t} α[b,o,h,c,h',t,p] · x[b,c,h',p+t] · (L_h ψ)[o,c,h',t]
 
-The output place is g = (p, h); the input place that tap t of the kernel sees from there is g~ = (p + t, h'). Every
+The output is at g = (p, h); the input that tap t of the kernel sees from there is at g~ = (p + t, h'). Every
 attention of the library is an α of this form, see docs/explanation/theory.md: one that is constant over t comes out of
 the sum over the taps and weighs the responses f~ (`attentive_conv2d_definition`); one that depends on g~ alone weighs
 the input (`attentive_gconv.nn.Attend` in front of a group convolution).
@@ -20,7 +20,7 @@ from attentive_gconv.functional.geometry import Pair, output_size, pair
 def patches(
     x: Tensor, kernel_size: int, stride: int | Pair = 1, padding: int | Pair = 0, dilation: int | Pair = 1
 ) -> Tensor:
-    """What each tap of a kernel sees of a map at each output position.
+    """Patches of a map: the input of each tap of a kernel at each output position.
 
     Args:
         x: ``(B, C, |H'|, Y, X)``: a feature map, or an attention map α(g~) on it.
@@ -51,12 +51,13 @@ def attentive_conv2d_general(
     dilation: int | Pair = 1,
     scale: float = 1.0,
 ) -> Tensor:
-    """The attentive convolution with any map.
+    """Attentive group convolution with any map α(g, g~).
 
     Args:
         x: ``(B, C, |H'|, Y, X)``; |H'| is 1 for a planar map that is lifted.
         kernel: transformed, ``(O, |H|, C, |H'|, k, k)``.
-        alpha: what is kept of each product, broadcastable to ``(B, O, |H|, C, |H'|, k, k, Y', X')``.
+        alpha: attention map, the factor that is kept of each product; broadcastable to
+            ``(B, O, |H|, C, |H'|, k, k, Y', X')``.
         stride, padding, dilation: of the convolution.
         scale: the quadrature weight q.
 
@@ -64,7 +65,7 @@ def attentive_conv2d_general(
         ``(B, O, |H|, Y', X')``.
 
     Example:
-        An α(g~) on the input, brought to the places that the taps see:
+        An α(g~) on the input, gathered at the positions that the taps see:
 
         >>> import torch
         >>> x, kernel = torch.randn(1, 2, 4, 5, 5), torch.randn(3, 4, 2, 4, 3, 3)

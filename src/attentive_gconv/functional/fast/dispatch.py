@@ -85,7 +85,7 @@ def _is_plain(t: Tensor) -> bool:
 
 
 def is_recorded(*tensors: Tensor | None) -> bool:
-    """Whether autograd keeps a record of what is done with these tensors.
+    """Whether autograd records operations on these tensors.
 
     Example:
         >>> is_recorded(torch.ones(2)), is_recorded(None, torch.ones(2, requires_grad=True))

@@ -1,4 +1,4 @@
-r"""Attention on a feature map: small parts, and the published modules that are made of them.
+r"""Attention on a feature map: building blocks, and published modules composed of them.
 
 For a map x on the group ((L_h W) sums over c *and* h'; q is the quadrature weight):
 
@@ -7,7 +7,7 @@ For a map x on the group ((L_h W) sums over c *and* h'; q is the quadrature weig
 
     base       maps, their order, their combination: `AttentionMap`, `ParallelAttention`, `Attend`
     channel    α_C                 spatial    α_X                network    maps from networks (BAM, residual attention)
-    input      the α_F-networks'   published  squeeze-and-excitation, CBAM, BAM, residual attention, co-attention
+    input      the α_F-networks'   literature squeeze-and-excitation, CBAM, BAM, residual attention, co-attention
 
 Statistics, gates and combination rules are functions of `attentive_gconv.functional.gating`, shared with the full
 attention of the α-networks.

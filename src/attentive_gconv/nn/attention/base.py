@@ -1,4 +1,4 @@
-r"""How every attention is put together: maps, the order they act in, and the rule by which they act.
+r"""Base classes of attention: maps, their order, and the rule by which they act.
 
     map          α = gate(logits of x)                                          `AttentionMap`
     parallel     α = gate(Σ_i logits_i of x)                                    `ParallelAttention`
@@ -24,7 +24,7 @@ ORDERS = ("channel_first", "spatial_first", "parallel")
 
 
 class AttentionMap(nn.Module, ABC):
-    """Base of the modules that make an attention map: subclasses give `logits`, the gate does the rest.
+    """Base class of modules that compute a map α: subclasses define `logits`, the gate is applied to them.
 
     ``gate`` is a name of `attentive_gconv.functional.gating.GATES`, set by `use_gate`.
     """
@@ -41,7 +41,7 @@ class AttentionMap(nn.Module, ABC):
         self.gate = name
 
     def standard_form(self, x: Tensor) -> ChannelGate | SpatialGate | None:
-        """What `attentive_gconv.functional.input_attention` needs to compute the map of x, if it is of that form.
+        """Weights for `attentive_gconv.functional.input_attention`, if it can compute the map of x; else None.
 
         That is the paper's: the named statistics, no bias, no normalisation, the sigmoid. `Attend` then computes the
         map along with everything else that it needs of x, without calling this module.
@@ -50,7 +50,7 @@ class AttentionMap(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, x: Tensor) -> Tensor:
-        """What the gating network says of a feature map, before the gate; it broadcasts against the map."""
+        """Output of the gating network before the gate; it broadcasts against the feature map."""
 
     def forward(self, x: Tensor, *, gated: bool = True) -> Tensor:
         """The map α; without the gate, its logits."""
@@ -101,7 +101,7 @@ class Attend(nn.Module):
         maps: the maps by name, in their order; they become submodules of these names. None stands for a part that is
             left out.
         combination: ``"multiply"`` (α·x), ``"amplify"`` (x + α·x) or ``"suppress"`` (x - α·x), α the product of the
-            maps, each computed on what its predecessors made of x.
+            maps, each computed on x as attended to by the maps before it.
 
     Shape:
         ``(B, C, |H|, Y, X)`` or ``(B, C, Y, X)``, as the maps take it -> the same.
@@ -127,7 +127,7 @@ class Attend(nn.Module):
             raise ValueError(f"`maps` (={dict(maps)}) holds no attention map: give at least one")
 
     def suppression_maps(self, x: Tensor) -> dict[str, Tensor]:
-        """Each map α_i by its name, computed on the signal that its predecessors attended to.
+        """Each map α_i by its name, computed on x as attended to by the maps before it.
 
         `attentive_gconv.attention_maps` gives what a module keeps: 1 - α where it suppresses.
         """

@@ -26,7 +26,7 @@ from attentive_gconv.nn.norm import GroupBatchNorm2d
 
 
 class _SpatialAttention(AttentionMap, GroupConvolution):
-    """What the spatial attention of group and planar maps shares: statistics, a convolution to one channel, a gate."""
+    """Base class of spatial attention: statistics, a convolution to one channel, a gate."""
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ class _Work(NamedTuple):
 
 @lru_cache(maxsize=256)
 def _offsets(geometry: Geometry) -> np.ndarray:
-    """Where each tap's sample lies in a spread plane, from the position's place on. Not to be written to."""
+    """Offset of each tap in a spread plane, relative to that of the output position. Not to be written to."""
     return np.array(geometry.offsets())
 
 
@@ -80,7 +80,7 @@ def _bases(geometry: Geometry) -> np.ndarray:
 
 
 def _prepare(problem: Problem) -> _Work:
-    """What can be made ready without an input; the second time it is there already."""
+    """The problem as the kernels take it, cached with the problem."""
     if name not in problem.forms:
         problem.forms[name] = _made(problem)
     work: _Work = problem.forms[name]

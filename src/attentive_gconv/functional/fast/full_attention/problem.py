@@ -1,4 +1,4 @@
-"""What every backend of the streaming form is given, keeps and returns.
+"""Interface of the backends of the streaming form: problem, saved tensors, gradients.
 
 Indices: b sample, m = (o, h) output channel and pose, i input channel, g = h' input pose, p output position, t tap.
 """
@@ -23,8 +23,8 @@ class Problem:
 
     weight ``(G, M, I, K)``; fc1 ``(G, M, R, I)`` and fc2 ``(G, M, I, R)``, or None; psi ``(G, M, 2, A)`` or None,
     cropped to `spatial` and with the 1/I of the mean inside its first kernel. The output is
-    ``scale·Σ_{i,g} (skip + attended·α_X·α_C)·f~``. What a backend makes of this alone it may leave in `forms`, by its
-    name, for the next time: for backward, or in inference for the next batch.
+    ``scale·Σ_{i,g} (skip + attended·α_X·α_C)·f~``. A backend may cache what it derives from the problem alone in
+    `forms`, by its name: for backward, or in inference for the next batch.
     """
 
     geometry: Geometry
@@ -135,10 +135,10 @@ def weight_gradients(problem: Problem, weights: FullAttentionWeights, found: "Gr
 
 @dataclass
 class Saved:
-    """What backward needs of forward; a part that the attention does not have is None.
+    """Tensors saved for backward; None for attention that the layer does not have.
 
     value V, top T, alpha α_X ``(B, G, M, P)``, and chosen, the channel of each maximum; mean, maximum ``(B, G, M, I)``,
-    and position, the place of each maximum. α_C is computed from mean and maximum again: that is a few products.
+    and position, that of each maximum. α_C is computed from mean and maximum again: that is a few products.
     """
 
     value: Tensor | None = None
@@ -155,7 +155,7 @@ class Saved:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """What there may be, in the order above."""
+        """The names of the fields, in the order above."""
         return tuple(each.name for each in fields(cls))
 
     def tensors(self) -> tuple[Tensor | None, ...]:
@@ -218,7 +218,7 @@ def gate_backward(problem: Problem, kept: Saved, d_gate: Tensor) -> tuple[Tensor
 
 
 class Backend(Protocol):
-    """What an implementation offers."""
+    """Protocol of a backend."""
 
     name: str
 

@@ -26,7 +26,7 @@ _TRIVIAL = np.zeros((1, 1), np.int64)  # the table of the trivial group
 
 
 class _Sizes(NamedTuple):
-    """What shapes follow from; hashable, so that they are worked out once."""
+    """Sizes and options that determine all shapes; hashable, to cache the plan."""
 
     batch: int
     channels: int
@@ -44,7 +44,7 @@ class _Sizes(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What the kernels are told beside the tensors, and the shapes of what is kept, in the order of the memory."""
+    """Constants of the kernels, and the shapes of the saved tensors, in the order of the memory."""
 
     rule: Rule
     plane: Plane

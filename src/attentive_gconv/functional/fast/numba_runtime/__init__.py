@@ -1,1 +1,1 @@
-"""What compiled CPU kernels are made of: vectors, threads, the logistic function. Only with Numba."""
+"""Runtime of the compiled CPU kernels: compile settings, vectors, threads, the logistic function. Needs Numba."""
