@@ -89,4 +89,5 @@ def compare(where: str, wanted: str, got: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, "")  # the present folder, in which the page writes its files, as in an interpreter
     run(Path(sys.argv[1]).resolve())

@@ -19,7 +19,7 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     runner = Path(__file__).with_name("run_page.py")
-    paths = [str(ROOT / "src"), str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     environment = {
         **os.environ,
         "AGCONV_CACHE_DIR": str(tmp_path / "cache"),
