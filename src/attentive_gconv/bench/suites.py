@@ -63,11 +63,35 @@ def _growth(vary: str, values: tuple[Any, ...], case: Case, baseline: str) -> tu
 def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = None) -> dict[str, Entry]:
     """All entries by name, on a device, in a dtype."""
     usual = Protocol(threads=threads)
-    quick, slow = replace(usual, repeats=7), replace(usual, repeats=3, warmup=1)
-    alpha = Case("alpha_p4cnn")
-    layer = Case("full", "group", batch=32, padding=1)
-    backends = ("torch", "numba" if device == "cpu" else "triton")
+    slow = replace(usual, repeats=3, warmup=1)
     found = [
+        *_rot_mnist_networks(usual, device),
+        *_plain_convolutions(usual),
+        *_growths(replace(usual, repeats=7)),
+        Entry(
+            "allcnnc",
+            "The full α-p4-All-CNN-C, batch 128, 32 x 32",
+            (
+                _against(
+                    Case("p4_allcnnc", batch=128),
+                    Case("alpha_p4_allcnnc", batch=128),
+                    Case("alpha_p4_allcnnc", batch=128, recompute=True),
+                ),
+            ),
+            (TRAIN, MEMORY),
+            slow,
+        ),
+        *_cifar10_and_pcam(slow),
+    ]
+    return {entry.name: _placed(entry, device, dtype) for entry in found}
+
+
+def _rot_mnist_networks(usual: Protocol, device: str) -> list[Entry]:
+    """The networks for rot-MNIST: training, inference, methods and backends."""
+    quick = replace(usual, repeats=7)
+    alpha = Case("alpha_p4cnn")
+    backends = ("torch", "numba" if device == "cpu" else "triton")
+    return [
         *(
             Entry(
                 f"networks-{batch}",
@@ -108,6 +132,12 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
             quick,
             rival=True,
         ),
+    ]
+
+
+def _plain_convolutions(usual: Protocol) -> list[Entry]:
+    """Layers without attention beside conv2d."""
+    return [
         Entry(
             "layers-p4",
             "Lifting and group convolution beside conv2d of the expanded size, [128, 10, 4, 26, 26]",
@@ -124,6 +154,14 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
             usual,
             rival=True,
         ),
+    ]
+
+
+def _growths(quick: Protocol) -> list[Entry]:
+    """Cost over the batch, pixels, channels and groups."""
+    alpha = Case("alpha_p4cnn")
+    layer = Case("full", "group", batch=32, padding=1)
+    return [
         Entry(
             "growth-batch",
             "Growth with the batch",
@@ -155,22 +193,7 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
             (TRAIN, INFERENCE, MEMORY),
             quick,
         ),
-        Entry(
-            "allcnnc",
-            "The full α-p4-All-CNN-C, batch 128, 32 x 32",
-            (
-                _against(
-                    Case("p4_allcnnc", batch=128),
-                    Case("alpha_p4_allcnnc", batch=128),
-                    Case("alpha_p4_allcnnc", batch=128, recompute=True),
-                ),
-            ),
-            (TRAIN, MEMORY),
-            slow,
-        ),
-        *_cifar10_and_pcam(slow),
     ]
-    return {entry.name: _placed(entry, device, dtype) for entry in found}
 
 
 def _cifar10_and_pcam(protocol: Protocol) -> list[Entry]:

@@ -33,62 +33,88 @@ def _listed(help_text: str, panel: str) -> Any:
     return typer.Option(help=help_text, rich_help_panel=panel)
 
 
+_MODELS_OPTION = Annotated[list[str] | None, _listed("Networks, names or patterns such as 'alpha_*p4cnn'.", _WHAT)]
+_LAYERS_OPTION = Annotated[
+    list[str] | None, _listed("Layers instead: conv2d, none, full, full_channel, input, ... or patterns.", _WHAT)
+]
+_LIFTING_OPTION = Annotated[
+    bool, typer.Option("--lifting", help="Lifting layers, on planar maps.", rich_help_panel=_WHAT)
+]
+_WHAT_OPTION = Annotated[list[str] | None, _listed("train, inference, memory; default: all.", _WHAT)]
+_BASELINE_OPTION = Annotated[
+    str | None, _listed("Network or layer that the others are compared with, in the same rounds.", _WHAT)
+]
+_BATCH_SIZES_OPTION = Annotated[list[str] | None, _listed("Batch sizes; default 16.", _SIZES)]
+_GROUPS_OPTION = Annotated[list[str] | None, _listed("Groups; default: the network's own; layers: p4.", _SIZES)]
+_CHANNELS_OPTION = Annotated[list[str] | None, _listed("Channels; default: the network's own; layers: 10.", _SIZES)]
+_IMAGE_SIZES_OPTION = Annotated[
+    list[str] | None, _listed("Image sides in pixels; default: the network's; layers: 26.", _SIZES)
+]
+_KERNEL_SIZE_OPTION = Annotated[int, typer.Option(min=1, help="For layers.", rich_help_panel=_SIZES)]
+_PADDING_OPTION = Annotated[int, typer.Option(min=0, help="For layers.", rich_help_panel=_SIZES)]
+_METHOD_OPTION = Annotated[list[str] | None, _listed("Method of full attention: streaming, definition.", _HOW)]
+_BACKEND_OPTION = Annotated[list[str] | None, _listed("Backend of the streaming method; --info lists them.", _HOW)]
+_RECOMPUTE_OPTION = Annotated[
+    Recompute | None,
+    typer.Option(
+        help="Activation checkpointing: each full-attention layer keeps only its input for backward.",
+        rich_help_panel=_HOW,
+    ),
+]
+_DEVICE_OPTION = Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.", _HOW)]
+_DTYPE_OPTION = Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)]
+_THREADS_OPTION = Annotated[int | None, typer.Option(min=1, help="Number of PyTorch's threads.", rich_help_panel=_HOW)]
+_ALLOCATOR_OPTION = Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)]
+_REPEATS_OPTION = Annotated[int, typer.Option(min=1, help="Number of timed rounds.", rich_help_panel=_HOW)]
+_WARMUP_OPTION = Annotated[
+    int, typer.Option(min=0, help="Warm-up calls before the timed rounds.", rich_help_panel=_HOW)
+]
+_MEMORY_REPEATS_OPTION = Annotated[
+    int, typer.Option(min=1, help="Processes for each memory measurement.", rich_help_panel=_HOW)
+]
+_OUT_OPTION = Annotated[
+    Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}; of a suite: for its files.", _RESULT)
+]
+_SUITE_OPTION = Annotated[
+    str | None,
+    _listed("A fixed set of measurements, those of docs/performance.md: paper, allcnnc, cifar10-pcam.", _RESULT),
+]
+_ENTRY_OPTION = Annotated[list[str] | None, _listed("Of a suite: measure these entries only.", _RESULT)]
+_FRESH_OPTION = Annotated[
+    bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
+]
+_INFO_OPTION = Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")]
+
+
 def bench_command(
     context: typer.Context,
-    models: Annotated[list[str] | None, _listed("Networks, names or patterns such as 'alpha_*p4cnn'.", _WHAT)] = None,
-    layers: Annotated[
-        list[str] | None, _listed("Layers instead: conv2d, none, full, full_channel, input, ... or patterns.", _WHAT)
-    ] = None,
-    lifting: Annotated[
-        bool, typer.Option("--lifting", help="Lifting layers, on planar maps.", rich_help_panel=_WHAT)
-    ] = False,
-    what: Annotated[list[str] | None, _listed("train, inference, memory; default: all.", _WHAT)] = None,
-    baseline: Annotated[
-        str | None, _listed("Network or layer that the others are compared with, in the same rounds.", _WHAT)
-    ] = None,
-    batch_sizes: Annotated[list[str] | None, _listed("Batch sizes; default 16.", _SIZES)] = None,
-    groups: Annotated[list[str] | None, _listed("Groups; default: the network's own; layers: p4.", _SIZES)] = None,
-    channels: Annotated[list[str] | None, _listed("Channels; default: the network's own; layers: 10.", _SIZES)] = None,
-    image_sizes: Annotated[
-        list[str] | None, _listed("Image sides in pixels; default: the network's; layers: 26.", _SIZES)
-    ] = None,
-    kernel_size: Annotated[int, typer.Option(min=1, help="For layers.", rich_help_panel=_SIZES)] = 3,
-    padding: Annotated[int, typer.Option(min=0, help="For layers.", rich_help_panel=_SIZES)] = 0,
-    method: Annotated[list[str] | None, _listed("Method of full attention: streaming, definition.", _HOW)] = None,
-    backend: Annotated[list[str] | None, _listed("Backend of the streaming method; --info lists them.", _HOW)] = None,
-    recompute: Annotated[
-        Recompute | None,
-        typer.Option(
-            help="Activation checkpointing: each full-attention layer keeps only its input for backward.",
-            rich_help_panel=_HOW,
-        ),
-    ] = None,
-    device: Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.", _HOW)] = "auto",
-    dtype: Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)] = "float32",
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Number of PyTorch's threads.", rich_help_panel=_HOW)
-    ] = None,
-    allocator: Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Number of timed rounds.", rich_help_panel=_HOW)] = 11,
-    warmup: Annotated[
-        int, typer.Option(min=0, help="Warm-up calls before the timed rounds.", rich_help_panel=_HOW)
-    ] = 2,
-    memory_repeats: Annotated[
-        int, typer.Option(min=1, help="Processes for each memory measurement.", rich_help_panel=_HOW)
-    ] = 1,
-    out: Annotated[
-        Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}; of a suite: for its files.", _RESULT)
-    ] = None,
-    suite: Annotated[
-        str | None,
-        _listed("A fixed set of measurements, those of docs/performance.md: paper, allcnnc, cifar10-pcam.", _RESULT),
-    ] = None,
-    entry: Annotated[list[str] | None, _listed("Of a suite: measure these entries only.", _RESULT)] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
-    ] = False,
+    models: _MODELS_OPTION = None,
+    layers: _LAYERS_OPTION = None,
+    lifting: _LIFTING_OPTION = False,
+    what: _WHAT_OPTION = None,
+    baseline: _BASELINE_OPTION = None,
+    batch_sizes: _BATCH_SIZES_OPTION = None,
+    groups: _GROUPS_OPTION = None,
+    channels: _CHANNELS_OPTION = None,
+    image_sizes: _IMAGE_SIZES_OPTION = None,
+    kernel_size: _KERNEL_SIZE_OPTION = 3,
+    padding: _PADDING_OPTION = 0,
+    method: _METHOD_OPTION = None,
+    backend: _BACKEND_OPTION = None,
+    recompute: _RECOMPUTE_OPTION = None,
+    device: _DEVICE_OPTION = "auto",
+    dtype: _DTYPE_OPTION = "float32",
+    threads: _THREADS_OPTION = None,
+    allocator: _ALLOCATOR_OPTION = None,
+    repeats: _REPEATS_OPTION = 11,
+    warmup: _WARMUP_OPTION = 2,
+    memory_repeats: _MEMORY_REPEATS_OPTION = 1,
+    out: _OUT_OPTION = None,
+    suite: _SUITE_OPTION = None,
+    entry: _ENTRY_OPTION = None,
+    fresh: _FRESH_OPTION = False,
     as_json: JSON_OPTION = False,
-    info: Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")] = False,
+    info: _INFO_OPTION = False,
 ) -> None:
     """Benchmark networks or layers: training step, inference and peak memory, in interleaved rounds.
 

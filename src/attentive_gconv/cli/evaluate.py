@@ -18,6 +18,7 @@ from attentive_gconv.cli.options import (
 from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
+    from attentive_gconv.data import DataSplits, LabelledDataset
     from attentive_gconv.inference import Evaluation
 
 
@@ -36,23 +37,35 @@ class Arithmetic(StrEnum):
     FLOAT64 = "float64"
 
 
+_DATA_DIR_OPTION = Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")]
+_SPLIT_OPTION = Annotated[Split, typer.Option(help="Split to evaluate on.")]
+_LIMIT_OPTION = Annotated[int | None, typer.Option(min=1, help="Evaluate on the first N images only.")]
+_DTYPE_OPTION = Annotated[Arithmetic, typer.Option(help="Precision: float32 or float64.")]
+_DEVICE_OPTION = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")]
+_BATCH_SIZE_OPTION = Annotated[int, typer.Option(min=1, help="Batch size.")]
+_WORKERS_OPTION = Annotated[int, typer.Option(min=0, help="Worker processes that load images; 0: none.")]
+_DATASET_OPTION = Annotated[str | None, typer.Option(help="Evaluate on another dataset; required for .pth files.")]
+_ROTATIONS_OPTION = Annotated[
+    bool, typer.Option(help="Count predictions that change when the input is rotated: four times the work.")
+]
+_CONFUSION_OPTION = Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")]
+
+
 def evaluate_command(
     target: TARGET_ARGUMENT = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    data_dir: _DATA_DIR_OPTION = None,
     dataset_dir: DATASET_DIR_OPTION = None,
-    split: Annotated[Split, typer.Option(help="Split to evaluate on.")] = Split.TEST,
+    split: _SPLIT_OPTION = Split.TEST,
     weights: WEIGHTS_OPTION = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Evaluate on the first N images only.")] = None,
-    dtype: Annotated[Arithmetic, typer.Option(help="Precision: float32 or float64.")] = Arithmetic.FLOAT32,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Batch size.")] = 250,
-    workers: Annotated[int, typer.Option(min=0, help="Worker processes that load images; 0: none.")] = 0,
+    limit: _LIMIT_OPTION = None,
+    dtype: _DTYPE_OPTION = Arithmetic.FLOAT32,
+    device: _DEVICE_OPTION = "auto",
+    batch_size: _BATCH_SIZE_OPTION = 250,
+    workers: _WORKERS_OPTION = 0,
     model: MODEL_OPTION = None,
-    dataset: Annotated[str | None, typer.Option(help="Evaluate on another dataset; required for .pth files.")] = None,
-    rotations: Annotated[
-        bool, typer.Option(help="Count predictions that change when the input is rotated: four times the work.")
-    ] = True,
-    confusion: Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")] = False,
+    dataset: _DATASET_OPTION = None,
+    rotations: _ROTATIONS_OPTION = True,
+    confusion: _CONFUSION_OPTION = False,
     as_json: JSON_OPTION = False,
 ) -> None:
     """Evaluate a trained network: error, accuracy, recall and precision by class, changes with rotations."""
@@ -61,7 +74,6 @@ def evaluate_command(
     from attentive_gconv.checkpoints import open_model
     from attentive_gconv.cli.devices import find_device
     from attentive_gconv.inference import evaluate
-    from attentive_gconv.training import ConfigError
 
     directory = str(data_dir) if data_dir else None
     folder = str(dataset_dir) if dataset_dir else None
@@ -70,12 +82,7 @@ def evaluate_command(
         named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=folder
     )
     splits = opened.load_splits(directory, dataset, folder)
-    images = splits.by_name().get(split)
-    if images is None:
-        raise ConfigError(
-            f"--split {split}: {splits.name} has no such split under the protocol {splits.protocol!r}; "
-            f"there are {', '.join(splits.by_name())}"
-        )
+    images = _images_of(splits, split)
     card = opened.trained.card
     figures = evaluate(
         opened.trained.module,
@@ -101,6 +108,18 @@ def evaluate_command(
         typer.echo(json.dumps(about | figures.to_mapping(), indent=2))
     else:
         _print(about, figures, confusion)
+
+
+def _images_of(splits: "DataSplits", split: Split) -> "LabelledDataset":
+    from attentive_gconv.training import ConfigError
+
+    found = splits.by_name()
+    if split not in found:
+        raise ConfigError(
+            f"--split {split}: {splits.name} has no such split under the protocol {splits.protocol!r}; "
+            f"there are {', '.join(found)}"
+        )
+    return found[split]
 
 
 def _print(about: dict[str, Any], figures: "Evaluation", confusion: bool) -> None:

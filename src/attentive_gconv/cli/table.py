@@ -14,27 +14,37 @@ if TYPE_CHECKING:
     from attentive_gconv.training import TrainConfig
 
 
+_DATASET_OPTION = Annotated[str, typer.Argument(help="rot-mnist, cifar10, pcam, or any dataset that has a recipe.")]
+_MODELS_OPTION = Annotated[
+    str | None,
+    typer.Option(help="Networks, with commas between; shell patterns will do. Default: those the paper reports."),
+]
+_SEEDS_OPTION = Annotated[int, typer.Option(min=1, help="Runs of each network, with the seeds 0, 1, ...")]
+_EPOCHS_OPTION = Annotated[int | None, typer.Option(help="Epochs of every run; default: the recipe's.")]
+_PROTOCOL_OPTION = Annotated[str, typer.Option(help="Of the whole table: validation, final or paper.")]
+_OUT_OPTION = Annotated[
+    Path | None, typer.Option(help="Folder of the runs and the table; default runs/table-DATASET-PROTOCOL.")
+]
+_DATA_DIR_OPTION = Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")]
+_RECIPE_OPTION = Annotated[str | None, typer.Option(help="A recipe file of your own, or another dataset's by name.")]
+_SET_OPTION = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe, for every run.")
+]
+_JOBS_OPTION = Annotated[int | None, typer.Option(min=1, help="Concurrent runs; default: one for each GPU, else one.")]
+
+
 def table_command(
-    dataset: Annotated[str, typer.Argument(help="rot-mnist, cifar10, pcam, or any dataset that has a recipe.")],
-    models: Annotated[
-        str | None,
-        typer.Option(help="Networks, with commas between; shell patterns will do. Default: those the paper reports."),
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each network, with the seeds 0, 1, ...")] = 5,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of every run; default: the recipe's.")] = None,
-    protocol: Annotated[str, typer.Option(help="Of the whole table: validation, final or paper.")] = "validation",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the runs and the table; default runs/table-DATASET-PROTOCOL.")
-    ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.")] = None,
+    dataset: _DATASET_OPTION,
+    models: _MODELS_OPTION = None,
+    seeds: _SEEDS_OPTION = 5,
+    epochs: _EPOCHS_OPTION = None,
+    protocol: _PROTOCOL_OPTION = "validation",
+    out: _OUT_OPTION = None,
+    data_dir: _DATA_DIR_OPTION = None,
     dataset_dir: DATASET_DIR_OPTION = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe file of your own, or another dataset's by name.")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe, for every run.")
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Concurrent runs; default: one for each GPU, else one.")
-    ] = None,
+    recipe: _RECIPE_OPTION = None,
+    set_: _SET_OPTION = None,
+    jobs: _JOBS_OPTION = None,
 ) -> None:
     """Reproduce a table of the paper: train what is missing, and show the results beside the published ones.
 

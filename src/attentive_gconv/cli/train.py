@@ -17,83 +17,105 @@ _RUN = "Run"
 _MACHINE = "Machine"
 
 
+_DATASET_ARGUMENT = Annotated[
+    str | None, typer.Argument(help="Dataset, which also names the recipe; `agconv data` lists them.")
+]
+_MODEL_OPTION = Annotated[
+    str | None, typer.Option(help="Network; `agconv models` lists them.", rich_help_panel=_SETTINGS)
+]
+_EPOCHS_OPTION = Annotated[int | None, typer.Option(help="Number of epochs.", rich_help_panel=_SETTINGS)]
+_BATCH_SIZE_OPTION = Annotated[
+    int | None, typer.Option(help="Batch size: images for each optimizer step.", rich_help_panel=_SETTINGS)
+]
+_LR_OPTION = Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel=_SETTINGS)]
+_WEIGHT_DECAY_OPTION = Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_SETTINGS)]
+_SEED_OPTION = Annotated[
+    int | None,
+    typer.Option(help="Seed of initial weights, shuffling, augmentation and dropout.", rich_help_panel=_SETTINGS),
+]
+_PROTOCOL_OPTION = Annotated[
+    str | None,
+    typer.Option(
+        help="validation: choose the epoch on the validation set, test once. final: train on all, test the last "
+        "epoch once. paper: train on all, monitor the test set.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+_PRECISION_OPTION = Annotated[
+    str | None,
+    typer.Option(help="Precision: 32-true, 64-true; mixed precision: bf16-mixed, 16-mixed.", rich_help_panel=_SETTINGS),
+]
+_SET_OPTION = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="FIELD=VALUE",
+        help="Any field of the recipe, e.g. --set optimizer.lr=3e-4 --set model.channels=15; may be repeated.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
+_AUGMENTATION_OPTION = Annotated[
+    str | None,
+    typer.Option(help="Data augmentation: none, or flip-crop (random flips and crops).", rich_help_panel=_SETTINGS),
+]
+_RECIPE_OPTION = Annotated[
+    str | None,
+    typer.Option(help="A recipe file of your own, or another dataset's by name.", rich_help_panel=_SETTINGS),
+]
+_OUT_OPTION = Annotated[
+    Path | None, typer.Option(help="New run folder; default runs/DATASET-MODEL-SEED.", rich_help_panel=_RUN)
+]
+_RESUME_OPTION = Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=_RUN)]
+_DATA_DIR_OPTION = Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", rich_help_panel=_RUN)]
+_ACCELERATOR_OPTION = Annotated[
+    str | None, typer.Option(help="Accelerator: auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)
+]
+_DEVICES_OPTION = Annotated[
+    int | None,
+    typer.Option(help="Number of devices on each machine; they share every batch.", rich_help_panel=_MACHINE),
+]
+_NUM_NODES_OPTION = Annotated[int | None, typer.Option(help="Number of machines.", rich_help_panel=_MACHINE)]
+_STRATEGY_OPTION = Annotated[
+    str | None,
+    typer.Option(help="Parallel training: auto, or ddp (one process for each device).", rich_help_panel=_MACHINE),
+]
+_ACCUMULATE_OPTION = Annotated[
+    int | None,
+    typer.Option(help="Gradient accumulation: micro-batches that a batch is split into.", rich_help_panel=_MACHINE),
+]
+_SYNC_BATCH_NORM_OPTION = Annotated[
+    bool | None,
+    typer.Option(help="Synchronised batch normalisation across devices; the default.", rich_help_panel=_MACHINE),
+]
+_WORKERS_OPTION = Annotated[
+    int | None, typer.Option(help="Worker processes that load images; 0: none.", rich_help_panel=_MACHINE)
+]
+
+
 def train_command(
-    dataset: Annotated[
-        str | None, typer.Argument(help="Dataset, which also names the recipe; `agconv data` lists them.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Network; `agconv models` lists them.", rich_help_panel=_SETTINGS)
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Number of epochs.", rich_help_panel=_SETTINGS)] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Batch size: images for each optimizer step.", rich_help_panel=_SETTINGS)
-    ] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.", rich_help_panel=_SETTINGS)] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.", rich_help_panel=_SETTINGS)] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of initial weights, shuffling, augmentation and dropout.", rich_help_panel=_SETTINGS),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            help="validation: choose the epoch on the validation set, test once. final: train on all, test the last "
-            "epoch once. paper: train on all, monitor the test set.",
-            rich_help_panel=_SETTINGS,
-        ),
-    ] = None,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="Precision: 32-true, 64-true; mixed precision: bf16-mixed, 16-mixed.", rich_help_panel=_SETTINGS
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="FIELD=VALUE",
-            help="Any field of the recipe, e.g. --set optimizer.lr=3e-4 --set model.channels=15; may be repeated.",
-            rich_help_panel=_SETTINGS,
-        ),
-    ] = None,
-    augmentation: Annotated[
-        str | None,
-        typer.Option(help="Data augmentation: none, or flip-crop (random flips and crops).", rich_help_panel=_SETTINGS),
-    ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(help="A recipe file of your own, or another dataset's by name.", rich_help_panel=_SETTINGS),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="New run folder; default runs/DATASET-MODEL-SEED.", rich_help_panel=_RUN)
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.", rich_help_panel=_RUN)] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder that holds the datasets.", rich_help_panel=_RUN)] = None,
+    dataset: _DATASET_ARGUMENT = None,
+    model: _MODEL_OPTION = None,
+    epochs: _EPOCHS_OPTION = None,
+    batch_size: _BATCH_SIZE_OPTION = None,
+    lr: _LR_OPTION = None,
+    weight_decay: _WEIGHT_DECAY_OPTION = None,
+    seed: _SEED_OPTION = None,
+    protocol: _PROTOCOL_OPTION = None,
+    precision: _PRECISION_OPTION = None,
+    set_: _SET_OPTION = None,
+    augmentation: _AUGMENTATION_OPTION = None,
+    recipe: _RECIPE_OPTION = None,
+    out: _OUT_OPTION = None,
+    resume: _RESUME_OPTION = False,
+    data_dir: _DATA_DIR_OPTION = None,
     dataset_dir: DATASET_DIR_OPTION = None,
-    accelerator: Annotated[
-        str | None, typer.Option(help="Accelerator: auto, cpu, gpu, mps ...", rich_help_panel=_MACHINE)
-    ] = None,
-    devices: Annotated[
-        int | None,
-        typer.Option(help="Number of devices on each machine; they share every batch.", rich_help_panel=_MACHINE),
-    ] = None,
-    num_nodes: Annotated[int | None, typer.Option(help="Number of machines.", rich_help_panel=_MACHINE)] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help="Parallel training: auto, or ddp (one process for each device).", rich_help_panel=_MACHINE),
-    ] = None,
-    accumulate: Annotated[
-        int | None,
-        typer.Option(help="Gradient accumulation: micro-batches that a batch is split into.", rich_help_panel=_MACHINE),
-    ] = None,
-    sync_batch_norm: Annotated[
-        bool | None,
-        typer.Option(help="Synchronised batch normalisation across devices; the default.", rich_help_panel=_MACHINE),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes that load images; 0: none.", rich_help_panel=_MACHINE)
-    ] = None,
+    accelerator: _ACCELERATOR_OPTION = None,
+    devices: _DEVICES_OPTION = None,
+    num_nodes: _NUM_NODES_OPTION = None,
+    strategy: _STRATEGY_OPTION = None,
+    accumulate: _ACCUMULATE_OPTION = None,
+    sync_batch_norm: _SYNC_BATCH_NORM_OPTION = None,
+    workers: _WORKERS_OPTION = None,
 ) -> None:
     """Train a network by a recipe. The run folder holds settings, metrics, checkpoints and provenance.
 

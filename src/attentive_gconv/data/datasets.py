@@ -129,13 +129,6 @@ def load_dataset(
     """
     entry = find("dataset", name, DATASETS)
     find(f"source of {name}", source, entry.sources)
-    for argument, value, meant in (
-        ("dataset_dir", dataset_dir, "own_folder"),
-        ("image_size", image_size, "resizable"),
-    ):
-        if value is not None and not getattr(entry, meant):
-            others = ", ".join(repr(other) for other, known in DATASETS.items() if getattr(known, meant))
-            raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for {others}")
     request = LoadRequest(
         None if data_dir is None else expand_user(data_dir),
         protocol=protocol,
@@ -146,11 +139,23 @@ def load_dataset(
         dataset_dir=None if dataset_dir is None else expand_user(dataset_dir),
         image_size=image_size,
     )
-    if protocol != "validation" and entry.official_validation:
-        raise ValueError(
-            f"`protocol` (={protocol!r}) has no meaning for {name}: its validation images are an official part, on "
-            "which the paper's authors chose as well; take 'validation'"
-        )
-    if augmentation != "none" and not entry.augmentable:
-        raise ValueError(f"`augmentation` (={augmentation!r}) has no meaning for {name}: leave it at 'none'")
+    _check_meaning(name, entry, request)
     return entry.load(request)
+
+
+def _check_meaning(name: str, entry: DatasetEntry, request: LoadRequest) -> None:
+    """Refuse arguments that a dataset would ignore."""
+    for argument, value, meant in (
+        ("dataset_dir", request.dataset_dir, "own_folder"),
+        ("image_size", request.image_size, "resizable"),
+    ):
+        if value is not None and not getattr(entry, meant):
+            others = ", ".join(repr(other) for other, known in DATASETS.items() if getattr(known, meant))
+            raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for {others}")
+    if request.protocol != "validation" and entry.official_validation:
+        raise ValueError(
+            f"`protocol` (={request.protocol!r}) has no meaning for {name}: its validation set is official, and the "
+            "paper's authors chose on it as well; take 'validation'"
+        )
+    if request.augmentation != "none" and not entry.augmentable:
+        raise ValueError(f"`augmentation` (={request.augmentation!r}) has no meaning for {name}: leave it at 'none'")

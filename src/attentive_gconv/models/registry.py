@@ -96,23 +96,29 @@ def register(
         >>> ag.create_model("tiny_p4m", num_classes=3)(torch.randn(2, 1, 12, 12)).shape
         torch.Size([2, 3])
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"`name` (={name!r}) must be letters, digits, '_', '.' and '-', and begin with no sign")
-    if name in _ENTRIES:
-        raise ValueError(f"a model named {name!r} is registered already: take another name")
-    if not callable(build):
-        raise TypeError(f"`build` (={build!r}) must be a class or function that returns an nn.Module")
-    shape = tuple(image_shape)
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ValueError(f"`image_shape` (={image_shape!r}) must be three positive integers (C, Y, X)")
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"`num_classes` (={num_classes!r}) must be a positive integer")
+    shape = _checked_shape(name, build, image_shape, num_classes)
     entry = ModelEntry(
         name, build, MappingProxyType(dict(defaults or {})), shape, num_classes, family, parameters, description
     )
     _check_options(entry, entry.defaults)
     _ENTRIES[name] = entry
     return entry
+
+
+def _checked_shape(name: str, build: object, image_shape: Sequence[int], num_classes: int) -> tuple[int, int, int]:
+    """The image shape; refuses what is no entry of the register."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"`name` (={name!r}) must be letters, digits, '_', '.' and '-', and begin with no sign")
+    if name in _ENTRIES:
+        raise ValueError(f"a model named {name!r} is registered already: take another name")
+    if not callable(build):
+        raise TypeError(f"`build` (={build!r}) must be a class or function that returns an nn.Module")
+    if not isinstance(num_classes, int) or num_classes < 1:
+        raise ValueError(f"`num_classes` (={num_classes!r}) must be a positive integer")
+    shape = tuple(image_shape)
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ValueError(f"`image_shape` (={image_shape!r}) must be three positive integers (C, Y, X)")
+    return shape
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -37,10 +37,9 @@ def attention_maps(
 
     Args:
         model: any module; its attention modules are its layers with full attention and every
-            `attentive_gconv.nn.Attend`: the attention of the α_F-networks' layers, SE, CBAM, BAM, residual and
-            co-attention.
+            `attentive_gconv.nn.Attend`: input attention, SE, CBAM, BAM, residual and co-attention.
         images: ``(B, C, Y, X)``, or whatever the model takes.
-        parts: one map for each part, named as its module (``"c1.channel_attention"``); else one for each attending
+        parts: one map for each part, named as its module (``"c1.channel_attention"``); else one for each attention
             module (``"c1"``), the factor that all its parts together leave, reduced over channels too.
         reduction: what is done where the map of a full-attention layer depends on more than a map on the group can:
             ``"mean"`` or ``"max"`` over output channels and one of the poses. ``"none"`` gives every map as it is,

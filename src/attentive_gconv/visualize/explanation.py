@@ -126,6 +126,21 @@ def explain(
     kind = ("attention" if attends else "activation") if kind == "auto" else kind
     chosen = find_group(group) if group is not None else group_of(model)
     images = image if image.dim() == 4 else image[None]
+    output, maps = _run_in_eval_mode(model, images, kind, reduction, pose)
+    if not maps:
+        raise ValueError(f"`model` ({type(model).__name__}): its forward pass reached no module with {kind} maps")
+    layers = {name: _on_group(value) for name, value in maps.items()}
+    poses = aggregate(list(layers.values()), images.shape[-2:], chosen.order)
+    if image.dim() == 3:
+        layers, poses = {name: value[0] for name, value in layers.items()}, poses[0]
+        output = output[0] if isinstance(output, Tensor) else output
+    return Explanation(chosen, kind, layers, poses, output)
+
+
+def _run_in_eval_mode(
+    model: nn.Module, images: Tensor, kind: str, reduction: str, pose: str
+) -> tuple[Any, dict[str, Tensor]]:
+    """The model's output and its maps; the model is left in the mode it was in."""
     modes = {part: part.training for part in model.modules()}
     collecting = (
         collect_attention(model, parts=False, reduction=reduction, pose=pose)
@@ -135,18 +150,10 @@ def explain(
     try:
         model.eval()
         with torch.no_grad(), collecting as maps:
-            output = model(images)
+            return model(images), maps
     finally:
         for part, training in modes.items():
             part.training = training
-    if not maps:
-        raise ValueError(f"`model` ({type(model).__name__}): its forward pass reached no module with {kind} maps")
-    layers = {name: _on_group(value) for name, value in maps.items()}
-    poses = aggregate(list(layers.values()), images.shape[-2:], chosen.order)
-    if image.dim() == 3:
-        layers, poses = {name: value[0] for name, value in layers.items()}, poses[0]
-        output = output[0] if isinstance(output, Tensor) else output
-    return Explanation(chosen, kind, layers, poses, output)
 
 
 def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
