@@ -48,6 +48,7 @@ unit: setup
 # the site in site/, with the tutorial's notebook executed; a broken link or reference is an error
 docs: setup
 	NO_MKDOCS_2_WARNING=1 AGCONV_DOCS_EXECUTE=true $(BIN)/mkdocs build --strict --quiet
+	@echo "the site is in site/; to read it: $(BIN)/python -m http.server --directory site"
 
 format: setup
 	$(BIN)/ruff check --fix .
