@@ -128,6 +128,7 @@ class _FullAttention(GroupConvolution):
         spatial_kernel_size: int = 7,
         spatial_dilation: int = 1,
         combination: str = "suppress",
+        padding_mode: str = "zeros",
         wscale: float = 1.0,
         device: Any = None,
         dtype: torch.dtype | None = None,
@@ -136,6 +137,7 @@ class _FullAttention(GroupConvolution):
         check_parts(channel, spatial, combination)
         super().__init__(
             *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
+            padding_mode=padding_mode,
             wscale=wscale,
             device=device,
             dtype=dtype,
@@ -232,7 +234,7 @@ class _FullAttention(GroupConvolution):
                 return self._pack()  # a call does more than the parameters say
             weights += [] if part is None else part._parameters.values()  # type: ignore[arg-type]
         dilation = 1 if spatial is None else spatial.dilation
-        key = (self.stride, self.padding, self.dilation, dilation, self.scale, self.combination)
+        key = (self.stride, self.zero_padding, self.dilation, dilation, self.scale, self.combination)
         return self.packed(weights, key, self._pack)
 
     def _pack(self) -> FullAttentionWeights:
@@ -246,7 +248,7 @@ class _FullAttention(GroupConvolution):
             fc2,
             None if spatial is None else spatial(),
             stride=self.stride,
-            padding=self.padding,
+            padding=self.zero_padding,
             dilation=self.dilation,
             spatial_dilation=1 if spatial is None else spatial.dilation,
             scale=self.scale,
@@ -264,7 +266,8 @@ class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
         ratio: the hidden layer of the channel attention has ``C // ratio`` channels; None is 1.
         spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
         combination: ``"suppress"`` (the paper: (1 - α) f~), ``"multiply"`` (α f~) or ``"amplify"`` ((1 + α) f~).
-        wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernels.
+        padding_mode, wscale, device, dtype: as in `LiftingConv2d`; the spatial attention pads with zeros, and wscale
+            also scales its initial kernels.
 
     How the layer computes (streaming or by the definition, with activation checkpointing, in which memory, on which
     backend) is set by its method ``configure``, for a whole model by `configure_attention`.
@@ -291,8 +294,8 @@ class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `GroupConv2d`.
-        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, wscale, device, dtype: as in
-            `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, combination, padding_mode, wscale, device,
+        dtype: as in `AttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``.

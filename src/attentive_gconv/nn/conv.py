@@ -9,17 +9,23 @@ Source: Cohen & Welling, "Group Equivariant Convolutional Networks", ICML 2016, 
 quadrature weight and the initial weights follow Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
 """
 
+import math
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attentive_gconv.functional import group_conv2d, kernel_index
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
+from attentive_gconv.lookup import find
 from attentive_gconv.nn.checks import divides, explicit_padding, pair, positive, positive_number, square
 from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
+
+# how much more, or less, than the side of a map can be padded
+PADDING_MODES = {"zeros": math.inf, "reflect": -1, "replicate": math.inf, "circular": 0}
 
 
 class GroupConvolution(TransformedWeights):
@@ -41,6 +47,7 @@ class GroupConvolution(TransformedWeights):
         bias: bool = False,
         *,
         groups: int = 1,
+        padding_mode: str = "zeros",
         wscale: float = 1.0,
         device: Any = None,
         dtype: torch.dtype | None = None,
@@ -53,6 +60,8 @@ class GroupConvolution(TransformedWeights):
         self.stride = pair("stride", stride)
         self.dilation = pair("dilation", dilation)
         self.padding = explicit_padding(padding, self.kernel_size, self.dilation, self.stride)
+        find("padding_mode", padding_mode, PADDING_MODES)
+        self.padding_mode = padding_mode
         self.groups = positive("groups", groups)
         self.wscale = positive_number("wscale", wscale)
         divides("in_channels", in_channels, groups)
@@ -87,7 +96,9 @@ class GroupConvolution(TransformedWeights):
         )
 
     def check_input(self, x: Tensor) -> Tensor:
-        """The input with a group axis (of one entry, for a planar map), or an error that says what is wrong."""
+        """The input with a group axis (of one entry, for a planar map), padded unless with zeros, which the
+        convolution adds; or an error that says what is wrong.
+        """
         expected = f"(B, {self.in_channels}, " + (f"{self.group.order}, Y, X)" if self.over_group else "Y, X)")
         sizes = (self.in_channels, self.group.order) if self.over_group else (self.in_channels,)
         if x.dim() != 3 + len(sizes) or tuple(x.shape[1:-2]) != sizes:
@@ -101,13 +112,30 @@ class GroupConvolution(TransformedWeights):
                     f"input {tuple(x.shape)} with padding (={self.padding}) is smaller than the kernel, kernel_size "
                     f"(={self.kernel_size}) with dilation (={self.dilation}); raise the padding or give larger maps"
                 )
-        return x if self.over_group else x.unsqueeze(2)
+        x = x if self.over_group else x.unsqueeze(2)
+        return x if self.padding_mode == "zeros" else self._pad(x)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        for side, pad in zip(x.shape[-2:], self.padding, strict=True):
+            if pad > PADDING_MODES[self.padding_mode] + side:
+                raise ValueError(
+                    f"`padding` (={self.padding}) with padding_mode (={self.padding_mode!r}) needs larger maps than "
+                    f"{tuple(x.shape[-2:])}; pad less, or with zeros"
+                )
+        rows, columns = self.padding
+        padded: Tensor = F.pad(x.flatten(1, 2), (columns, columns, rows, rows), self.padding_mode)
+        return padded.unflatten(1, x.shape[1:3])
+
+    @property
+    def zero_padding(self) -> Pair:
+        """The padding that is left to the convolution: none in another mode than zeros."""
+        return self.padding if self.padding_mode == "zeros" else (0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; ``(B, O, |H|, Y', X')``."""
         kernel = self._packed_kernel()
         return group_conv2d(
-            self.check_input(x), kernel, self.bias, self.stride, self.padding, self.dilation, self.groups
+            self.check_input(x), kernel, self.bias, self.stride, self.zero_padding, self.dilation, self.groups
         )
 
     def extra_repr(self) -> str:
@@ -116,6 +144,8 @@ class GroupConvolution(TransformedWeights):
         for name, default in (("stride", (1, 1)), ("padding", (0, 0)), ("dilation", (1, 1)), ("groups", 1)):
             if (value := getattr(self, name)) != default:
                 parts.append(f"{name}={value}")
+        if self.padding_mode != "zeros":
+            parts.append(f"padding_mode={self.padding_mode!r}")
         if self.bias is not None:
             parts.append("bias=True")
         return ", ".join(parts)
@@ -130,6 +160,9 @@ class LiftingConv2d(GroupConvolution):
         kernel_size: the side k, odd or even.
         stride, padding, dilation, groups: as in `torch.nn.Conv2d`; ``padding`` may be ``"same"`` or ``"valid"``.
         bias: one value a channel, shared over the group, starting at zero.
+        padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``, as in `torch.nn.Conv2d`. Every mode
+            is exactly equivariant to the group; ``"circular"`` also to cyclic translations, which the border of the
+            others breaks.
         wscale: the initial weights are U(-s, s), s = wscale / √(C·k²).
         device, dtype: of the parameters.
 
@@ -156,8 +189,8 @@ class GroupConv2d(GroupConvolution):
     """Group convolution: from a map on the group to a map on the group.
 
     Args:
-        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups, wscale, device, dtype:
-            as in `LiftingConv2d`.
+        group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups, padding_mode, wscale,
+        device, dtype: as in `LiftingConv2d`.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``; the kernel ``weight`` is ``(O, C / groups, |H|, k, k)``.

@@ -35,6 +35,7 @@ class _AttendedInput(GroupConvolution):
         bias: bool = False,
         *,
         groups: int = 1,
+        padding_mode: str = "zeros",
         channel: bool = True,
         spatial: bool = True,
         ratio: int | None = None,
@@ -50,6 +51,7 @@ class _AttendedInput(GroupConvolution):
         super().__init__(
             *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
             groups=groups,
+            padding_mode=padding_mode,
             wscale=wscale,
             device=device,
             dtype=dtype,
@@ -85,7 +87,8 @@ class InputAttentiveLiftingConv2d(_AttendedInput, LiftingConv2d):
         ratio: of the channel attention; None is 1.
         spatial_kernel_size, spatial_dilation, statistics: of the spatial attention, see `SpatialAttention`.
         combination: ``"suppress"`` (the paper: x - α·x), ``"multiply"`` (α·x) or ``"amplify"`` (x + α·x).
-        wscale, device, dtype: as in `LiftingConv2d`; wscale also scales the spatial attention's initial kernel.
+        padding_mode, wscale, device, dtype: as in `LiftingConv2d`; the spatial attention pads with zeros, and wscale
+            also scales its initial kernel.
 
     Shape:
         ``(B, C, Y, X)`` -> ``(B, O, |H|, Y', X')``.
@@ -109,7 +112,8 @@ class InputAttentiveGroupConv2d(_AttendedInput, GroupConv2d):
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups: as in `GroupConv2d`.
-        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, statistics, combination, wscale, device, dtype:
+        channel, spatial, ratio, spatial_kernel_size, spatial_dilation, statistics, combination, padding_mode, wscale,
+        device, dtype:
             as in `InputAttentiveLiftingConv2d`; a ratio of None is 2, or 1 for a single channel.
 
     Shape:
