@@ -50,6 +50,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
     _sync_folder(target.parent)
 
 
+def is_partial(path: Path) -> bool:
+    """Whether a file is the partial one of an atomic write that was killed, or is still going on."""
+    return path.name.startswith(".") and PARTIAL in path.suffixes
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove the partial files in a folder in which no other process writes."""
+    for path in folder.glob(f".*{PARTIAL}*"):
+        if is_partial(path):
+            path.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write bytes to a file with an atomic write, see `atomic_path`."""
     with atomic_path(path) as partial:

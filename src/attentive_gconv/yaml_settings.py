@@ -1,5 +1,10 @@
-"""Settings as YAML text, read strictly and as data alone."""
+"""Settings as YAML text, read strictly and as data alone.
 
+Numbers are decimal: ``1e-3`` is a number, and ``010`` (8 in YAML 1.1), ``0x10`` and ``1:30`` are words. Keys are words
+and occur once. Anchors and aliases, deep nesting and large files are refused.
+"""
+
+import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,42 +17,91 @@ try:
 except ImportError as error:
     raise ImportError("recipes need PyYAML: pip install 'attentive-gconv[train]'") from error
 
-MAX_RECIPE_BYTES = 1_000_000
+MAX_RECIPE_BYTES = 100_000
+MAX_DEPTH = 20
+_SIGNATURE = "# sha256 of the lines above: "
 
 
 class _RecipeLoader(yaml.SafeLoader):
-    """YAML 1.1 as everybody writes it: 1e-3 is a number, and a key that is given twice is an error."""
+    """YAML as recipes have it, see above."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise self._error("aliases (*name) are not allowed in recipes: write the value out")
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise self._error(f"it is nested more than {MAX_DEPTH} levels deep")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} must be a word", node.start_mark)
-            if keys.count(key) > 1:
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} occurs twice", node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep)
+
+    def _error(self, message: str) -> yaml.YAMLError:
+        return yaml.composer.ComposerError(None, None, message, self.peek_event().start_mark)
 
 
 class _RecipeDumper(yaml.SafeDumper):
     """Quotes what `_RecipeLoader` would otherwise read as a number."""
 
 
-_NUMBER = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*)$")
+_FLOAT = re.compile(
+    r"^[-+]?((\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf|\.Inf|\.INF)$|^\.(nan|NaN|NAN)$"
+)
 for _yaml_class in (_RecipeLoader, _RecipeDumper):
-    _yaml_class.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789."))
+    # the base class's resolvers of numbers, which know other bases and dates, are left out
+    _kept = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
+    _yaml_class.yaml_implicit_resolvers = {
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag in _kept]
+        for letter, resolvers in _yaml_class.yaml_implicit_resolvers.items()
+    }
+    _yaml_class.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+    _yaml_class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a YAML file, read as data alone."""
+    """The settings in a YAML file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ConfigError: if it is no readable file of settings, or was changed since `signed` text was written to it.
+    """
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is not a regular file: give the path of a recipe")
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_RECIPE_BYTES:,} bytes and no recipe")
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_RecipeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8")
+        settings = yaml.load(text, Loader=_RecipeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not a readable recipe: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} must hold `field: value` lines, see the recipes of the library")
+    lines, mark, _ = text.rpartition(_SIGNATURE)
+    if mark and signed(lines) != text:
+        raise ConfigError(
+            f"{path} is damaged, or was changed by hand: its lines have another sha256 than it says; restore it, or "
+            "remove its last line if the change is meant"
+        )
     return settings
+
+
+def signed(text: str) -> str:
+    """The text with a comment that holds its SHA-256; `read_settings` compares it."""
+    return f"{text}{_SIGNATURE}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def parse_value(text: str) -> Any:
@@ -58,7 +112,7 @@ def parse_value(text: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_RecipeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"the value cannot be read: {error}") from error
 
 

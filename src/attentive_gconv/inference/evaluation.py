@@ -56,7 +56,7 @@ class Evaluation:
 
 def evaluate(
     module: nn.Module,
-    dataset: Dataset[Any],
+    dataset: Dataset[tuple[Tensor, int]],
     classes: tuple[str, ...],
     *,
     rotations: bool = True,

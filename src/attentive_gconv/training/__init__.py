@@ -16,7 +16,8 @@ from attentive_gconv.training.recipe import list_recipes, load_recipe
 from attentive_gconv.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from attentive_gconv.training.runner import TrainResult, resume, train
+    from attentive_gconv.training.run_result import TrainResult
+    from attentive_gconv.training.runner import resume, train
 
 __all__ = [
     "ConfigError",

@@ -7,7 +7,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from attentive_gconv.training.recorder import Row, RunRecorder
+from attentive_gconv.training.epoch_files import Row
+from attentive_gconv.training.recorder import RunRecorder
 
 
 class EpochLines(ProgressBar):
@@ -65,11 +66,9 @@ class EpochLines(ProgressBar):
         self._report(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Leave the terminal in order, and say how an interrupted run goes on."""
+        """Leave the terminal in order."""
         self._close()
         self._report(trainer)
-        if isinstance(exception, KeyboardInterrupt):
-            self.print(f"interrupted; continue with: agconv train --resume --out {self.recorder.folder.path}")
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -1,30 +1,21 @@
-"""The callback that keeps a run's history, its checkpoints and its weights."""
+"""The callback that keeps a run's history and writes the files of each finished epoch."""
 
-import csv
-import io
 import time
-from dataclasses import replace
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from attentive_gconv.checkpoints.model_card import ModelCard
-from attentive_gconv.checkpoints.weights import save_weights
-from attentive_gconv.files import write_atomically
+from attentive_gconv.training.epoch_files import FinishedEpoch, Row, best_row, complete_epoch
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.run_folder import RunFolder
 
-# None: not evaluated after that epoch
-Row = dict[str, float | None]
-
 
 class RunRecorder(Checkpoint):
-    """After every epoch: a row for metrics.csv, the last checkpoint and, if the epoch is the best so far, the best.
+    """After every epoch: a row of figures, the last checkpoint, and what follows from it, see `complete_epoch`.
 
-    The best epoch has the lowest error on the watched images; among equals, the lowest loss; among equals, the
-    earliest. Without watched images there is no best epoch. The history is part of the checkpoint, so that what is on
-    disk always belongs together.
+    The history is part of the checkpoint, so that what is on disk always belongs together.
 
     Attributes:
         history: one row an epoch. ``epoch`` counts from 1; errors are fractions.
@@ -41,12 +32,7 @@ class RunRecorder(Checkpoint):
     @property
     def best(self) -> Row | None:
         """The row of the best epoch; None before any epoch was evaluated."""
-        return min(
-            (row for row in self.history if row.get(f"{self.watched}_error") is not None), key=self._rank, default=None
-        )
-
-    def _rank(self, row: Row) -> list[float]:
-        return [float(row[name] or 0) for name in (f"{self.watched}_error", f"{self.watched}_loss", "epoch")]
+        return best_row(self.history, self.watched)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -65,21 +51,11 @@ class RunRecorder(Checkpoint):
             row[name] = None if name in skipped else float(f"{trainer.callback_metrics[name].item():.7g}")
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         self.history.append(row)
-        # best before last: if the process dies in between, the epoch is repeated and gives the same best again
-        for which in ("best", "last") if self.best is row else ("last",):
-            trainer.save_checkpoint(self.folder.checkpoint(which))
-            if trainer.is_global_zero:
-                card = replace(self.card, epoch=epoch)
-                save_weights(self.folder.weights(which), pl_module.result, card)
+        # with this file the epoch is finished; all others follow from it
+        trainer.save_checkpoint(self.folder.checkpoint("last"))
         if trainer.is_global_zero:
-            write_atomically(self.folder.metrics_file, self._table().encode())
-
-    def _table(self) -> str:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.history)
-        return text.getvalue()
+            finished = FinishedEpoch(self.history, pl_module.result.state_dict())
+            complete_epoch(self.folder, finished, self.card, self.watched)
 
     def state_dict(self) -> dict[str, Any]:
         """The history, as plain values."""

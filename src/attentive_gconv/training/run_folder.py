@@ -1,12 +1,13 @@
 """A run folder as training writes it: refused where it is in use, and its settings."""
 
+import shlex
 from dataclasses import dataclass
 
 from attentive_gconv.checkpoints.run_files import RunFiles, RunFolderError
 from attentive_gconv.files import write_atomically
 from attentive_gconv.training.config import TrainConfig
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
-from attentive_gconv.yaml_settings import dump_settings
+from attentive_gconv.yaml_settings import dump_settings, signed
 
 
 @dataclass(frozen=True)
@@ -17,17 +18,24 @@ class RunFolder(RunFiles):
         """Refuse a folder that already holds something.
 
         Raises:
-            RunFolderError: if the path is a file or a folder with anything in it.
+            RunFolderError: if the path is a file, or a folder with anything in it but the leftovers of a start that was
+                killed before it wrote its settings.
         """
         if self.path.is_file():
             raise RunFolderError(f"--out {self.path} is a file: give the name of a new folder")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and self.holds_something():
             remedy = "continue it with --resume, or give another --out" if self.config_file.exists() else "give another"
             raise RunFolderError(f"--out {self.path} exists and is not empty: {remedy}; nothing was changed")
 
+    def how_to_continue(self) -> str:
+        """The command that resumes the run, for messages."""
+        if not self.config_file.exists():
+            return "nothing was trained: start it again"
+        return f"continue with: agconv train --resume --out {shlex.quote(str(self.path))}"
+
     def write_config(self, config: TrainConfig) -> None:
         """Write the resolved settings."""
-        write_atomically(self.config_file, dump_settings(config_to_mapping(config)).encode())
+        write_atomically(self.config_file, signed(dump_settings(config_to_mapping(config))).encode())
 
     def read_config(self) -> TrainConfig:
         """The settings the run was started with."""

@@ -1,10 +1,9 @@
 """A training run from its config to its result."""
 
-import pickle
-import statistics
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from attentive_gconv.checkpoints.model_card import ModelCard
-from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
-from attentive_gconv.checkpoints.weights import load_weights
+from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, write_record
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
-from attentive_gconv.environment import describe_environment
+from attentive_gconv.environment import describe_environment, require_workers
 from attentive_gconv.files import write_json
-from attentive_gconv.inference.evaluation import Evaluation, evaluate
-from attentive_gconv.training.config import ConfigError, TrainConfig
+from attentive_gconv.settings import ConfigError
+from attentive_gconv.training.checkpoint_io import AtomicCheckpointIO
+from attentive_gconv.training.config import TrainConfig
+from attentive_gconv.training.epoch_files import complete_epoch, read_finished
 from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
@@ -31,53 +31,17 @@ from attentive_gconv.training.quiet import contained_lightning
 from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
 from attentive_gconv.training.run_folder import RunFolder
+from attentive_gconv.training.run_lock import locked
+from attentive_gconv.training.run_result import WATCHED, TrainResult, measure_result
 from attentive_gconv.training.seeding import seed_everything
 from attentive_gconv.training.synchronise import SynchroniseBatchNorm
+from attentive_gconv.training.termination import stoppable
 
 # what may differ when a run is resumed: more epochs, and where and on what it runs
 CHANGEABLE = (
     *("epochs", "accelerator", "devices", "num_nodes", "strategy", "workers"),
     *("dataset.dir", "dataset.folder"),
 )
-
-SELECTION = {
-    "validation": "lowest error on the held-out part of the training images; tested once, with these weights",
-    "final": "last epoch; nothing is held out, nothing is chosen, the test set is used once",
-    "paper": "last epoch; `best_test` is selected on the test set, as the authors did",
-}
-
-
-# the split evaluated during training
-WATCHED: dict[str, str | None] = {"validation": "valid", "final": None, "paper": "test"}
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """The outcome of a complete run, as result.json holds it. Errors are fractions of 1.
-
-    Attributes:
-        test_error: of the weights that the protocol reports: the best epoch's (``"validation"``) or the last one's
-            (``"final"`` and ``"paper"``).
-        best_epoch: the epoch with the lowest error on the held-out images (``"paper"``: on the test images); None under
-            the ``"final"`` protocol.
-        valid_error: that lowest error on the held-out images; None under the other protocols.
-        best_test: under the ``"paper"`` protocol, epoch and test error of the best epoch, selected on the test set.
-        seconds_per_epoch: the median, of training and looking at the watched images.
-    """
-
-    dataset: str
-    model: str
-    parameters: int
-    protocol: str
-    selection: str
-    seed: int
-    epochs: int
-    test_images: int
-    test_error: float
-    best_epoch: int | None
-    valid_error: float | None
-    best_test: dict[str, float] | None
-    seconds_per_epoch: float
 
 
 def train(config: TrainConfig, out: str | Path, *, console: Console | None = None) -> TrainResult | None:
@@ -95,14 +59,18 @@ def train(config: TrainConfig, out: str | Path, *, console: Console | None = Non
         RunFolderError: if the folder is in use. Nothing is written then, nor when the dataset or the network cannot
             be made.
     """
-    folder = RunFolder(Path(out))
+    folder, console = RunFolder(Path(out)), _console(console)
     # the further processes of a run on several devices start when the first has made the folder
     if _is_first_process():
         folder.require_free()
-    splits = _load(config)
-    config = replace(config, dataset=replace(config.dataset, source=splits.source))
-    with contained_lightning():
-        return _Run(config, folder, splits, console).start()
+    with stoppable(folder, console), contained_lightning():
+        splits = _load(config)
+        config = replace(config, dataset=replace(config.dataset, source=splits.source))
+        run = _Run(config, folder, splits, console)
+        if _is_first_process():
+            folder.path.mkdir(parents=True, exist_ok=True)
+        with _held(folder):
+            return run.start()
 
 
 def resume(
@@ -119,13 +87,22 @@ def resume(
         RunFolderError: if there is no run, it is complete, it is damaged, or its data are no longer the same.
         ConfigError: if an override would make it another run.
     """
-    folder = RunFolder(Path(out))
-    stored = folder.read_config()
-    config = config_from_mapping(override(config_to_mapping(stored), overrides or {}))
-    _require_same_run(stored, config, folder)
-    splits = _load(config)
-    with contained_lightning():
-        return _Run(config, folder, splits, console).resume()
+    folder, console = RunFolder(Path(out)), _console(console)
+    folder.require_run()
+    with stoppable(folder, console), contained_lightning(), _held(folder):
+        stored = folder.read_config()
+        config = config_from_mapping(override(config_to_mapping(stored), overrides or {}))
+        _require_same_run(stored, config, folder)
+        return _Run(config, folder, _load(config), console).resume()
+
+
+def _console(console: Console | None) -> Console:
+    return console if console is not None and _is_first_process() else Console(quiet=True)
+
+
+def _held(folder: RunFolder) -> AbstractContextManager[None]:
+    """The lock of the folder, which the first process holds for all."""
+    return locked(folder.path) if _is_first_process() else nullcontext()
 
 
 def _is_first_process() -> bool:
@@ -164,20 +141,22 @@ def _require_same_run(stored: TrainConfig, wanted: TrainConfig, folder: RunFolde
 class _Run:
     """One start of a run: everything it needs, made and checked before its folder is touched."""
 
-    def __init__(self, config: TrainConfig, folder: RunFolder, splits: DataSplits, console: Console | None) -> None:
+    def __init__(self, config: TrainConfig, folder: RunFolder, splits: DataSplits, console: Console) -> None:
         if config.protocol == "validation" and splits.valid is None:
             raise ConfigError(f"protocol (={config.protocol!r}) needs held-out images, and {splits.name} has none")
+        require_workers(config.workers * config.devices)
         self.config = config
         self.folder = folder
         self.splits = splits
-        self.console = console if console is not None and _is_first_process() else Console(quiet=True)
+        self.console = console
         self.watched = WATCHED[config.protocol]
         self.card = ModelCard.of(
             splits, seed=config.dataset.seed, model=config.model.name, options=config.model.options
         )
         # the initial weights are drawn here and from nothing but the seed
         seed_everything(config.seed)
-        self.network = self.card.build()
+        # the weights, their gradients and two values of Adam's for each
+        self.network = self.card.build(copies=4)
         # Lightning converts it only after it has filled it from a checkpoint, which would round what is resumed
         dtype = torch.float64 if config.precision == "64-true" else torch.float32
         self.network.to(dtype)
@@ -191,6 +170,9 @@ class _Run:
 
     def _make_trainer(self) -> L.Trainer:
         config, folder = self.config, self.folder
+        plugins: list[Any] = [AtomicCheckpointIO()]
+        if config.sync_batch_norm and config.processes > 1:
+            plugins.append(SynchroniseBatchNorm())
         try:
             # Lightning would take another precision than the one asked for, with a mere warning
             warnings.filterwarnings("error", message=".*is not supported on CPU. Using.*")
@@ -201,7 +183,7 @@ class _Run:
                 strategy=config.strategy,
                 precision=config.precision,
                 accumulate_grad_batches=config.accumulate,
-                plugins=[SynchroniseBatchNorm()] if config.sync_batch_norm and config.processes > 1 else None,
+                plugins=plugins,
                 deterministic=config.deterministic,
                 max_epochs=config.epochs,
                 callbacks=[self.recorder, EpochLines(self.console, self.recorder)],
@@ -225,38 +207,45 @@ class _Run:
         return None if self.watched is None else self.splits.by_name()[self.watched]
 
     def start(self) -> TrainResult | None:
-        """Make the folder and train in it."""
+        """Train in a new folder."""
         if _is_first_process():
-            self.folder.path.mkdir(parents=True, exist_ok=True)
-            self.folder.write_config(self.config)
-            write_json(self.folder.dataset_file, self._dataset_facts())
-            write_json(self.folder.environment_file, {"starts": [{"from_epoch": 0, **describe_environment()}]})
+            # another process may have written there since
+            self.folder.require_free()
+            self._write_records(0, [])
         return self._fit(None)
 
     def resume(self) -> TrainResult | None:
         """Train on in the folder of an earlier start."""
-        checkpoint = self.folder.checkpoint("last")
+        folder, finished = self.folder, read_finished(self.folder)
         # a start that ended before these were written has trained nothing
-        records = (self.folder.dataset_file, self.folder.environment_file)
-        begun = checkpoint.exists() or all(file.exists() for file in records)
-        if begun and read_json(self.folder.dataset_file) != self._dataset_facts():
+        begun = finished is not None or all(file.exists() for file in (folder.dataset_file, folder.environment_file))
+        if begun and read_json(folder.dataset_file) != self._dataset_facts():
             raise RunFolderError(
-                f"the data of {self.folder.path} are no longer those it was started with "
-                f"({self.folder.dataset_file.name} differs): restore them, or start another run"
+                f"the data of {folder.path} are no longer those it was started with "
+                f"({folder.dataset_file.name} differs): restore them, or start another run"
             )
-        done = _finished_epochs(checkpoint) if checkpoint.exists() else 0
+        done = 0 if finished is None else finished.epoch
         if done > self.config.epochs:
             raise ConfigError(f"epochs (={self.config.epochs}) is less than the {done} that are already finished")
-        if done == self.config.epochs and self.folder.result_file.exists():
-            raise RunFolderError(f"{self.folder.path} is complete with its {done} epochs: add some with --epochs")
+        if done == self.config.epochs and folder.result_file.exists():
+            raise RunFolderError(f"{folder.path} is complete with its {done} epochs: add some with --epochs")
         if _is_first_process():
-            starts = read_json(self.folder.environment_file).get("starts", []) if begun else []
-            self.folder.write_config(self.config)
-            write_json(self.folder.dataset_file, self._dataset_facts())
-            entry = {"from_epoch": done, **describe_environment()}
-            write_json(self.folder.environment_file, {"starts": [*starts, entry]})
-        self.console.print(f"resuming {self.folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
-        return self._fit(checkpoint if done else None)
+            # a result is that of all epochs, or is not there
+            folder.result_file.unlink(missing_ok=True)
+            if finished is not None:
+                complete_epoch(folder, finished, self.card, self.watched)
+            self._write_records(done, read_json(folder.environment_file).get("starts", []) if begun else [])
+        self.console.print(f"resuming {folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
+        if finished is not None and done == self.config.epochs:
+            self.recorder.history = finished.history
+            return self._finish()
+        return self._fit(folder.checkpoint("last") if done else None)
+
+    def _write_records(self, epoch: int, starts: list[dict[str, Any]]) -> None:
+        self.folder.write_config(self.config)
+        write_record(self.folder.dataset_file, self._dataset_facts())
+        entry = {"from_epoch": epoch, **describe_environment()}
+        write_json(self.folder.environment_file, {"starts": [*starts, entry]})
 
     def _dataset_facts(self) -> dict[str, Any]:
         splits = self.splits
@@ -293,55 +282,12 @@ class _Run:
         )
         # weights_only: a checkpoint is data, nothing in it is executed
         self.trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        return self._finish()
+
+    def _finish(self) -> TrainResult | None:
         if not self.trainer.is_global_zero:
             return None
-        result = self._result(self.trainer.strategy.root_device)
-        write_json(self.folder.result_file, asdict(result))
+        device = self.trainer.strategy.root_device
+        result = measure_result(self.folder, self.config, self.splits, self.recorder.history, device)
+        write_record(self.folder.result_file, asdict(result))
         return result
-
-    def _result(self, device: torch.device) -> TrainResult:
-        best, protocol = self.recorder.best, self.config.protocol
-        final = self._test("best" if protocol == "validation" else "last", device)
-        best_test = None
-        if best is not None and protocol == "paper":
-            best_test = {"epoch": int(best["epoch"] or 0), "test_error": self._test("best", device).error}
-        return TrainResult(
-            dataset=self.splits.name,
-            model=self.config.model.name,
-            parameters=self.parameters,
-            protocol=protocol,
-            selection=SELECTION[protocol],
-            seed=self.config.seed,
-            epochs=len(self.recorder.history),
-            test_images=final.images,
-            test_error=final.error,
-            best_epoch=None if best is None else int(best["epoch"] or 0),
-            valid_error=best["valid_error"] if best is not None and protocol == "validation" else None,
-            best_test=best_test,
-            seconds_per_epoch=statistics.median(row["seconds"] or 0 for row in self.recorder.history),
-        )
-
-    def _test(self, which: str, device: torch.device) -> Evaluation:
-        dtype = torch.float64 if self.config.precision == "64-true" else torch.float32
-        module = load_weights(self.folder.weights(which)).module
-        return evaluate(
-            module,
-            self.splits.test,
-            self.splits.classes,
-            rotations=False,
-            workers=self.config.workers,
-            dtype=dtype,
-            device=device,
-        )
-
-
-def _finished_epochs(checkpoint: Path) -> int:
-    """How many epochs a checkpoint of Lightning's holds; reading it also shows that it is whole."""
-    try:
-        content = torch.load(checkpoint, weights_only=True, map_location="cpu")
-        return int(content["epoch"]) + 1
-    except (RuntimeError, OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise RunFolderError(
-            f"{checkpoint} is damaged and cannot be resumed from: start the run again with another --out; "
-            f"weights beside it may still be whole ({type(error).__name__}: {str(error).splitlines()[0]})"
-        ) from error

@@ -1,0 +1,106 @@
+"""What a run folder holds of a finished epoch, and how it is completed after a kill.
+
+`checkpoints/last.ckpt` is written first: with it, the epoch is finished. Everything else of the epoch follows from it
+and is written afterwards: last.safetensors, metrics.csv and, if the epoch is the best so far, best.ckpt and
+best.safetensors. A process that is killed in between leaves them to `complete_epoch` when the run is resumed.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.run_files import RunFolderError
+from attentive_gconv.checkpoints.torch_files import load_data
+from attentive_gconv.checkpoints.weights import write_state
+from attentive_gconv.files import write_atomically
+from attentive_gconv.training.run_folder import RunFolder
+
+# figures of one epoch by name; None: not evaluated after that epoch
+Row = dict[str, float | None]
+# under which name Lightning keeps the state of `RunRecorder`
+RECORDER = "RunRecorder"
+
+
+@dataclass(frozen=True)
+class FinishedEpoch:
+    """What last.ckpt holds of the last finished epoch.
+
+    Attributes:
+        history: one row an epoch.
+        state: the state dict of the network that is evaluated and saved.
+    """
+
+    history: list[Row]
+    state: Mapping[str, Tensor]
+
+    @property
+    def epoch(self) -> int:
+        """How many epochs are finished."""
+        return len(self.history)
+
+
+def best_row(history: list[Row], monitored: str | None) -> Row | None:
+    """The row of the best epoch: the lowest error, among equals the lowest loss, among equals the earliest.
+
+    Args:
+        history: one row an epoch.
+        monitored: the split whose error decides; None if there is none.
+
+    Returns:
+        None before any epoch was evaluated.
+    """
+
+    def rank(row: Row) -> list[float]:
+        return [float(row[name] or 0) for name in (f"{monitored}_error", f"{monitored}_loss", "epoch")]
+
+    evaluated = [row for row in history if row.get(f"{monitored}_error") is not None]
+    return min(evaluated, key=rank, default=None)
+
+
+def complete_epoch(folder: RunFolder, finished: FinishedEpoch, card: ModelCard, monitored: str | None) -> None:
+    """Write the files that follow from last.ckpt."""
+    card = replace(card, epoch=finished.epoch)
+    write_state(folder.weights("last"), finished.state, card)
+    write_atomically(folder.metrics_file, _table(finished.history).encode())
+    if best_row(finished.history, monitored) is finished.history[-1]:
+        write_atomically(folder.checkpoint("best"), folder.checkpoint("last").read_bytes())
+        write_state(folder.weights("best"), finished.state, card)
+
+
+def read_finished(folder: RunFolder) -> FinishedEpoch | None:
+    """The last finished epoch; None if there is none.
+
+    Raises:
+        RunFolderError: if last.ckpt is damaged.
+    """
+    path = folder.checkpoint("last")
+    if not path.exists():
+        return None
+    if not path.is_file():
+        raise RunFolderError(f"{path} is not a regular file: start the run again with another --out")
+    try:
+        content = load_data(path.read_bytes())
+        history, state = content["callbacks"][RECORDER]["history"], content["state_dict"]
+        prefix = "average." if any(name.startswith("average.") for name in state) else "network."
+        kept = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        if len(history) != int(content["epoch"]) + 1:
+            raise ValueError("its history has another number of epochs than it says")
+    except Exception as error:  # on damaged bytes torch raises a dozen types
+        reason = (str(error) or "no message").splitlines()[0]
+        raise RunFolderError(
+            f"{path} is damaged and cannot be resumed from: start the run again with another --out; "
+            f"weights beside it may still be whole ({type(error).__name__}: {reason})"
+        ) from error
+    return FinishedEpoch(history, kept)
+
+
+def _table(history: list[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return text.getvalue()
