@@ -123,8 +123,9 @@ class GroupConvolution(TransformedWeights):
                     f"{tuple(x.shape[-2:])}; pad less, or with zeros"
                 )
         rows, columns = self.padding
-        padded: Tensor = F.pad(x.flatten(1, 2), (columns, columns, rows, rows), self.padding_mode)
-        return padded.unflatten(1, x.shape[1:3])
+        planes = F.pad(x.flatten(1, 2), (columns, columns, rows, rows), self.padding_mode)
+        padded: Tensor = planes.unflatten(1, x.shape[1:3])
+        return padded
 
     @property
     def zero_padding(self) -> Pair:
