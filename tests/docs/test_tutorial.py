@@ -40,6 +40,7 @@ def outputs(notebook) -> list[dict]:
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
+@pytest.mark.slow
 def test_it_runs_and_shows_what_it_says(executed):
     shown = outputs(executed)
     assert not [output for output in shown if output.output_type == "error"]

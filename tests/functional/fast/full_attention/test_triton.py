@@ -41,6 +41,7 @@ def compare(request: pytest.FixtureRequest) -> Callable[[Case], dict[str, float]
 
 
 @needs_triton
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_values_and_gradients(case: Case, compare: Callable[[Case], dict[str, float]]) -> None:
     limit = 1e-11 if case.dtype == torch.float64 else 1e-5
