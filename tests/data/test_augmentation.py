@@ -3,7 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from attentive_gconv.data.augmentation import FlipCrop
+from attentive_gconv.data import InMemoryDataset, load_dataset
+from attentive_gconv.data.augmentation import FlipCrop, RandomAugmentation, Rotation
+from attentive_gconv.data.rotation import rotate_images
 from attentive_gconv.data.sources import LabelledSource, SourceDataset, StoredPixels
 
 SIDE, BORDER = 6, 4
@@ -37,8 +39,35 @@ def test_every_image_becomes_a_window_of_itself_flipped_half_the_time() -> None:
     assert 55 < sum(number >= 81 for number in seen) < 81
 
 
-def test_what_happens_to_an_image_depends_on_seed_and_position_alone() -> None:
-    whole, part = FlipCrop(40), FlipCrop(40)
+def test_rotation_turns_every_image_by_an_angle_of_its_own() -> None:
+    augment = Rotation(40)
+    augment.draw_from(3)
+    changed = augment(IMAGES, range(40))
+    angles = torch.from_numpy(np.random.RandomState(3).uniform(0, 360, 40))
+    torch.testing.assert_close(changed, rotate_images(IMAGES, angles))
+    # all quarters of the circle occur
+    assert set((angles // 90).int().tolist()) == {0, 1, 2, 3}
+
+
+def test_in_memory_images_are_turned_on_black() -> None:
+    black = -0.5
+    dataset = InMemoryDataset(torch.full((3, 1, 9, 9), black), torch.arange(3), augmentation=Rotation(3), black=black)
+    dataset.draw_from(0)
+    assert torch.equal(dataset[1][0], torch.full((1, 9, 9), black))
+    plain, turned = load_dataset("digits"), load_dataset("digits", augmentation="rotation")
+    assert (plain.augmentation, turned.augmentation) == ("none", "rotation")
+    turned.train.draw_from(0)
+    first = turned.train[0][0]
+    assert not torch.equal(first, plain.train[0][0])
+    # the corners, dark in every digit, stay as dark as the border is
+    torch.testing.assert_close(first[0, 0, 0], plain.train[0][0][0, 0, 0])
+    for name in ("valid", "test"):
+        assert torch.equal(turned.by_name()[name][5][0], plain.by_name()[name][5][0])
+
+
+@pytest.mark.parametrize("kind", [FlipCrop, Rotation])
+def test_what_happens_to_an_image_depends_on_seed_and_position_alone(kind: type[RandomAugmentation]) -> None:
+    whole, part = kind(40), kind(40)
     whole.draw_from(7)
     torch.manual_seed(5)
     part.draw_from(7)
@@ -49,8 +78,9 @@ def test_what_happens_to_an_image_depends_on_seed_and_position_alone() -> None:
     assert not torch.equal(part(IMAGES, range(40)), everything)
 
 
-def test_without_a_seed_every_reading_is_drawn_anew_from_torch() -> None:
-    augment = FlipCrop(40)
+@pytest.mark.parametrize("kind", [FlipCrop, Rotation])
+def test_without_a_seed_every_reading_is_drawn_anew_from_torch(kind: type[RandomAugmentation]) -> None:
+    augment = kind(40)
     torch.manual_seed(3)
     first, second = augment(IMAGES, range(40)), augment(IMAGES, range(40))
     assert not torch.equal(first, second)
@@ -86,14 +116,14 @@ def test_images_are_standardised_by_channel(part: LabelledSource) -> None:
 
 def test_black_is_black_before_it_is_standardised(part: LabelledSource) -> None:
     black = LabelledSource(StoredPixels(torch.zeros(4, 3, 8, 8, dtype=torch.uint8)), torch.zeros(4, dtype=torch.int64))
-    dataset = SourceDataset(black, None, MEAN, STD, augment=True)
+    dataset = SourceDataset(black, None, MEAN, STD, augmentation="flip-crop")
     dataset.draw_from(0)
     plain = SourceDataset(black, None, MEAN, STD)
     assert all(torch.equal(dataset[i][0], plain[i][0]) for i in range(4))
 
 
 def test_only_what_is_augmented_changes_with_the_draw(part: LabelledSource) -> None:
-    plain, augmented = (SourceDataset(part, None, MEAN, STD, augment=augment) for augment in (False, True))
+    plain, augmented = (SourceDataset(part, None, MEAN, STD, augmentation=name) for name in ("none", "flip-crop"))
     before = [plain[0][0], augmented[0][0]]
     for dataset in (plain, augmented):
         dataset.draw_from(1)

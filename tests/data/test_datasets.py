@@ -23,7 +23,11 @@ def test_names_are_sorted() -> None:
         ("digits", {"seed": 2**32}, r"`seed` \(=4294967296\)"),
         ("digits", {"seed": 1.0}, r"`seed` \(=1.0\)"),
         ("cifar10", {"augmentation": "flip-crops"}, "unknown augmentation 'flip-crops': did you mean 'flip-crop'"),
-        ("rot-mnist", {"augmentation": "flip-crop"}, r"`augmentation` \(='flip-crop'\) has no meaning for rot-mnist"),
+        (
+            "rot-mnist",
+            {"augmentation": "flip-crop"},
+            r"`augmentation` \(='flip-crop'\) has no meaning for rot-mnist: take 'none', 'rotation'",
+        ),
         ("cifar10", {"dataset_dir": "pictures"}, r"`dataset_dir` \(='pictures'\) has no meaning for cifar10"),
         (
             "pcam",

@@ -25,7 +25,7 @@ def data_command(
     image_size: Annotated[
         int | None, typer.Option(help="For image-folder: side in pixels that images are resized to.")
     ] = None,
-    augmentation: Annotated[str, typer.Option(help="Data augmentation: none, or flip-crop.")] = "none",
+    augmentation: Annotated[str, typer.Option(help="Data augmentation: none, flip-crop or rotation.")] = "none",
     seed: Annotated[int, typer.Option(help="Seed of the generated datasets (digits, re-made rot-mnist).")] = 0,
     source: Annotated[str, typer.Option(help="Source of the dataset; auto: the first that is there.")] = "auto",
     protocol: Annotated[

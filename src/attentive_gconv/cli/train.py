@@ -56,7 +56,10 @@ _SET_OPTION = Annotated[
 ]
 _AUGMENTATION_OPTION = Annotated[
     str | None,
-    typer.Option(help="Data augmentation: none, or flip-crop (random flips and crops).", rich_help_panel=_SETTINGS),
+    typer.Option(
+        help="Data augmentation: none, flip-crop, or rotation (by random angles).",
+        rich_help_panel=_SETTINGS,
+    ),
 ]
 _RECIPE_OPTION = Annotated[
     str | None,

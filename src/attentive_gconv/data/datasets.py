@@ -19,7 +19,7 @@ class DatasetEntry:
         summary: what it is, in one line.
         sources: where it can come from, each with a line about it; ``"auto"`` is always among them.
         load: makes the splits.
-        augmentable: whether its training images can be augmented.
+        augmentations: which data augmentations suit its training images, beside ``"none"``.
         official_validation: whether its authors set the validation images apart, so that there is one protocol only.
         own_folder: whether its images are the user's, in a folder that is given with ``dataset_dir``.
         resizable: whether ``image_size`` scales its images.
@@ -28,7 +28,7 @@ class DatasetEntry:
     summary: str
     sources: Mapping[str, str]
     load: Callable[[LoadRequest], DataSplits]
-    augmentable: bool = False
+    augmentations: tuple[str, ...] = ()
     official_validation: bool = False
     own_folder: bool = False
     resizable: bool = False
@@ -39,25 +39,26 @@ DATASETS = {
         "CIFAR-10: 50,000 training and 10,000 test images of ten classes, 32×32",
         cifar10.SOURCES,
         cifar10.load_cifar10,
-        augmentable=True,
+        augmentations=("flip-crop", "rotation"),
     ),
     "digits": DatasetEntry(
         "scikit-learn's digits, rotated by random angles: 1,797 images, 28×28, nothing to download",
         digits.SOURCES,
         digits.load_digits,
+        augmentations=("rotation",),
     ),
     "elpv": DatasetEntry(
         "ELPV: 2,624 electroluminescence images of solar cells, functional or defective (CC BY-NC-SA 4.0)",
         elpv.SOURCES,
         elpv.load_elpv,
-        augmentable=True,
+        augmentations=("flip-crop", "rotation"),
         resizable=True,
     ),
     "image-folder": DatasetEntry(
         "PNG and JPEG images of your own, in a folder for every class",
         image_folder.SOURCES,
         image_folder.load_image_folder,
-        augmentable=True,
+        augmentations=("flip-crop", "rotation"),
         own_folder=True,
         resizable=True,
     ),
@@ -65,13 +66,14 @@ DATASETS = {
         "PatchCamelyon: 327,680 patches of lymph-node sections in an official split, 96×96, read from the files",
         pcam.SOURCES,
         pcam.load_pcam,
-        augmentable=True,
+        augmentations=("flip-crop", "rotation"),
         official_validation=True,
     ),
     "rot-mnist": DatasetEntry(
         "rotated MNIST: 12,000 training and 50,000 test images, 28×28",
         rot_mnist.SOURCES,
         rot_mnist.load_rot_mnist,
+        augmentations=("rotation",),
     ),
 }
 
@@ -104,13 +106,13 @@ def load_dataset(
         name: one of `list_datasets`.
         data_dir: the folder that holds ``mnist/``, ``rot-mnist/``, ...; downloads go there too. By default the cache
             folder, `cache_dir`.
-        protocol: ``"validation"`` holds a part of the training images out, to choose the epoch on; ``"paper"`` trains
-            on all of them.
+        protocol: ``"validation"`` holds a part of the training images out, to choose the epoch on; ``"final"`` and
+            ``"paper"`` train on all of them.
         seed: of what is random in the making of the dataset; it is not the seed of a training.
         source: where the dataset comes from, if there is a choice; ``"auto"`` takes what is there.
         download: whether missing files may be downloaded.
-        augmentation: what happens to the training images at random, ``"none"`` or ``"flip-crop"``; of ``cifar10``,
-            ``elpv``, ``pcam`` and ``image-folder``.
+        augmentation: what happens to the training images at random, ``"none"``, ``"rotation"``, or
+            ``"flip-crop"`` (of ``cifar10``, ``elpv``, ``pcam`` and ``image-folder``).
         dataset_dir: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
         image_size: of ``image-folder`` and ``elpv``, the side that the images are scaled to; by default those of a
             folder are left as they are, those of ``elpv`` become 64×64.
@@ -157,5 +159,6 @@ def _check_meaning(name: str, entry: DatasetEntry, request: LoadRequest) -> None
             f"`protocol` (={request.protocol!r}) has no meaning for {name}: its validation set is official, and the "
             "paper's authors chose on it as well; take 'validation'"
         )
-    if request.augmentation != "none" and not entry.augmentable:
-        raise ValueError(f"`augmentation` (={request.augmentation!r}) has no meaning for {name}: leave it at 'none'")
+    if request.augmentation not in ("none", *entry.augmentations):
+        others = ", ".join(map(repr, ("none", *entry.augmentations)))
+        raise ValueError(f"`augmentation` (={request.augmentation!r}) has no meaning for {name}: take {others}")

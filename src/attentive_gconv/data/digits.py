@@ -33,6 +33,7 @@ def load_digits(request: LoadRequest) -> DataSplits:
         LabelledImages(images[_TRAIN:], labels[_TRAIN:]),
         held_out=_HELD_OUT,
         protocol=request.protocol,
+        augmentation=request.augmentation,
         name="digits",
         description=f"scikit-learn's digits, enlarged and turned by random angles, seed {request.seed}",
         source="embedded",

@@ -69,6 +69,7 @@ def load_rot_mnist(request: LoadRequest, made_of: RotMnist | None = None) -> Dat
         _labelled(arrays, "test"),
         held_out=made_of.held_out,
         protocol=request.protocol,
+        augmentation=request.augmentation,
         name="rot-mnist",
         description=description,
         source=source,

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attentive_gconv.data.augmentation import FlipCrop
+from attentive_gconv.data.augmentation import make_augmentation
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.splits import DataSplits, LabelledDataset
 
@@ -47,7 +47,7 @@ class SourceDataset(LabelledDataset):
         part: the source and the labels of all its images.
         positions: which of them, int64 ``(N,)``; None is all.
         mean, std: a number a channel; images become ``(image - mean) / std``.
-        augment: whether to change the images at random, see `FlipCrop`.
+        augmentation: one of `attentive_gconv.data.augmentation.AUGMENTATIONS`.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class SourceDataset(LabelledDataset):
         mean: Sequence[float],
         std: Sequence[float],
         *,
-        augment: bool = False,
+        augmentation: str = "none",
     ) -> None:
         positions = torch.arange(len(part.labels)) if positions is None else positions
         super().__init__(part.labels[positions])
         self.source = part.images
         self.positions = positions
         self.mean, self.std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
-        self.augmentation = FlipCrop(len(positions)) if augment else None
+        self.augmentation = make_augmentation(augmentation, len(positions))
 
     def draw_from(self, seed: int) -> None:
         """Draw the data augmentation from a seed; it holds until the next call."""
@@ -112,7 +112,7 @@ def splits_from_sources(
         source=source,
         classes=classes,
         image_shape=image_shape,
-        train=SourceDataset(*train, mean, std, augment=request.augmentation != "none"),
+        train=SourceDataset(*train, mean, std, augmentation=request.augmentation),
         valid=None if valid is None else SourceDataset(*valid, mean, std),
         test=SourceDataset(test, None, mean, std),
         mean=mean,

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from attentive_gconv.data.augmentation import RandomAugmentation, make_augmentation
+
 
 class LabelledDataset(Dataset[tuple[Tensor, int]]):
     """Dataset of (float32 image [C, Y, X], int label) whose labels are known before any image is read.
@@ -38,9 +40,18 @@ class InMemoryDataset(LabelledDataset):
     Args:
         images: float32 [N, C, Y, X], as the network takes them.
         labels: int64 [N].
+        augmentation: random changes of the images when they are read.
+        black: the value of a black pixel in ``images``.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor) -> None:
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        augmentation: RandomAugmentation | None = None,
+        black: float = 0.0,
+    ) -> None:
         if images.ndim != 4 or labels.shape != images.shape[:1]:
             raise ValueError(
                 f"`images` (of shape {tuple(images.shape)}) must be [N, C, Y, X] and `labels` (of shape "
@@ -48,14 +59,24 @@ class InMemoryDataset(LabelledDataset):
             )
         super().__init__(labels)
         self.images = images
+        self.augmentation = augmentation
+        self.black = black
+
+    def draw_from(self, seed: int) -> None:
+        """Draw the data augmentation from a seed; it holds until the next call."""
+        if self.augmentation is not None:
+            self.augmentation.draw_from(seed)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.images[index], int(self.labels[index])
+        return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Items of a batch, gathered at once; DataLoader calls it."""
         positions = torch.as_tensor(indices, dtype=torch.int64)
-        return list(zip(self.images[positions].unbind(), self.labels[positions].tolist(), strict=True))
+        images = self.images[positions]
+        if self.augmentation is not None:
+            images = self.augmentation(images - self.black, indices) + self.black
+        return list(zip(images.unbind(), self.labels[positions].tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -73,8 +94,9 @@ class DataSplits:
         test: the test set, which the error is reported on.
         mean: of the pixel values in [0, 1], a number a channel: images become ``(image - mean) / std``.
         std: likewise.
-        protocol: ``"validation"`` or ``"paper"``.
-        augmentation: what happens to the training images at random, ``"none"`` or ``"flip-crop"``.
+        protocol: ``"validation"``, ``"final"`` or ``"paper"``.
+        augmentation: random changes of the training images, one of
+            `attentive_gconv.data.augmentation.AUGMENTATIONS`.
         transposed: whether the images have rows and columns exchanged, as the original rot-MNIST archive has them. An
             ordinary image must be transposed before a network that was trained on such a dataset sees it.
         cache_path: the derived file that the images came from, None where there is none.
@@ -126,6 +148,7 @@ def splits_in_memory(
     description: str,
     source: str,
     classes: tuple[str, ...],
+    augmentation: str = "none",
     transposed: bool = False,
     cache_path: Path | None = None,
 ) -> DataSplits:
@@ -149,12 +172,18 @@ def splits_in_memory(
         source=source,
         classes=classes,
         image_shape=(channels, height, width),
-        train=InMemoryDataset(training.images[:last], training.labels[:last]),
+        train=InMemoryDataset(
+            training.images[:last],
+            training.labels[:last],
+            augmentation=make_augmentation(augmentation, last),
+            black=-mean / std,
+        ),
         valid=InMemoryDataset(training.images[last:], training.labels[last:]) if protocol == "validation" else None,
         test=InMemoryDataset(test.images, test.labels),
         mean=(mean,) * channels,
         std=(std,) * channels,
         protocol=protocol,
+        augmentation=augmentation,
         transposed=transposed,
         cache_path=cache_path,
     )

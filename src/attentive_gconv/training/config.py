@@ -13,7 +13,7 @@ from attentive_gconv.settings import ConfigError
 Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Strategy = Literal["auto", "ddp"]
-Augmentation = Literal["none", "flip-crop"]
+Augmentation = Literal["none", "flip-crop", "rotation"]
 
 
 def _require(holds: bool, name: str, value: object, remedy: str) -> None:
