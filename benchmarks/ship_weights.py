@@ -27,7 +27,7 @@ def card_of(run: RunFolder, weights: bytes) -> dict[str, Any]:
     """What is to be known of the weights.
 
     Raises:
-        RunFolderError: if the run is not finished, or its protocol is not ``validation``.
+        RunFolderError: if the run is not finished, or chose its epoch on the test images.
     """
     config = run.read_config()
     if not run.result_file.is_file():
@@ -35,8 +35,8 @@ def card_of(run: RunFolder, weights: bytes) -> dict[str, Any]:
     result, dataset, environment = (
         read_json(file) for file in (run.result_file, run.dataset_file, run.environment_file)
     )
-    if config.protocol != "validation":
-        raise RunFolderError(f"{run.path} ran under the protocol {config.protocol!r}: weights come from 'validation'")
+    if config.protocol == "paper":
+        raise RunFolderError(f"{run.path} ran under the protocol 'paper': weights come from 'final' or 'validation'")
     starts = environment["starts"]
     return {
         "model": result["model"],
@@ -83,7 +83,7 @@ def ship(path: Path, folder: Path = FOLDER) -> Path:
         RunFolderError: as `card_of`, or if the network is not the registry's.
     """
     run = RunFolder(path)
-    weights = run.weights("best")
+    weights = run.weights("last" if run.read_config().protocol == "final" else "best")
     content = weights.read_bytes() if weights.is_file() else b""
     card = card_of(run, content)
     if options := unusual_options(load_weights(weights).card):

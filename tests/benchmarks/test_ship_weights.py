@@ -76,7 +76,7 @@ def test_only_finished_runs_of_the_honest_protocol_are_shipped(run, folder, tmp_
     main()
     assert "p4cnn.safetensors" in capsys.readouterr().out
     train(tiny_config(epochs=1, protocol="paper", model__channels=10), tmp_path / "paper")
-    with pytest.raises(RunFolderError, match="weights come from 'validation'"):
+    with pytest.raises(RunFolderError, match="weights come from 'final' or 'validation'"):
         ship(tmp_path / "paper", folder)
 
 

@@ -68,10 +68,13 @@ class InMemoryDataset(LabelledDataset):
             self.augmentation.draw_from(seed)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        return self.__getitems__([index])[0]
+        return self._gather([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         """Items of a batch, gathered at once; DataLoader calls it."""
+        return self._gather(indices)
+
+    def _gather(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
         positions = torch.as_tensor(indices, dtype=torch.int64)
         images = self.images[positions]
         if self.augmentation is not None:
