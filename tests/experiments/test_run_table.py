@@ -121,3 +121,25 @@ def test_published_figures_are_of_networks_that_there_are():
     for dataset, rows in PUBLISHED.items():
         assert set(rows) <= set(list_models())
         assert dataset in HOW
+
+
+def test_cifar10_with_augmentation_has_published_figures_of_its_own():
+    made = table(dataset="cifar10", models=("p4_allcnnc", "alpha_f_p4m_allcnnc"), published_as="cifar10+")
+    for model in ("p4_allcnnc", "alpha_f_p4m_allcnnc"):
+        made.add(result(model, 0, 0.1, dataset="cifar10"), "CIFAR-10")
+    text = made.markdown()
+    assert "| 10.00 | 8.91¹ |" in text
+    assert "| 10.00 | 6.53² |" in text
+    assert "¹ recalled" in text
+    assert "² confirmed by the authors' own log" in text
+
+
+def test_who_introduced_the_densenets_reports_less_error():
+    made = table(dataset="pcam", models=("p4m_densenet", "alpha_f_p4_densenet"))
+    for model in ("p4m_densenet", "alpha_f_p4_densenet"):
+        made.add(result(model, 0, 0.1, dataset="pcam"), "PatchCamelyon")
+    text = made.markdown()
+    assert "| published, % | Veeling et al. 2018, % |" in text
+    assert "| 10.00 | 11.64 | 10.2 |" in text
+    assert "| 10.00 | 11.34 | – |" in text
+    assert "accuracy 89.8 %" in text

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from attentive_gconv.models import list_models
 from attentive_gconv.settings import ConfigError
 from attentive_gconv.training.config import OptimizerConfig, ScheduleConfig
 from attentive_gconv.training.recipe import list_recipes, load_recipe, parse_override
-from attentive_gconv.yaml_settings import dump_settings, read_settings
+from attentive_gconv.yaml_settings import dump_settings, read_settings, signed
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -154,3 +155,59 @@ def test_an_override_into_a_value_that_is_no_section_is_refused():
 def test_settings_survive_being_written(tmp_path, value):
     path = write(tmp_path, dump_settings({"a": {"b": value}}))
     assert read_settings(path) == {"a": {"b": value}}
+
+
+@pytest.mark.parametrize("number", ["010", "0x10", "0b11", "1:30", "2020-01-01"])
+def test_numbers_are_decimal(number):
+    """`epochs: 010` trained 8 epochs."""
+    assert parse_override(f"epochs={number}") == ("epochs", number)
+    with pytest.raises(ConfigError, match=rf"epochs \(='{number}'\) must be a whole number"):
+        load_recipe("digits", {"epochs": parse_override(f"epochs={number}")[1]})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: &x [1]\nb: *x\n", r"aliases \(\*name\) are not allowed"),
+        ("a: &x [*x]\n", r"aliases \(\*name\) are not allowed"),
+        ("a: " + "[" * 21 + "]" * 21, "nested more than 20 levels deep"),
+        ("[" * 50_000, "nested more than 20 levels deep"),
+        ("".join(f"k{i}: 1\n" for i in range(60_000)), "is larger than 100,000 bytes"),
+    ],
+)
+def test_what_would_take_minutes_is_refused_at_once(tmp_path, text, message):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+def test_a_pipe_is_no_recipe(tmp_path):
+    os.mkfifo(tmp_path / "r.yaml")
+    with pytest.raises(ConfigError, match="is not a regular file"):
+        load_recipe(tmp_path / "r.yaml")
+
+
+def test_deep_and_self_referring_values_are_refused():
+    with pytest.raises(ConfigError, match="nested more than 20 levels"):
+        parse_override("model.a=" + "[" * 3000 + "]" * 3000)
+    loop: list = []
+    loop.append(loop)
+    with pytest.raises(ConfigError, match="nested too deeply, or hold themselves"):
+        load_recipe("digits", {"model.a": loop})
+
+
+@pytest.mark.parametrize("field", ["workers", "devices", "num_nodes", "accumulate", "dataset.image_size"])
+def test_counts_have_limits(field):
+    with pytest.raises(ConfigError, match=rf"{field} \(=100000\) must (be at most|lie between 1 and) 4096"):
+        load_recipe("digits", {"model.name": "p4cnn", field: 100_000})
+
+
+def test_settings_that_were_changed_after_they_were_signed_are_refused(tmp_path):
+    path, text = tmp_path / "config.yaml", dump_settings({"epochs": 3, "name": "é"})
+    path.write_text(signed(text), encoding="utf-8")
+    assert read_settings(path) == {"epochs": 3, "name": "é"}
+    path.write_text(signed(text).replace("3", "8", 1), encoding="utf-8")
+    with pytest.raises(ConfigError, match="another sha256 than it says; restore it, or remove its last line"):
+        read_settings(path)

@@ -1,5 +1,7 @@
 import csv
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,10 @@ import torch
 from rich.console import Console
 
 from attentive_gconv.checkpoints import load_weights
+from attentive_gconv.checkpoints.run_files import read_json
 from attentive_gconv.inference import evaluate
-from attentive_gconv.training import ConfigError, RunFolderError, resume, train
+from attentive_gconv.training import ConfigError, RunFolder, RunFolderError, resume, train
+from attentive_gconv.training.epoch_files import read_finished
 from attentive_gconv.training.module import TrainingError
 from attentive_gconv.training.seeding import seed_everything
 from pictures import write_pictures
@@ -379,3 +383,56 @@ def test_training_that_diverges_says_what_to_change(tiny, tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(RunFolderError, match="there is no run folder"):
         resume(tmp_path / "none")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x05\x06" + bytes(18)])
+def test_an_empty_checkpoint_is_refused_in_one_line(tiny, tmp_path, content):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "last.ckpt").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"last\.ckpt is damaged and cannot be resumed from"):
+        resume(tmp_path / "run", {"epochs": 2})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes in folders")
+@pytest.mark.parametrize("name", ["config.yaml", "checkpoints/last.ckpt", "dataset.json", "environment.json"])
+def test_a_pipe_in_the_place_of_a_file_does_not_hang(tiny, tmp_path, name):
+    train(tiny_config(epochs=1), tmp_path / "run")
+    (tmp_path / "run" / name).unlink()
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(RunFolderError):
+        resume(tmp_path / "run", {"epochs": 2})
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "dataset.json", "config.yaml"])
+def test_no_flipped_bit_changes_a_resumed_run(tiny, tmp_path, name):
+    config = tiny_config(epochs=1)
+    train(config, tmp_path / "run")
+    path = tmp_path / "run" / name
+    whole = path.read_bytes()
+    folder, accepted = RunFolder(tmp_path / "run"), 0
+    before = read_finished(folder)
+    for bit in torch.randint(8 * len(whole), (100,), generator=torch.Generator().manual_seed(0)).tolist():
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            stored, finished = folder.read_config(), read_finished(folder)
+            facts = read_json(folder.dataset_file)
+        except ValueError:
+            continue
+        accepted += 1
+        assert stored == replace(config, dataset=replace(config.dataset, source="made"))
+        assert finished.history == before.history
+        assert all(torch.equal(value, before.state[key]) for key, value in finished.state.items())
+        assert facts["classes"] == ["a", "b", "c"]
+    assert accepted < 30
+
+
+def test_more_workers_than_the_machine_can_carry_are_refused(tiny, tmp_path):
+    with pytest.raises(ValueError, match=r"workers \(=4000\) is more than this machine can carry"):
+        train(tiny_config(workers=4000), tmp_path / "run")
+
+
+def test_a_network_that_does_not_fit_into_memory_is_refused_before_it_is_made(tiny, tmp_path):
+    with pytest.raises(ConfigError, match=r"weights need [\d,]+ GB of memory"):
+        train(tiny_config(model__channels=200_000), tmp_path / "run")

@@ -30,6 +30,15 @@ _RECIPE_OPTION = Annotated[str | None, typer.Option(help="A recipe file of your 
 _SET_OPTION = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe, for every run.")
 ]
+_BASELINE_OPTION = Annotated[
+    str | None, typer.Option(help="Network that the others are compared with, seed by seed; default: the first.")
+]
+_PAIRS_OPTION = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A:B,...", help="Networks to compare image by image (McNemar); default: the baseline with each other."
+    ),
+]
 _JOBS_OPTION = Annotated[int | None, typer.Option(min=1, help="Concurrent runs; default: one for each GPU, else one.")]
 
 
@@ -44,6 +53,8 @@ def table_command(
     dataset_dir: DATASET_DIR_OPTION = None,
     recipe: _RECIPE_OPTION = None,
     set_: _SET_OPTION = None,
+    baseline: _BASELINE_OPTION = None,
+    pairs: _PAIRS_OPTION = None,
     jobs: _JOBS_OPTION = None,
 ) -> None:
     """Reproduce a table of the paper: train what is missing, and show the results beside the published ones.
@@ -70,6 +81,7 @@ def table_command(
         if name in overrides:
             raise ConfigError(f"--set {name}={overrides[name]!r}: a table has its own, see --models and --seeds")
     names = _chosen(dataset, models)
+    baseline, compared = _comparisons(names, baseline, pairs)
     out = out or Path("runs") / f"table-{dataset}-{protocol}"
     wanted = [
         Job(f"{name}, seed {seed}", config, RunFolder(out / "runs" / f"{name}-{seed}"))
@@ -87,11 +99,14 @@ def table_command(
         tuple(names),
         seeds,
         comparable=all(_like_the_papers(job.config) for job in wanted),
+        published_as=_published_as(wanted[0].config),
+        baseline=baseline,
+        pairs=compared,
     )
     console = plain_console()
 
     def report(job: Job, result: Result) -> None:
-        table.add(result, str(read_json(job.folder.dataset_file)["description"]))
+        table.add(result, str(read_json(job.folder.dataset_file)["description"]), job.folder)
         # after every run: an interrupted table shows what there is
         table.write(out)
 
@@ -121,6 +136,36 @@ def _chosen(dataset: str, patterns: str | None) -> list[str]:
             model_entry(pattern.strip())
         names += [name for name in found if name not in names]
     return names
+
+
+def _comparisons(
+    names: list[str], baseline: str | None, pairs: str | None
+) -> tuple[str | None, tuple[tuple[str, str], ...]]:
+    """The baseline, and the pairs of networks that are compared image by image."""
+    from attentive_gconv.lookup import find
+
+    if baseline is None and len(names) > 1:
+        baseline = names[0]
+    known = dict.fromkeys(names)
+    if baseline is not None:
+        find("network of the table", baseline, known)
+    if pairs is None:
+        return baseline, tuple((baseline, name) for name in names if baseline is not None and name != baseline)
+    chosen = []
+    for pair in pairs.split(","):
+        first, colon, second = (part.strip() for part in pair.partition(":"))
+        if not colon:
+            raise ValueError(f"--pairs {pair!r} must be two networks with a colon between, e.g. p4cnn:alpha_p4cnn")
+        for name in (first, second):
+            find("network of the table", name, known)
+        chosen.append((first, second))
+    return baseline, tuple(chosen)
+
+
+def _published_as(config: "TrainConfig") -> str:
+    """The key of the published figures: CIFAR-10 with data augmentation has its own."""
+    augmented = config.dataset.name == "cifar10" and config.dataset.augmentation == "flip-crop"
+    return "cifar10+" if augmented else config.dataset.name
 
 
 def _in_words(wanted: "list[Job]", recipe: str | None, overrides: dict[str, Any]) -> str:
@@ -157,4 +202,5 @@ def _like_the_papers(config: "TrainConfig") -> bool:
     papers = load_recipe(name, {"model.name": config.model.name, "optimizer.lr": config.optimizer.lr})
     fields = ("model", "optimizer", "schedule", "batch_size")
     same = all(getattr(papers, field) == getattr(config, field) for field in fields)
-    return same and config.dataset.augmentation == papers.dataset.augmentation
+    augmented = config.dataset.augmentation != papers.dataset.augmentation
+    return same and (not augmented or (_published_as(config) in PUBLISHED and _published_as(config) != name))

@@ -1,7 +1,18 @@
-"""Experiments: grids of runs, tables of their results, and the published figures beside them."""
+"""Experiments: grids of runs, tables of their results, comparisons, and the published figures beside them."""
 
+from attentive_gconv.experiments.comparison import Disagreement, PairedDifference, disagreement, paired_difference
 from attentive_gconv.experiments.published import PUBLISHED, Published
 from attentive_gconv.experiments.run_table import Table
 from attentive_gconv.experiments.sweep import Job, finish_all
 
-__all__ = ["PUBLISHED", "Job", "Published", "Table", "finish_all"]
+__all__ = [
+    "PUBLISHED",
+    "Disagreement",
+    "Job",
+    "PairedDifference",
+    "Published",
+    "Table",
+    "disagreement",
+    "finish_all",
+    "paired_difference",
+]

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attentive_gconv.checkpoints.run_files import RunFiles
 from attentive_gconv.environment import describe_environment
+from attentive_gconv.experiments.comparison import disagreement, paired_difference, predictions_of
 from attentive_gconv.experiments.published import HOW, PUBLISHED, Published
 from attentive_gconv.files import write_atomically
 
@@ -69,6 +71,9 @@ class Table:
         settings: in words, what else they share: epochs, and what differs from the recipe.
         wanted: models in the order of the rows, and the number of seeds that each shall have.
         comparable: whether the runs follow the recipe of the published figures, apart from protocol and epochs.
+        published_as: the published figures that stand beside them, a key of `PUBLISHED`; by default the dataset.
+        baseline: the network that the others are compared with, seed by seed; None for no comparison.
+        pairs: networks that are compared image by image.
     """
 
     dataset: str
@@ -77,15 +82,20 @@ class Table:
     wanted: tuple[str, ...]
     seeds: int
     comparable: bool = True
+    published_as: str | None = None
+    baseline: str | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+    _runs: dict[tuple[str, int], RunFiles] = field(default_factory=dict)
     _results: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     _data: str = ""
 
-    def add(self, result: dict[str, Any], data: str) -> None:
+    def add(self, result: dict[str, Any], data: str, run: RunFiles | None = None) -> None:
         """Take in a run.
 
         Args:
             result: what its result.json holds.
             data: the description of its images: a table has one kind of them, too.
+            run: its folder, for comparisons image by image.
 
         Raises:
             ValueError: if it was made on other images or under another protocol, or its model is not wanted.
@@ -101,6 +111,8 @@ class Table:
             raise ValueError(f"a run of {result['model']!r} does not belong to a table of {', '.join(self.wanted)}")
         self._data = data
         self._results.setdefault(result["model"], {})[result["seed"]] = result
+        if run is not None:
+            self._runs[result["model"], result["seed"]] = run
 
     @property
     def rows(self) -> list[Row]:
@@ -113,7 +125,11 @@ class Table:
 
     def published(self, model: str) -> Published | None:
         """The paper's figure, if these runs may be set beside it."""
-        return PUBLISHED.get(self.dataset, {}).get(model) if self.comparable else None
+        return PUBLISHED.get(self._key, {}).get(model) if self.comparable else None
+
+    @property
+    def _key(self) -> str:
+        return self.published_as or self.dataset
 
     def write(self, folder: Path) -> None:
         """Write table.md, table.csv and table.png."""
@@ -127,16 +143,58 @@ class Table:
         heading = ["network", "parameters", "seeds", "test error, %"]
         heading += ["best test epoch, %"] if paper else []
         heading += ["published, %"] if self._has_published() else []
+        veeling = any(figure.veeling for row in self.rows if (figure := self.published(row.model)))
+        heading += ["Veeling et al. 2018, %"] if veeling else []
         lines = [f"| {' | '.join(heading)} |", "|" + "---|" * len(heading)]
         notes: list[str] = []
         for row in self.rows:
             cells = [f"`{row.model}`", f"{row.results[0]['parameters']:,}", str(len(row.results)), str(row.error)]
             cells += [str(row.best_test)] if paper else []
             cells += [self._published_cell(row.model, notes)] if self._has_published() else []
+            figure = self.published(row.model)
+            cells += [f"{figure.veeling:.1f}" if figure and figure.veeling else "–"] if veeling else []
             lines.append(f"| {' | '.join(cells)} |")
-        return (
-            "\n".join([f"# {self.dataset}, protocol `{self.protocol}`", "", *lines, "", *self._remarks(notes)]) + "\n"
-        )
+        title = f"# {self.dataset}, protocol `{self.protocol}`"
+        sections = [title, "", *lines, "", *self._remarks(notes), *self._differences(), *self._disagreements()]
+        return "\n".join(sections) + "\n"
+
+    def _differences(self) -> list[str]:
+        errors = {row.model: {result["seed"]: result["test_error"] for result in row.results} for row in self.rows}
+        lines = []
+        for model, of_model in errors.items():
+            if model == self.baseline or self.baseline not in errors:
+                continue
+            found = paired_difference(of_model, errors[self.baseline])
+            if found is not None:
+                interval = "–" if found.interval is None else "{:+.2f} to {:+.2f}".format(*found.interval)
+                each = ", ".join(f"{seed}: {value:+.2f}" for seed, value in found.differences.items())
+                lines.append(f"| `{model}` | {found.mean:+.2f} | {interval} | {each} |")
+        if not lines:
+            return []
+        heading = "| network | mean difference, points | 95 % interval | seed: difference |"
+        title = f"## Test error less that of `{self.baseline}`, seed by seed"
+        return ["", title, "", heading, "|---|---|---|---|", *lines, "", "Intervals of Student's t over the seeds."]
+
+    def _disagreements(self) -> list[str]:
+        lines = []
+        for first, second in self.pairs:
+            seeds = sorted({seed for model, seed in self._runs if model == first})
+            for seed in seeds:
+                if (second, seed) in self._runs:
+                    found = disagreement(*(predictions_of(self._runs[model, seed]) for model in (first, second)))
+                    cells = (
+                        f"`{first}`, `{second}`",
+                        seed,
+                        found.first_only,
+                        found.second_only,
+                        f"{found.p_value:.2g}",
+                    )
+                    lines.append(f"| {' | '.join(map(str, cells))} |")
+        if not lines:
+            return []
+        heading = "| networks | seed | recognised by the first alone | by the second alone | p |"
+        note = "Test images; two-sided p-value of McNemar's exact test."
+        return ["", "## Disagreement image by image", "", heading, "|---|---|---|---|---|", *lines, "", note]
 
     def _remarks(self, notes: list[str]) -> list[str]:
         images = sorted({result["test_images"] for row in self.rows for result in row.results})
@@ -147,8 +205,8 @@ class Table:
             f"{self._data}, {counted} test images. {self.settings}.",
         ]
         if self._has_published():
-            remarks.append(f"Published figures (Romero et al., ICML 2020): {HOW[self.dataset]}.")
-        elif self.dataset in PUBLISHED:
+            remarks.append(f"Published figures (Romero et al., ICML 2020): {HOW[self._key]}.")
+        elif self._key in PUBLISHED:
             remarks.append("No published figures beside these: the settings are not those that they were made with.")
         remarks += [f"{mark} {note}." for mark, note in zip("¹²³⁴⁵", notes, strict=False)]
         facts = describe_environment()

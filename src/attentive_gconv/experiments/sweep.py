@@ -1,4 +1,4 @@
-"""Many runs: what is finished is taken, what was broken off is continued, what is missing is trained."""
+"""Grids of runs: finished runs are taken, interrupted ones resumed, missing ones trained."""
 
 import os
 import subprocess
@@ -91,8 +91,7 @@ def finish_all(
         report: called in this process with every result, as soon as it is there.
 
     Returns:
-        The runs that failed, and why. A failure does not keep the others from being finished, unless there is one at a
-        time: then it is raised.
+        The runs that failed, and why. A failure does not keep the others from being finished.
 
     Raises:
         RunFolderError: if a folder holds another run; nothing is trained then.
@@ -105,11 +104,18 @@ def finish_all(
             waiting.append(job)
         else:
             report(job, result)
-    if at_once == 1:
-        for job in waiting:
-            report(job, finish(job, console))
-        return []
-    return _in_processes(waiting, console, at_once, report)
+    if at_once > 1:
+        return _in_processes(waiting, console, at_once, report)
+    failures = []
+    for job in waiting:
+        try:
+            result = finish(job, console)
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            failures.append((job, str(error) or type(error).__name__))
+            console.print(f"failed: {job.label}: {error}", highlight=False, markup=False)
+        else:
+            report(job, result)
+    return failures
 
 
 def _in_processes(
@@ -130,12 +136,13 @@ def _in_processes(
                     child, job, place = entry
                     running.remove(entry)
                     free.append(place)
-                    if child.returncode:
+                    result = None if child.returncode else finished(job)
+                    if result is None:
                         failures.append((job, f"status {child.returncode}; {_log(job)} holds what it printed"))
                         console.print(f"failed: {job.label}, see {_log(job)}", highlight=False, markup=False)
                     else:
                         console.print(f"finished: {job.label}", highlight=False, markup=False)
-                        report(job, read_json(job.folder.result_file))
+                        report(job, result)
         finally:
             # where this ends early; what they have done so far can be resumed
             for child, _, _ in running:

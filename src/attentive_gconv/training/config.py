@@ -14,6 +14,8 @@ Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Strategy = Literal["auto", "ddp"]
 Augmentation = Literal["none", "flip-crop", "rotation"]
+# of processes, devices, parts of a batch, pixels a side: what is larger is a mistake, not a wish
+MOST = 4096
 
 
 def _require(holds: bool, name: str, value: object, remedy: str) -> None:
@@ -47,6 +49,8 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         _require(bool(self.name), "dataset.name", self.name, "is empty; `agconv data` lists the datasets")
         _require(self.seed >= 0, "dataset.seed", self.seed, "must not be negative")
+        size = self.image_size
+        _require(size is None or 1 <= size <= MOST, "dataset.image_size", size, f"must lie between 1 and {MOST}")
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,10 @@ class TrainConfig:
         _require(self.epochs >= 1, "epochs", self.epochs, "must be at least 1")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie between 0 and 2**32 - 1")
-        _require(self.workers >= 0, "workers", self.workers, "must not be negative")
+        for name, least in (("workers", 0), ("devices", 1), ("num_nodes", 1), ("accumulate", 1)):
+            value = getattr(self, name)
+            _require(value >= least, name, value, f"must be at least {least}")
+            _require(value <= MOST, name, value, f"must be at most {MOST}")
         known = ("auto", "cpu", "gpu", "cuda", "mps")
         _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
         for name in ("evaluate_every", "evaluate_from"):
@@ -212,8 +219,6 @@ class TrainConfig:
             self.schedule.name,
             "needs the accuracy after every epoch: protocol validation or paper, evaluate_every and evaluate_from 1",
         )
-        for name in ("devices", "num_nodes", "accumulate"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         _require(
             self.batch_size % self.shares == 0,
             "batch_size",

@@ -21,13 +21,16 @@ def config_from_mapping(settings: Mapping[str, Any]) -> TrainConfig:
         >>> config_from_mapping(settings).optimizer.lr
         0.001
     """
-    section = settings.get("model") if isinstance(settings, Mapping) else None
-    if isinstance(section, Mapping):
-        # the section holds the name and, beside it, whatever options the network takes
-        options = {key: _option(value, f"model.{key}") for key, value in section.items() if key != "name"}
-        name = {key: value for key, value in section.items() if key == "name"}
-        settings = {**settings, "model": {**name, "options": options}}
-    return dataclass_from_mapping(TrainConfig, settings)
+    try:
+        section = settings.get("model") if isinstance(settings, Mapping) else None
+        if isinstance(section, Mapping):
+            # the section holds the name and, beside it, whatever options the network takes
+            options = {key: _option(value, f"model.{key}") for key, value in section.items() if key != "name"}
+            name = {key: value for key, value in section.items() if key == "name"}
+            settings = {**settings, "model": {**name, "options": options}}
+        return dataclass_from_mapping(TrainConfig, settings)
+    except RecursionError as error:
+        raise ConfigError("the settings are nested too deeply, or hold themselves") from error
 
 
 def config_to_mapping(config: TrainConfig) -> dict[str, Any]:

@@ -94,7 +94,11 @@ def override(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
         >>> override({"optimizer": {"lr": 0.1, "name": "sgd"}}, {"optimizer.lr": 0.2})
         {'optimizer': {'lr': 0.2, 'name': 'sgd'}}
     """
-    result = copy.deepcopy(dict(settings))
+    try:
+        result = copy.deepcopy(dict(settings))
+        overrides = copy.deepcopy(dict(overrides))
+    except RecursionError as error:
+        raise ConfigError("the settings are nested too deeply") from error
     for dotted, value in overrides.items():
         *sections, last = dotted.split(".")
         place = result
@@ -102,7 +106,7 @@ def override(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{dotted}: {section} (={place!r}) is not a section and has no field {last!r}")
-        place[last] = copy.deepcopy(value)
+        place[last] = value
     return result
 
 

@@ -19,7 +19,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum of what every process gives; each process depends on all shares, so gradients are summed likewise."""
+    """The sum of what every process gives; each process depends on all shares, so gradients are summed likewise.
+
+    By hand, because `torch.distributed.nn.functional.all_reduce`, which does the same, is deprecated from torch 2.15 on
+    and what it names in its place is private.
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
