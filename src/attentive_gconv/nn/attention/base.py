@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from attentive_gconv.functional import ChannelGate, InputAttentionWeights, SpatialGate, input_attention
-from attentive_gconv.functional.fast.dispatch import is_compiled_on_cpu
+from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
@@ -147,7 +147,7 @@ class Attend(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Attend."""
         weights = self._standard_weights(x)
-        if weights is not None and is_compiled_on_cpu(x, *weights.tensors()):
+        if weights is not None and dispatch.is_compiled_on_cpu(x, *weights.tensors()):
             return input_attention(x, weights)
         attended = x
         for name in self.order:
