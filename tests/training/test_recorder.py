@@ -1,7 +1,5 @@
 import pytest
-from rich.console import Console
 
-from attentive_gconv.training.progress import EpochLines
 from attentive_gconv.training.recorder import RunRecorder
 from attentive_gconv.training.run_folder import RunFolder
 
@@ -34,12 +32,3 @@ def test_the_history_survives_a_checkpoint(tmp_path):
     second = recorder(tmp_path, [])
     second.load_state_dict(first.state_dict())
     assert second.history == first.history
-
-
-def test_other_processes_print_nothing(tmp_path, capsys):
-    lines = EpochLines(Console(), recorder(tmp_path, []))
-    lines.disable()
-    lines.print("hidden")
-    lines.enable()
-    lines.print("shown")
-    assert capsys.readouterr().out == "shown\n"

@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 from dataclasses import replace
@@ -279,6 +280,28 @@ def test_progress_is_one_line_an_epoch_and_no_more(tiny, tmp_path, capsys):
     assert lines[0].startswith("p4cnn (1,146 parameters) on tiny: 24 training images, 15 valid images")
     assert [line[:9] for line in lines[1:]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert printed.err == ""
+
+
+def test_the_line_of_an_epoch_is_printed_right_after_it(tiny, tmp_path):
+    """It was printed when the next epoch began."""
+
+    class Journal(io.StringIO):
+        def write(self, text: str) -> int:
+            tiny.journal.append(text[:9])
+            return len(text)
+
+    train(tiny_config(epochs=2), tmp_path / "run", console=Console(file=Journal(), width=200))
+    first, second = tiny.journal.index("epoch 1/2"), tiny.journal.index("epoch 2/2")
+    assert tiny.journal[:first].count("train") == 24
+    assert tiny.journal[:second].count("train") == 48
+    assert tiny.journal[:second].count("test") == 0
+
+
+def test_a_terminal_shows_a_bar_and_the_same_lines(tiny, tmp_path, capsys):
+    train(tiny_config(epochs=2), tmp_path / "run", console=Console(width=200, force_terminal=True))
+    printed = capsys.readouterr().out
+    lines = [line for line in printed.splitlines() if "train loss" in line]
+    assert [line[:9] for line in lines] == ["epoch 1/2", "epoch 2/2"]
 
 
 def test_torchs_settings_are_left_as_they_were(tiny, tmp_path):

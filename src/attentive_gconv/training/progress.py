@@ -1,85 +1,37 @@
-"""What is seen of a run while it trains: a bar within the epoch (on a terminal), and one line for each epoch."""
-
-from typing import Any
+"""Progress of a run: a bar within the epoch (on a terminal), and one line after each epoch."""
 
 import lightning as L
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from attentive_gconv.training.epoch_files import Row
 from attentive_gconv.training.recorder import RunRecorder
 
 
-class EpochLines(ProgressBar):
-    """Prints through rich; on anything but a terminal the bar is left out."""
+class EpochBar(RichProgressBar):
+    """Lightning's progress bar, with epochs counted from 1."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
+
+
+class EpochLines(Checkpoint):
+    """Prints one line for each epoch, as soon as it is recorded.
+
+    It saves nothing; but Lightning calls checkpoint callbacks last, in their order, and the recorder is one.
+    """
 
     def __init__(self, console: Console, recorder: RunRecorder) -> None:
         super().__init__()
         self.console = console
         self.recorder = recorder
-        self._shown = True
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        self._reported = 0
-
-    def disable(self) -> None:
-        """Show nothing, as on every process but the first."""
-        self._shown = False
-
-    def enable(self) -> None:
-        """Show progress again."""
-        self._shown = True
-
-    def print(self, *args: Any, **kwargs: Any) -> None:
-        """Print above the bar."""
-        if self._shown:
-            self.console.print(*args, **kwargs)
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Epochs of an earlier start were reported then."""
-        self._reported = len(self.recorder.history)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report the epoch before, which is recorded only after `on_train_epoch_end`, and open a new bar."""
-        self._report(trainer)
-        if self._shown and self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self.console, transient=True)
-            self._bar.start()
-            description = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self._task = self._bar.add_task(description, total=trainer.num_training_batches)
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """One batch further."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the bar away."""
-        self._close()
-
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Report the last epoch."""
-        self._report(trainer)
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Leave the terminal in order."""
-        self._close()
-        self._report(trainer)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
-
-    def _report(self, trainer: L.Trainer) -> None:
-        for row in self.recorder.history[self._reported :]:
-            mark = "  best so far" if row is self.recorder.best else ""
-            self.print(format_row(row, self.recorder.watched, trainer.max_epochs or 0) + mark, highlight=False)
-        self._reported = len(self.recorder.history)
+        """Print the line of the epoch."""
+        row = self.recorder.history[-1]
+        mark = "  best so far" if row is self.recorder.best else ""
+        line = format_row(row, self.recorder.watched, trainer.max_epochs or 0)
+        self.console.print(line + mark, highlight=False, markup=False)
 
 
 def format_row(row: Row, watched: str | None, epochs: int) -> str:

@@ -26,7 +26,7 @@ from attentive_gconv.training.epoch_files import complete_epoch, read_finished
 from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
-from attentive_gconv.training.progress import EpochLines
+from attentive_gconv.training.progress import EpochBar, EpochLines
 from attentive_gconv.training.quiet import contained_lightning
 from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
@@ -170,6 +170,7 @@ class _Run:
 
     def _make_trainer(self) -> L.Trainer:
         config, folder = self.config, self.folder
+        bar = self.console.is_terminal and not self.console.quiet
         plugins: list[Any] = [AtomicCheckpointIO()]
         if config.sync_batch_norm and config.processes > 1:
             plugins.append(SynchroniseBatchNorm())
@@ -186,7 +187,8 @@ class _Run:
                 plugins=plugins,
                 deterministic=config.deterministic,
                 max_epochs=config.epochs,
-                callbacks=[self.recorder, EpochLines(self.console, self.recorder)],
+                callbacks=[self.recorder, EpochLines(self.console, self.recorder), *([EpochBar()] if bar else [])],
+                enable_progress_bar=bar,
                 logger=TensorBoardLogger(folder.path, name="", version=folder.tensorboard.name),
                 num_sanity_val_steps=0,
                 limit_val_batches=0 if self.watched is None else 1.0,
