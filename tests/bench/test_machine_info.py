@@ -27,3 +27,11 @@ def test_a_missing_fast_backend_is_named_with_the_remedy(monkeypatch):
     dispatch.fastest_backend.cache_clear()
     assert found["backend"] == "torch"
     assert "pip install 'attentive-gconv[fast]'" in found["advice"]
+
+
+def test_it_says_from_which_size_on_convolutions_take_irreps():
+    found = machine_info.convolution_forms()
+    assert set(found) == {"p4", "p4m"}
+    assert found["p4m"] <= found["p4"] <= 2**14
+    text = "\n".join(machine_info.lines(machine_info.describe()))
+    assert f"by irreps from {found['p4']} positions" in text

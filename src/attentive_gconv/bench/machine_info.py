@@ -9,6 +9,9 @@ import torch
 from attentive_gconv.bench.allocators import ALLOCATORS, allocator_environment
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast.dispatch import BACKENDS, available_backends, get_backend
+from attentive_gconv.functional.fast.irreps_conv.form_rule import Size, has_kernels, irreps_are_faster
+from attentive_gconv.groups import FiniteGroup, list_groups
+from attentive_gconv.groups import group as find_group
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ALLOCATOR_VARIABLES = ("LD_PRELOAD", "MALLOC_CONF", "GLIBC_TUNABLES")
@@ -32,7 +35,25 @@ def describe() -> dict[str, Any]:
             name: {"description": text, "available": here[name]} for name, text in BACKENDS.items() if name in here
         },
         "auto": {device: chosen_backend(device) for device in _devices()},
+        "group convolution": convolution_forms(),
     }
+
+
+def convolution_forms() -> dict[str, int | None]:
+    """From how many positions of a batch on a typical layer is trained by irreducible representations, on the CPU.
+
+    Returns:
+        By group, of 32 channels and 3 x 3 kernels; None where the kernels are missing.
+    """
+    return {name: _first_positions(find_group(name)) for name in list_groups() if find_group(name).order > 1}
+
+
+def _first_positions(group: FiniteGroup) -> int | None:
+    if not has_kernels(group):
+        return None
+    size = Size(group, 32, 32, 3, 1, strided=False, training=True, threads=torch.get_num_threads())
+    taken = (n for n in range(30) if irreps_are_faster(size._replace(positions=2**n)))
+    return 2 ** next(taken)
 
 
 def chosen_backend(device: str) -> dict[str, str | None]:
@@ -90,4 +111,10 @@ def lines(facts: dict[str, Any]) -> list[str]:
         found.append(f'  "auto" takes {chosen["backend"]} on {device}')
         if chosen["advice"]:
             found.append(f"  {chosen['advice']}")
+    found += ["", "group convolution in training, 32 channels, 3 x 3, on cpu"]
+    for name, first in facts["group convolution"].items():
+        irreps = "no compiled kernels: pip install 'attentive-gconv[fast]'"
+        if first is not None:
+            irreps = f"by irreps from {first} positions (batch x height x width) on"
+        found.append(f"  {name:<9}{irreps}")
     return found

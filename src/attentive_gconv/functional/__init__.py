@@ -22,6 +22,7 @@ from attentive_gconv.functional.gating import (
     channel_statistics,
     position_statistics,
 )
+from attentive_gconv.functional.irreps import Irrep, fourier_matrix, fourier_rows, orbit_index, real_irreps
 from attentive_gconv.functional.operands import ChannelGate, FullAttentionWeights, InputAttentionWeights, SpatialGate
 from attentive_gconv.functional.operations import attentive_conv2d, group_conv2d, input_attention
 
@@ -34,6 +35,7 @@ __all__ = [
     "Combination",
     "FullAttentionWeights",
     "InputAttentionWeights",
+    "Irrep",
     "SpatialGate",
     "SuppressionMaps",
     "attentive_conv2d",
@@ -41,13 +43,17 @@ __all__ = [
     "attentive_conv2d_general",
     "channel_statistics",
     "channel_suppression_map",
+    "fourier_matrix",
+    "fourier_rows",
     "group_conv2d",
     "group_conv2d_definition",
     "input_attention",
     "input_attention_definition",
     "kernel_index",
+    "orbit_index",
     "patches",
     "position_statistics",
+    "real_irreps",
     "separate_responses",
     "spatial_suppression_map",
     "suppression_map_tiles",

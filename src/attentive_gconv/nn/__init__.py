@@ -17,7 +17,7 @@ from attentive_gconv.nn.attention import (
     SqueezeExcite,
 )
 from attentive_gconv.nn.attentive_conv import AttentiveGroupConv2d, AttentiveLiftingConv2d, configure_attention
-from attentive_gconv.nn.conv import GroupConv2d, LiftingConv2d
+from attentive_gconv.nn.conv import GroupConv2d, LiftingConv2d, configure_convolution
 from attentive_gconv.nn.dropout import Dropout
 from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
@@ -51,4 +51,5 @@ __all__ = [
     "SpatialMaxPool2d",
     "SqueezeExcite",
     "configure_attention",
+    "configure_convolution",
 ]

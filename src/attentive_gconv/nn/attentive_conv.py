@@ -111,6 +111,8 @@ class FullSpatialAttention(TransformedWeights):
 class _FullAttention(GroupConvolution):
     """Base class of lifting and group convolution with full attention."""
 
+    offers_forms = False  # the plain convolution comes with the separate responses
+
     def __init__(
         self,
         group: str | FiniteGroup,

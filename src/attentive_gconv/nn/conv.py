@@ -17,6 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attentive_gconv.functional import group_conv2d, kernel_index
+from attentive_gconv.functional.fast.irreps_conv import (
+    FORMS,
+    Geometry,
+    irreps_conv2d,
+    packed_weight,
+    takes_irreps,
+)
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
@@ -32,6 +39,7 @@ class GroupConvolution(TransformedWeights):
     """Base class of lifting and group convolution; ``over_group`` says whether the input has a group axis."""
 
     over_group: ClassVar[bool]
+    offers_forms: ClassVar[bool] = False  # whether `configure_convolution` concerns it
     weight: nn.Parameter
     bias: nn.Parameter | None
 
@@ -70,6 +78,8 @@ class GroupConvolution(TransformedWeights):
         shape = (out_channels, in_channels // groups, *index.shape[1:])
         self.add_transformed_weight("weight", torch.empty(shape, device=device, dtype=dtype), index)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.conv = "auto"
+        self._runs_irreps = False  # what the last input took
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -134,10 +144,16 @@ class GroupConvolution(TransformedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; ``(B, O, |H|, Y', X')``."""
+        x = self.check_input(x)
+        geometry = Geometry(self.group, self.scale, self.stride, self.zero_padding, self.dilation)
+        if self.over_group and self.groups == 1 and takes_irreps(self.conv, x, self.weight, self.bias, geometry):
+            self._runs_irreps = True
+            packed = self.packed((self.weight,), geometry, lambda: packed_weight(self.weight, geometry))
+            return irreps_conv2d(x, self.weight, self.bias, geometry, packed)
+        if self._runs_irreps:
+            self._runs_irreps = False
         kernel = self._packed_kernel()
-        return group_conv2d(
-            self.check_input(x), kernel, self.bias, self.stride, self.zero_padding, self.dilation, self.groups
-        )
+        return group_conv2d(x, kernel, self.bias, self.stride, self.zero_padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
@@ -149,6 +165,8 @@ class GroupConvolution(TransformedWeights):
             parts.append(f"padding_mode={self.padding_mode!r}")
         if self.bias is not None:
             parts.append("bias=True")
+        if self.conv != "auto" or self._runs_irreps:
+            parts.append(f"conv={self.conv!r}" + " (by irreps)" * (self._runs_irreps and self.conv == "auto"))
         return ", ".join(parts)
 
 
@@ -210,3 +228,32 @@ class GroupConv2d(GroupConvolution):
     """
 
     over_group = True
+    offers_forms = True
+
+
+def configure_convolution(model: nn.Module, *, conv: str) -> int:
+    """Change how every group convolution of a model is computed; results stay the same up to rounding.
+
+    Args:
+        model: any module.
+        conv: ``"auto"`` (whichever is estimated to be faster), ``"expanded"`` (`conv2d` with every transform of the
+            kernel) or ``"irreps"`` (by irreducible representations of the group: fewer multiplications; on CPUs with
+            Numba, float32 and float64, one channel group; elsewhere expanded).
+
+    Returns:
+        The number of layers that were changed. Lifting layers are always expanded; in full attention the plain
+        convolution comes with the separate responses.
+
+    Raises:
+        ValueError: on an unknown form.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> ag.nn.configure_convolution(ag.create_model("p4cnn"), conv="expanded")
+        6
+    """
+    find("conv", conv, FORMS)
+    layers = [layer for layer in model.modules() if isinstance(layer, GroupConvolution) and layer.offers_forms]
+    for layer in layers:
+        layer.conv = conv
+    return len(layers)

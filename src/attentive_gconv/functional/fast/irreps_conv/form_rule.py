@@ -1,0 +1,170 @@
+r"""When a group convolution is computed by irreducible representations: where that can run, and where it is faster.
+
+Both forms are estimated in nanoseconds of one core, as sums of costs that `features` names. The costs are fitted to
+measurements, benchmarks/results/conv-forms.json, by ``python benchmarks/conv_forms.py --fit FILE``. Irreps are taken
+where the estimate is lower by a margin, so wide that hardly any measured layer is slower for it; the script says which.
+"""
+
+from functools import lru_cache
+from math import ceil
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attentive_gconv.functional.fast import dispatch
+from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.irreps import real_irreps
+from attentive_gconv.groups import FiniteGroup
+
+FORMS = {
+    "auto": "whichever is estimated to be faster",
+    "expanded": "conv2d with every transform of the kernel",
+    "irreps": "by irreducible representations, wherever that can run",
+}
+# whether the convolution is differentiated: the ratio of the estimates up to which irreps are taken
+MARGINS = {False: 0.9, True: 0.8}
+PANEL = 32  # positions, which are computed together
+MIN_POSITIONS = 16  # with less, conv2d reads the kernel once and is done
+
+
+class Features(NamedTuple):
+    """What costs time, or the nanoseconds that one of each costs. Positions are those of the whole batch.
+
+    Attributes:
+        calls: the fixed cost.
+        entries: of the packed kernel: O·C·k²·|H|, expanded times |H|.
+        products: multiplications; by irreps at positions filled up to whole panels.
+        maps: entries of input and output.
+        patches: entries of the patches, without those of the map itself where there is no transform.
+    """
+
+    calls: float
+    entries: float
+    products: float
+    maps: float
+    patches: float
+
+
+# expanded, irreps
+COSTS = {
+    False: (Features(3.5e4, 0.865, 0.0187, 1.69, 0.216), Features(7.5e4, 1.39, 0.0226, 0.897, 0.201)),
+    True: (Features(3.6e5, 7.87, 0.0535, 5.47, 0.335), Features(6.6e5, 25.1, 0.0609, 4.13, 0.305)),
+}
+# of reading and writing maps, what 1 × 1 kernels cost the expanded form
+POINTWISE_MAPS = {False: 0.4, True: 0.7}
+
+
+class Geometry(NamedTuple):
+    """What a group convolution is told beside its tensors."""
+
+    group: FiniteGroup
+    scale: float
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+
+class Size(NamedTuple):
+    """What decides which form is faster."""
+
+    group: FiniteGroup
+    channels: int
+    outputs: int
+    kernel_size: int
+    positions: int  # of the output, in the whole batch
+    strided: bool
+    training: bool
+    threads: int
+
+
+def takes_irreps(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
+    """Whether a group convolution is computed by irreducible representations.
+
+    Args:
+        form: a key of `FORMS`.
+        x: ``(B, C, |H|, Y, X)``.
+        weight: the learned kernel ``(O, C, |H|, k, k)``.
+        bias: ``(O,)`` or None.
+        geometry: the rest.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> geometry = Geometry(ag.group("p4"), 1.0, (1, 1), (1, 1), (1, 1))
+        >>> takes_irreps("expanded", torch.ones(1, 1, 4, 5, 5), torch.ones(1, 1, 4, 3, 3), None, geometry)
+        False
+    """
+    if form == "expanded" or geometry.group.order == 1 or not dispatch.is_ordinary(x, weight, bias):
+        return False
+    if not (has_kernels(geometry.group) and dispatch.is_compiled_on_cpu(x, weight, bias)):
+        return False
+    return form == "irreps" or irreps_are_faster(_size_of(x, weight, bias, geometry))
+
+
+@lru_cache(64)
+def has_kernels(group: FiniteGroup) -> bool:
+    """Whether there are compiled kernels for a group: Numba is installed, and its representations are known."""
+    if not dispatch.available_backends()["numba"]:
+        return False
+    try:
+        real_irreps(group)
+    except ValueError:
+        return False
+    return True
+
+
+def _size_of(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Size:
+    outputs, channels, _, side, _ = weight.shape
+    stride, padding, dilation = geometry[2:]
+    positions = len(x)
+    for size, s, p, d in zip(x.shape[-2:], stride, padding, dilation, strict=True):
+        positions *= (size + 2 * p - d * (side - 1) - 1) // s + 1
+    training = dispatch.is_recorded(x, weight, bias)
+    return Size(
+        *(geometry.group, channels, outputs, side, positions, stride != (1, 1), training, torch.get_num_threads())
+    )
+
+
+@lru_cache(1024)
+def irreps_are_faster(size: Size) -> bool:
+    """Whether the form by irreducible representations is estimated to be faster, by the margin.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> layer = Size(ag.group("p4m"), 32, 32, 3, 1, strided=False, training=True, threads=1)
+        >>> irreps_are_faster(layer), irreps_are_faster(layer._replace(positions=32 * 32))
+        (False, True)
+    """
+    expanded, irreps = estimates(size)
+    return size.positions >= MIN_POSITIONS and irreps < MARGINS[size.training] * expanded
+
+
+def features(size: Size) -> tuple[Features, Features]:
+    """What both forms have to do: expanded, irreps."""
+    order, offsets = size.group.order, size.kernel_size**2
+    multiplications = sum(irrep.dimension**2 * irrep.rows for irrep in real_irreps(size.group))
+    entries = size.channels * size.outputs * offsets
+    maps = order * (size.channels + size.outputs) * size.positions
+    filled = ceil(size.positions / PANEL) * PANEL
+    seen = order * (2 * size.channels + size.outputs if size.training else size.channels)  # by how many patches
+    pointwise = POINTWISE_MAPS[size.training] if offsets == 1 else 1
+    return (
+        Features(
+            *(1, order**2 * entries, order**2 * entries * size.positions),
+            *(pointwise * maps, (offsets - 1) * seen * size.positions),
+        ),
+        Features(1, order * entries, multiplications * entries * filled, maps, offsets * seen * filled),
+    )
+
+
+def estimates(size: Size) -> tuple[float, float]:
+    """Nanoseconds that both forms are estimated to take: expanded, irreps."""
+    expanded, irreps = (
+        costs.calls * work.calls
+        + costs.entries * work.entries
+        + sum(cost * amount for cost, amount in zip(costs[2:], work[2:], strict=True)) / size.threads
+        for costs, work in zip(COSTS[size.training], features(size), strict=True)
+    )
+    if size.strided and size.training:  # the gradient of the input is that of the expanded kernel
+        irreps = (2 * irreps + expanded) / 3
+    return expanded, irreps
