@@ -21,7 +21,7 @@ import torch
 from scipy.optimize import least_squares
 
 import attentive_gconv as ag
-from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved
+from attentive_gconv.bench.timing import Quartiles, quartiles, ratios, time_interleaved
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast.irreps_conv import form_rule
 from attentive_gconv.groups import FiniteGroup
@@ -33,21 +33,21 @@ GROUPS = {
     "pmm": FiniteGroup("pmm", [P4M[i] for i in (0, 2, 4, 6)]),
     "p2": FiniteGroup("p2", [P4M[i] for i in (0, 2)]),
 }
-MOST_PRODUCTS = 1.5e9  # of the expanded kernel; larger cases take the same per position
+MOST_PRODUCTS = 2.5e9  # of the expanded kernel; larger cases take the same per position
 
 
 def cases() -> list[dict[str, Any]]:
     """The layers: channels that networks have, the curve over channels, odd shapes."""
     found = []
-    for name, channels, side in itertools.product(
-        ("p4m", "p4"), (2, 4, 8, 10, 11, 16, 23, 32, 45, 64, 96, 128, 192), (32, 16, 8, 4, 1)
-    ):
-        for k, batch in ((3, 1), (3, 16), (1, 16)):
-            found.append((name, channels, channels, side, k, batch))
-    for name, channels, side, k in itertools.product(("p4m", "p4"), (4, 10, 32), (28, 11), (2, 5, 7)):
-        found.append((name, channels, channels, side, k, 4))
-    for name, channels, side, batch in itertools.product(("pmm", "p2"), (4, 16, 32, 64), (32, 8), (4,)):
-        found.append((name, channels, channels, side, 3, batch))
+    channels = (4, 8, 10, 11, 16, 23, 32, 45, 64, 96, 128, 192)
+    for name, width, side in itertools.product(("p4m", "p4"), channels, (32, 16, 8, 4)):
+        found += [(name, width, width, side, k, batch) for k, batch in ((3, 1), (3, 16), (1, 16))]
+    for name, width in itertools.product(("p4m", "p4"), (16, 64)):
+        found += [(name, width, width, 1, 3, batch) for batch in (1, 16)]
+    for name, width, side, k in itertools.product(("p4m", "p4"), (4, 10, 32), (28, 11), (2, 5, 7)):
+        found.append((name, width, width, side, k, 4))
+    for name, width, side in itertools.product(("pmm", "p2"), (4, 16, 32, 64), (32, 8)):
+        found.append((name, width, width, side, 3, 4))
     for name, (inputs, outputs) in itertools.product(("p4m", "p4"), ((8, 64), (64, 8), (32, 1), (1, 32), (64, 10))):
         found.append((name, inputs, outputs, 16, 3, 4))
     names = ("group", "inputs", "outputs", "side", "kernel_size", "batch")
@@ -87,11 +87,36 @@ def measure(case: dict[str, Any], rounds: int, clock: Any) -> dict[str, Any]:
         functions = [lambda form=form, function=function: function(form) for form in ("expanded", "irreps")]
         expanded, irreps = time_interleaved(functions, repeats=rounds, warmup=2, min_seconds=0.004, clock=clock)
         row[mode] = {
-            "expanded_seconds": quartiles(expanded.seconds)._asdict(),
-            "irreps_seconds": quartiles(irreps.seconds)._asdict(),
-            "ratio": ratios(irreps.seconds, expanded.seconds)._asdict(),
+            "expanded_seconds": rounded(quartiles(expanded.seconds)),
+            "irreps_seconds": rounded(quartiles(irreps.seconds)),
+            "ratio": rounded(ratios(irreps.seconds, expanded.seconds)),
         }
     return row
+
+
+def rounded(found: Quartiles) -> dict[str, float]:
+    """Three digits, which is what a measurement is good for."""
+    return {name: float(f"{value:.3g}") for name, value in found._asdict().items()}
+
+
+def write(path: Path, report: dict[str, Any]) -> None:
+    """One row a line."""
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in report["rows"])
+    head = json.dumps({**report, "rows": None}, indent=1)
+    path.write_text(head.replace('"rows": null', f'"rows": [\n{rows}\n ]') + "\n", encoding="utf-8")
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The curve over channels of 3 x 3 layers on maps of 16 x 16, as Markdown."""
+    lines = ["| group | channels | batch | inference | training |", "|---|---|---|---|---|"]
+    for row in rows:
+        if (row["side"], row["kernel_size"]) == (16, 3) and row["batch"] in (1, 16) and row["inputs"] == row["outputs"]:
+            cells = (
+                f"{r['median']:.2f} ({r['lower']:.2f}–{r['upper']:.2f})"
+                for r in (row[mode]["ratio"] for mode in ("inference", "training"))
+            )
+            lines.append(f"| {row['group']} | {row['inputs']} | {row['batch']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def fit(rows: list[dict[str, Any]]) -> None:
@@ -145,10 +170,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default: 1)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="what time is (default: wall)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    parser.add_argument("--fit", type=Path, help="measure nothing: fit the rule's costs to the figures of this file")
+    parser.add_argument(
+        "--fit", type=Path, help="measure nothing: fit the rule's costs to the figures of this file, and tabulate"
+    )
     arguments = parser.parse_args()
     if arguments.fit is not None:
-        fit(json.loads(arguments.fit.read_text(encoding="utf-8"))["rows"])
+        rows = json.loads(arguments.fit.read_text(encoding="utf-8"))["rows"]
+        fit(rows)
+        print(table(rows))
         return
     if arguments.rounds < 3:
         parser.error(f"--rounds (={arguments.rounds}) must be at least 3")
@@ -167,7 +196,7 @@ def main() -> None:
                 "clock": arguments.clock,
                 "rows": rows,
             }
-            arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            write(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ FORMS = {
 # whether the convolution is differentiated: the ratio of the estimates up to which irreps are taken
 MARGINS = {False: 0.9, True: 0.8}
 PANEL = 32  # positions, which are computed together
-MIN_POSITIONS = 16  # with less, conv2d reads the kernel once and is done
+MIN_POSITIONS = 32  # below a whole panel little is saved
 
 
 class Features(NamedTuple):
