@@ -19,7 +19,7 @@ def find(kind: str, name: str, known: Mapping[str, T]) -> T:
         ...
         ValueError: unknown fruit 'aple': did you mean 'apple'? Known are apple, fig
     """
-    if name in known:
+    if isinstance(name, str) and name in known:
         return known[name]
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(repr(n) for n in near)}? " if near else ""

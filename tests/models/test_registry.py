@@ -103,7 +103,7 @@ def test_what_the_defaults_were_made_from_may_change():
         ({"build": "Own"}, TypeError, r"`build` \(='Own'\) must be a class or function"),
         ({"image_shape": (28, 28)}, ValueError, r"`image_shape` \(=\(28, 28\)\) must be three positive integers"),
         ({"image_shape": (0, 28, 28)}, ValueError, "`image_shape`"),
-        ({"num_classes": 0}, ValueError, r"`num_classes` \(=0\) must be a positive integer"),
+        ({"num_classes": 0}, ValueError, r"`num_classes` \(=0\) must be an integer of at least 1"),
         ({"defaults": {"chanels": 3}}, TypeError, "has no option 'chanels': did you mean 'channels'"),
     ],
 )

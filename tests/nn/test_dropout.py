@@ -49,7 +49,7 @@ def test_probabilities_at_the_ends():
     x = torch.ones(50)
     assert torch.equal(Dropout(0.0)(x), x)
     assert torch.equal(Dropout(1.0)(x), torch.zeros(50))
-    with pytest.raises(ValueError, match="dropout probability"):
+    with pytest.raises(ValueError, match=r"`p` \(=1\.5\) must be at least 0 and at most 1"):
         Dropout(1.5)
 
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, SpatialMaxPool2d
-from attentive_gconv.nn.checks import positive
+from attentive_gconv.nn.arguments import checked
 
 LAYERS = 9
 POOLED = (3, 6)
@@ -44,6 +44,7 @@ class AllCNNC(nn.Module):
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
     """
 
+    @checked(attention=attention_kind)
     def __init__(
         self,
         group: str | FiniteGroup = "p4",
@@ -58,11 +59,6 @@ class AllCNNC(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        positive("channels", channels)
-        positive("num_classes", num_classes)
-        for name, value in (("input_dropout", input_dropout), ("dropout", dropout)):
-            if not 0 <= value < 1:
-                raise ValueError(f"`{name}` (={value}) must be at least 0 and below 1")
         widths = [in_channels, *[channels] * 3, *[2 * channels] * 5, num_classes]
         for i in range(1, LAYERS + 1):
             kernel_size = 3 if i <= 7 else 1

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import one_of
 from attentive_gconv.nn.attention import BAM, CBAM, ResidualAttention, SqueezeExcite
 from attentive_gconv.nn.attentive_conv import AttentiveGroupConv2d, AttentiveLiftingConv2d
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
@@ -81,6 +82,9 @@ ATTENTION: dict[str, Attention] = {
     # one scale: the networks' maps are as small as those of the published network's last stage, which has one
     "residual": _published(ResidualAttention, "residual attention on the input", depth=1),
 }
+
+
+attention_kind = one_of(*ATTENTION)
 
 
 def convolution(

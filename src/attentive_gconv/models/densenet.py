@@ -16,20 +16,29 @@ every convolution: hidden layers of width 2; 7x7, in the last dense layer 5x5, i
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialAvgPool2d
-from attentive_gconv.nn.checks import positive
+from attentive_gconv.nn.arguments import at_most, checked
+from attentive_gconv.nn.checks import integer, refusal
 
 FIRST_DILATION = 4
 # of the spatial attention in each (dense layer, transition), from the first to the last
 DILATIONS = ((4, 4), (4, 4), (3, 3), (2, 1))
+
+
+def _integers(name: str, value: Any) -> list[tuple[int, ...]]:
+    """The dilations of the blocks, if they are integers; `_dilations` looks at their number."""
+    if not isinstance(value, tuple | list) or not all(isinstance(each, tuple | list) for each in value):
+        raise refusal(name, value, "must be one pair (dense, transition) for each block, as ((4, 4), (2, 1))")
+    return [tuple(integer(name, dilation) for dilation in each) for each in value]
 
 
 class _PreActivation(nn.Module):
@@ -89,6 +98,7 @@ class DenseNet(nn.Module):
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
     """
 
+    @checked(attention=attention_kind, num_blocks=at_most(16), dilations=_integers)
     def __init__(
         self,
         group: str | FiniteGroup = "p4m",
@@ -103,9 +113,6 @@ class DenseNet(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        positive("channels", channels)
-        positive("num_blocks", num_blocks)
-        positive("num_classes", num_classes)
         self.num_blocks = num_blocks
         conv: Callable[..., nn.Module] = partial(
             convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio
@@ -140,14 +147,14 @@ class DenseNet(nn.Module):
         return logits
 
 
-def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> list[Sequence[int]]:
+def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> Sequence[Sequence[int]]:
     if given is None:
         return [*DILATIONS[:num_blocks], *[(1, 1)] * (num_blocks - len(DILATIONS))]
     if len(given) != num_blocks or any(len(pair) != 2 for pair in given):
         raise ValueError(
             f"`dilations` (={given!r}) must be one pair (dense, transition) for each of the num_blocks (={num_blocks})"
         )
-    return list(given)
+    return given
 
 
 def _register(name: str, parameters: int, description: str, **defaults: object) -> None:

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import convolution, normal_convolutions_
+from attentive_gconv.models.blocks import attention_kind, convolution, normal_convolutions_
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, GroupBatchNorm2d, GroupMaxPool, SpatialMaxPool2d
-from attentive_gconv.nn.checks import positive
+from attentive_gconv.nn.arguments import checked
 
 SIDE = 28
 
@@ -41,6 +41,7 @@ class RotMNISTNet(nn.Module):
         ValueError: if the images are not 28 x 28, or an argument is out of range.
     """
 
+    @checked(attention=attention_kind)
     def __init__(
         self,
         group: str | FiniteGroup = "p4",
@@ -55,10 +56,6 @@ class RotMNISTNet(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        positive("channels", channels)
-        positive("num_classes", num_classes)
-        if not 0 <= dropout < 1:
-            raise ValueError(f"`dropout` (={dropout}) must be at least 0 and below 1")
         for i in range(1, 8):
             layer = convolution(
                 self.group,

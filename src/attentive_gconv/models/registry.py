@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from attentive_gconv.lookup import find
+from attentive_gconv.nn.checks import integer, refusal
 
 # run folders, files of weights and shell patterns hold these names
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -113,12 +114,11 @@ def _checked_shape(name: str, build: object, image_shape: Sequence[int], num_cla
         raise ValueError(f"a model named {name!r} is registered already: take another name")
     if not callable(build):
         raise TypeError(f"`build` (={build!r}) must be a class or function that returns an nn.Module")
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ValueError(f"`num_classes` (={num_classes!r}) must be a positive integer")
-    shape = tuple(image_shape)
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise ValueError(f"`image_shape` (={image_shape!r}) must be three positive integers (C, Y, X)")
-    return shape
+    integer("num_classes", num_classes)
+    shape = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
+    if len(shape) != 3:
+        raise refusal("image_shape", image_shape, "must be three positive integers (C, Y, X)")
+    return (integer("image_shape", shape[0]), integer("image_shape", shape[1]), integer("image_shape", shape[2]))
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -16,18 +16,27 @@ layers of width 2, 7x7).
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialMaxPool2d
-from attentive_gconv.nn.checks import positive
+from attentive_gconv.nn.arguments import checked
+from attentive_gconv.nn.checks import integer, refusal
 
 # the names of the stages in the authors' checkpoints, by the side of the stage's maps for 32 x 32 images
 STAGES = ("layers_nc32", "layers_nc16", "layers_nc8")
+
+
+def _widths(name: str, value: Any) -> tuple[int, ...]:
+    """The widths, if there is one for each stage."""
+    if not isinstance(value, tuple | list) or len(value) != len(STAGES):
+        raise refusal(name, value, f"must be {len(STAGES)} widths, one a stage, as (11, 23, 45)")
+    return tuple(integer(name, width) for width in value)
 
 
 class PreActivationBlock(nn.Module):
@@ -77,6 +86,7 @@ class ResNet(nn.Module):
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
     """
 
+    @checked(attention=attention_kind, channels=_widths)
     def __init__(
         self,
         group: str | FiniteGroup = "p4m",
@@ -90,12 +100,6 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        positive("num_blocks", num_blocks)
-        positive("num_classes", num_classes)
-        if isinstance(channels, int) or len(channels) != len(STAGES):
-            raise ValueError(f"`channels` (={channels!r}) must be {len(STAGES)} widths, one a stage, as (11, 23, 45)")
-        for width in channels:
-            positive("channels", width)
         conv = partial(convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio)
         self.c1 = conv(in_channels, channels[0], 3, lifting=True, padding=1)
         before = channels[0]

@@ -25,12 +25,10 @@ from attentive_gconv.functional import (
     suppression_map_tiles,
 )
 from attentive_gconv.functional.chunking import DEFAULT_BUDGET
-from attentive_gconv.functional.fast.dispatch import BACKENDS, METHODS
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
-from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
-from attentive_gconv.nn.checks import odd, positive
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, uniform_kernel_
 
@@ -94,7 +92,7 @@ class FullSpatialAttention(TransformedWeights):
         super().__init__()
         self.over_group = over_group
         self.dilation = dilation
-        index = kernel_index(group, odd("spatial_kernel_size", kernel_size), over_group=over_group)
+        index = kernel_index(group, kernel_size, over_group=over_group)
         weight = torch.empty((out_channels, 2, *index.shape[1:]), device=device, dtype=dtype)
         self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), index)
 
@@ -113,6 +111,7 @@ class _FullAttention(GroupConvolution):
 
     offers_forms = False  # the plain convolution comes with the separate responses
 
+    @checked()
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -136,7 +135,7 @@ class _FullAttention(GroupConvolution):
         dtype: torch.dtype | None = None,
     ) -> None:
         """Make the convolution and its attention."""
-        check_parts(channel, spatial, combination)
+        check_parts(channel, spatial)
         super().__init__(
             *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
             padding_mode=padding_mode,
@@ -157,6 +156,7 @@ class _FullAttention(GroupConvolution):
             else None
         )
 
+    @checked()
     def configure(
         self,
         *,
@@ -175,14 +175,12 @@ class _FullAttention(GroupConvolution):
             ValueError: on an unknown method or backend, or a budget below one byte.
         """
         if method is not None:
-            find("method", method, METHODS)
             self.method = method
         if recompute is not None:
             self.recompute = recompute
         if memory_budget is not None:
-            self.memory_budget = positive("memory_budget", memory_budget)
+            self.memory_budget = memory_budget
         if backend is not None:
-            find("backend", backend, BACKENDS)
             self.backend = backend
 
     def forward(self, x: Tensor) -> Tensor:
@@ -316,6 +314,7 @@ class AttentiveGroupConv2d(_FullAttention, GroupConv2d):
     """
 
 
+@checked(model=instance_of(nn.Module))
 def configure_attention(
     model: nn.Module,
     *,

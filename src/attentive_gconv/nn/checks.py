@@ -1,64 +1,189 @@
-"""Checks that the layers share: each error names the argument, its value and the remedy."""
+"""Checks of single arguments: each error names the argument, its value and the remedy.
+
+A check takes the argument's name and value and returns the value, of its plain type, or raises ValueError. Which
+argument has which check is declared in `attentive_gconv.nn.arguments`.
+"""
 
 import math
-from collections.abc import Iterable
-from numbers import Integral
+import operator
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any, cast
 
+import numpy as np
+import torch
+
+from attentive_gconv.functional import geometry
+from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.lookup import find
+
+# more channels, or larger sides, are a slip; and tables and loops over such sizes would not end
+LARGEST = 2**20
+LARGEST_KERNEL = 1023
 
 
-def _is_count(value: object, minimum: int = 1) -> bool:
-    """Whether this is an integer, of Python or NumPy, of at least the minimum."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= minimum
+def shown(value: object) -> str:
+    """A value in a message, on one line of some length."""
+    try:
+        text = repr(value)
+    except Exception:  # an integer of too many digits, or an object of somebody else's
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
-def positive(name: str, value: int) -> int:
-    """The value, if it is an integer of at least one."""
-    if not _is_count(value):
-        raise ValueError(f"`{name}` (={value!r}) must be an integer of at least 1")
-    return int(value)
+def refusal(name: str, value: object, rule: str) -> ValueError:
+    """The error of every check."""
+    return ValueError(f"`{name}` (={shown(value)}) {rule}")
 
 
-def positive_number(name: str, value: float) -> float:
+def _as_integer(value: object) -> int | None:
+    """The value, if it is an integer of Python, NumPy or PyTorch; a boolean is none."""
+    if isinstance(value, bool | np.bool_) or (isinstance(value, torch.Tensor) and value.dtype == torch.bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _range(least: int, most: int, values: Sequence[int | None]) -> str:
+    above = any(value is not None and value > most for value in values)
+    return f"must be an integer of at least {least}" + (f" and at most {most}" if above else "")
+
+
+def integer(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
+    """The value, if it is an integer in this range."""
+    number = _as_integer(value)
+    if number is None or not least <= number <= most:
+        raise refusal(name, value, _range(least, most, [number]))
+    return number
+
+
+def flag(name: str, value: Any) -> bool:
+    """The value, if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise refusal(name, value, "must be True or False")
+    return bool(value)
+
+
+def _as_number(value: object) -> float:
+    """The value, if it is a real number; else NaN, which is in no range."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool | np.bool_)
+    try:
+        return float(value) if is_number else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        return math.nan
+
+
+def positive_number(name: str, value: Any) -> float:
     """The value, if it is a finite number above zero."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"`{name}` (={value!r}) must be a finite number above 0")
-    return value
+    if not 0 < (number := _as_number(value)) < math.inf:
+        raise refusal(name, value, "must be a finite number above 0")
+    return number
 
 
-def pair(name: str, value: int | Pair, minimum: int = 1) -> Pair:
-    """(Y, X) from one integer or two."""
-    values = tuple(value) if isinstance(value, Iterable) else (value, value)
-    if len(values) != 2 or not all(_is_count(v, minimum) for v in values):
-        raise ValueError(f"`{name}` (={value!r}) must be an integer of at least {minimum}, or a pair of such (Y, X)")
-    return (int(values[0]), int(values[1]))
+def probability(name: str, value: Any) -> float:
+    """The value, if it is a number from 0 to 1."""
+    if not 0 <= (number := _as_number(value)) <= 1:
+        raise refusal(name, value, "must be at least 0 and at most 1")
+    return number
 
 
-def square(name: str, value: int | Pair) -> int:
+def probability_below_one(name: str, value: Any) -> float:
+    """The value, if it is a number from 0 to 1, 1 excluded."""
+    if not 0 <= (number := _as_number(value)) < 1:
+        raise refusal(name, value, "must be at least 0 and below 1")
+    return number
+
+
+def known(name: str, value: Any, names: Mapping[str, object]) -> str:
+    """The value, if it is one of the names; else an error that offers the nearest."""
+    find(name, value, names)
+    return str(value)
+
+
+def pair(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int | Pair:
+    """One integer, or two, (Y, X)."""
+    several = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    numbers = [_as_integer(side) for side in (value if several else (value, value))]
+    if len(numbers) != 2 or any(number is None or not least <= number <= most for number in numbers):
+        raise refusal(name, value, f"{_range(least, most, numbers)}, or a pair of such (Y, X)")
+    height, width = cast("list[int]", numbers)
+    return (height, width) if several else height
+
+
+def padding_pair(name: str, value: Any) -> int | Pair:
+    """One integer, or two, (Y, X), from zero on."""
+    return pair(name, value, least=0)
+
+
+def square(name: str, value: Any) -> int:
     """The side of a square kernel."""
-    height, width = pair(name, value)
+    height, width = geometry.pair(pair(name, value, most=LARGEST_KERNEL))
     if height != width:
-        raise ValueError(
-            f"`{name}` (={value!r}) must be square, because the group's elements turn the kernel; pad the shorter side"
-        )
+        raise refusal(name, value, "must be square, because the group's elements turn the kernel; pad the shorter side")
     return height
 
 
-def odd(name: str, value: int) -> int:
+def odd(name: str, value: Any) -> int:
     """The side of a kernel that keeps the size of its map."""
-    if positive(name, value) % 2 == 0:
-        raise ValueError(f"`{name}` (={value}) must be odd, so that the attention map stays centred on its signal")
+    side = integer(name, value, most=LARGEST_KERNEL)
+    if side % 2 == 0:
+        raise refusal(name, value, "must be odd, so that the attention map stays centred on its signal")
+    return side
+
+
+def padding(name: str, value: Any) -> int | Pair | str:
+    """Padding as `torch.nn.Conv2d` takes it."""
+    if not isinstance(value, str):
+        return padding_pair(name, value)
+    if value not in ("same", "valid"):
+        raise refusal(name, value, "must be an integer, a pair of integers, 'same' or 'valid'")
+    return value
+
+
+def statistics(name: str, value: Any) -> tuple[str, ...]:
+    """The names of statistics, if they are known ones and none comes twice."""
+    names: list[Any] = list(value) if isinstance(value, tuple | list) else [None]
+    if any(kind not in STATISTICS for kind in names) or len(set(names)) != len(names):
+        raise refusal(name, value, f"must be a tuple of different ones among {STATISTICS}")
+    return tuple(names)
+
+
+def some_statistics(name: str, value: Any) -> tuple[str, ...]:
+    """The same, and at least one."""
+    if not (names := statistics(name, value)):
+        raise refusal(name, value, f"must name at least one of {STATISTICS}")
+    return names
+
+
+def device(name: str, value: Any) -> Any:
+    """The value, if it is a device that tensors can be made on."""
+    if isinstance(value, str | torch.device) or _as_integer(value) is not None:
+        try:
+            torch.empty(0, device=value)
+            return value
+        except Exception as error:  # each device type raises errors of its own
+            reason = str(error).split("\n")[0]
+            raise refusal(name, value, f"is no device that can be used here: {reason}") from None
+    raise refusal(name, value, "must be a torch.device or the name of one, such as 'cpu' or 'cuda'")
+
+
+def dtype(name: str, value: Any) -> torch.dtype:
+    """The value, if parameters can have it: a floating-point dtype of at least 16 bits."""
+    if not isinstance(value, torch.dtype) or not value.is_floating_point or value.itemsize < 2:
+        raise refusal(name, value, "must be a floating-point dtype of at least 16 bits, such as torch.float32")
     return value
 
 
 def explicit_padding(padding: int | Pair | str, kernel_size: int, dilation: Pair, stride: Pair) -> Pair:
     """Padding as numbers: ``"valid"`` and ``"same"`` as `conv2d` has them, where they keep equivariance."""
     if not isinstance(padding, str):
-        return pair("padding", padding, minimum=0)
+        return geometry.pair(padding)
     if padding == "valid":
         return (0, 0)
-    if padding != "same":
-        raise ValueError(f"`padding` (={padding!r}) must be an integer, a pair of integers, 'same' or 'valid'")
     if stride != (1, 1):
         raise ValueError(f"`padding` (='same') needs stride 1, got stride (={stride}); give the padding as a number")
     extents = [d * (kernel_size - 1) for d in dilation]
@@ -78,7 +203,6 @@ def divides(name: str, channels: int, groups: int) -> None:
 
 def hidden_channels(channels: int, ratio: int) -> int:
     """The width of a gate's hidden layer, ``channels // ratio``."""
-    positive("ratio", ratio)
     if channels // ratio < 1:
         raise ValueError(f"`ratio` (={ratio}) must not exceed the number of channels (={channels}) it reduces")
     return channels // ratio

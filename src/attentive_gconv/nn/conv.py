@@ -9,7 +9,6 @@ Source: Cohen & Welling, "Group Equivariant Convolutional Networks", ICML 2016, 
 quadrature weight and the initial weights follow Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
 """
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -24,15 +23,12 @@ from attentive_gconv.functional.fast.irreps_conv import (
     packed_weight,
     takes_irreps,
 )
-from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.geometry import Pair, pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.lookup import find
-from attentive_gconv.nn.checks import divides, explicit_padding, pair, positive, positive_number, square
+from attentive_gconv.nn.arguments import PADDING_MODES, checked, instance_of, one_of
+from attentive_gconv.nn.checks import divides, explicit_padding
 from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
-
-# how much more, or less, than the side of a map can be padded
-PADDING_MODES = {"zeros": math.inf, "reflect": -1, "replicate": math.inf, "circular": 0}
 
 
 class GroupConvolution(TransformedWeights):
@@ -43,6 +39,7 @@ class GroupConvolution(TransformedWeights):
     weight: nn.Parameter
     bias: nn.Parameter | None
 
+    @checked()
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -62,16 +59,15 @@ class GroupConvolution(TransformedWeights):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        self.in_channels = positive("in_channels", in_channels)
-        self.out_channels = positive("out_channels", out_channels)
-        self.kernel_size = square("kernel_size", kernel_size)
-        self.stride = pair("stride", stride)
-        self.dilation = pair("dilation", dilation)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size, _ = pair(kernel_size)
+        self.stride = pair(stride)
+        self.dilation = pair(dilation)
         self.padding = explicit_padding(padding, self.kernel_size, self.dilation, self.stride)
-        find("padding_mode", padding_mode, PADDING_MODES)
         self.padding_mode = padding_mode
-        self.groups = positive("groups", groups)
-        self.wscale = positive_number("wscale", wscale)
+        self.groups = groups
+        self.wscale = wscale
         divides("in_channels", in_channels, groups)
         divides("out_channels", out_channels, groups)
         index = kernel_index(self.group, self.kernel_size, over_group=self.over_group)
@@ -231,6 +227,7 @@ class GroupConv2d(GroupConvolution):
     offers_forms = True
 
 
+@checked(model=instance_of(nn.Module), conv=one_of(*FORMS))
 def configure_convolution(model: nn.Module, *, conv: str) -> int:
     """Change how every group convolution of a model is computed; results stay the same up to rounding.
 
@@ -252,7 +249,6 @@ def configure_convolution(model: nn.Module, *, conv: str) -> int:
         >>> ag.nn.configure_convolution(ag.create_model("p4cnn"), conv="expanded")
         6
     """
-    find("conv", conv, FORMS)
     layers = [layer for layer in model.modules() if isinstance(layer, GroupConvolution) and layer.offers_forms]
     for layer in layers:
         layer.conv = conv

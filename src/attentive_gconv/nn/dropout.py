@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attentive_gconv.nn.arguments import checked
+
 _LEVELS = 2**16
 
 
@@ -61,6 +63,10 @@ class Dropout(nn.Dropout):
         >>> torch.equal(layer.eval()(x), x)
         True
     """
+
+    @checked()
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(p, inplace)
 
     def forward(self, x: Tensor) -> Tensor:
         """Zero entries at random while training."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.attention import InputAttention
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 
@@ -23,6 +24,7 @@ from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 class _AttendedInput(GroupConvolution):
     """Base class of lifting and group convolution with input attention."""
 
+    @checked()
     def __init__(
         self,
         group: str | FiniteGroup,

@@ -4,7 +4,13 @@ One mean and variance a channel, over (B, |H|, Y, X), commutes with every L_h. S
 https://arxiv.org/abs/1502.03167, in the group form of Cohen & Welling, ICML 2016, §6.3.
 """
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+
+from attentive_gconv.nn.arguments import checked, optional
+from attentive_gconv.nn.checks import probability
 
 
 class GroupBatchNorm2d(nn.BatchNorm3d):
@@ -14,13 +20,26 @@ class GroupBatchNorm2d(nn.BatchNorm3d):
     `torch.nn.SyncBatchNorm.convert_sync_batchnorm` applies. The paper's networks use ``eps=2e-5``.
 
     Raises:
-        ValueError: if the input is no map on the group.
+        ValueError: on arguments out of range, or if the input is no map on the group.
 
     Example:
         >>> import torch, attentive_gconv as ag
         >>> ag.nn.GroupBatchNorm2d(8)(torch.randn(2, 8, 4, 9, 9)).shape
         torch.Size([2, 8, 4, 9, 9])
     """
+
+    @checked(momentum=optional(probability))
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() != 5 or input.shape[1] != self.num_features:

@@ -8,11 +8,13 @@ Source: Cohen & Welling, ICML 2016, §6.3, https://arxiv.org/abs/1602.07576.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attentive_gconv.functional.geometry import Pair
-from attentive_gconv.nn.checks import pair
+from attentive_gconv.functional.geometry import Pair, pair
+from attentive_gconv.nn import checks
+from attentive_gconv.nn.arguments import checked
 
 
 class _SpatialPool2d(nn.Module):
+    @checked(kernel_size=checks.pair, padding=checks.padding_pair)
     def __init__(
         self,
         kernel_size: int | Pair,
@@ -21,9 +23,9 @@ class _SpatialPool2d(nn.Module):
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
-        self.kernel_size = pair("kernel_size", kernel_size)
-        self.stride = self.kernel_size if stride is None else pair("stride", stride)
-        self.padding = pair("padding", padding, minimum=0)
+        self.kernel_size = pair(kernel_size)
+        self.stride = pair(kernel_size if stride is None else stride)
+        self.padding = pair(padding)
         self.ceil_mode = ceil_mode
         if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise ValueError(f"`padding` (={padding}) must be at most half the kernel_size (={kernel_size})")

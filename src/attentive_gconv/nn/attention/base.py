@@ -18,9 +18,9 @@ from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import ORDERS, checked, maps_of
+from attentive_gconv.nn.checks import refusal, shown
 from attentive_gconv.nn.packed_weights import is_plain
-
-ORDERS = ("channel_first", "spatial_first", "parallel")
 
 
 class AttentionMap(nn.Module, ABC):
@@ -80,11 +80,14 @@ class ParallelAttention(AttentionMap):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked(maps=maps_of(AttentionMap))
     def __init__(self, maps: Mapping[str, AttentionMap], gate: str = "sigmoid") -> None:
         super().__init__()
         if not maps:
             raise ValueError("`maps` is empty: give at least one attention map")
-        self.maps = nn.ModuleDict(maps)
+        self.maps = nn.ModuleDict()
+        for name, attention in maps.items():
+            _add(self.maps, name, attention)
         self.use_gate(gate)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -116,15 +119,15 @@ class Attend(nn.Module):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked(maps=maps_of(nn.Module, type(None)))
     def __init__(self, maps: Mapping[str, nn.Module | None], combination: str = "multiply") -> None:
         super().__init__()
-        find("combination", combination, COMBINATIONS)
         self.combination = combination
-        for name, attention in maps.items():
-            self.register_module(name, attention)
         self.order = tuple(name for name, attention in maps.items() if attention is not None)
         if not self.order:
-            raise ValueError(f"`maps` (={dict(maps)}) holds no attention map: give at least one")
+            raise ValueError(f"`maps` (={shown(maps)}) holds no attention map: give at least one")
+        for name, attention in maps.items():
+            _add(self, name, attention)
 
     def suppression_maps(self, x: Tensor) -> dict[str, Tensor]:
         """Each map α_i by its name, computed on x as attended to by the maps before it.
@@ -172,6 +175,14 @@ class Attend(nn.Module):
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
         return f"combination={self.combination!r}"
+
+
+def _add(owner: nn.Module, name: str, attention: nn.Module | None) -> None:
+    """Register a map under its name, or say that a submodule cannot have that name."""
+    try:
+        owner.register_module(name, attention)
+    except KeyError as error:  # empty, with a dot, or taken
+        raise refusal("maps", name, f"has a name that no submodule can have: {error.args[0]}") from None
 
 
 def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: str) -> dict[str, AttentionMap | None]:

@@ -24,9 +24,9 @@ from attentive_gconv.functional import ChannelGate, kernel_index, position_stati
 from attentive_gconv.functional.gating import STATISTICS, channel_logits
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import checked, one_of
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
-from attentive_gconv.nn.checks import hidden_channels, positive
+from attentive_gconv.nn.checks import hidden_channels, some_statistics
 from attentive_gconv.nn.packed_weights import TransformedWeights
 
 NORMS = ("none", "hidden", "output")
@@ -55,7 +55,7 @@ class GateWeights(TransformedWeights):
     ) -> None:
         super().__init__()
         self.group = group
-        self.channels = positive("channels", channels)
+        self.channels = channels
         self.over_group = over_group
         self.hidden = hidden_channels(channels, ratio)
         for name, shape in (("weight_fc1", (self.hidden, channels)), ("weight_fc2", (channels, self.hidden))):
@@ -105,6 +105,7 @@ class ChannelAttention(AttentionMap, GateWeights):
         torch.Size([2, 8, 4, 1, 1])
     """
 
+    @checked(statistics=some_statistics, norm=one_of(*NORMS))
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -121,10 +122,7 @@ class ChannelAttention(AttentionMap, GateWeights):
     ) -> None:
         made: dict[str, Any] = {"device": device, "dtype": dtype}
         super().__init__(find_group(group), channels, ratio, over_group=over_group, **made)
-        self.statistics = check_statistics(statistics)
-        if not statistics:
-            raise ValueError(f"`statistics` (=()) of channel attention must name at least one of {STATISTICS}")
-        find("norm", norm, dict.fromkeys(NORMS))
+        self.statistics = statistics
         self.use_gate(gate)
         self.bias_fc1 = nn.Parameter(torch.empty(self.hidden, **made)) if bias else None
         self.bias_fc2 = nn.Parameter(torch.empty(channels, **made)) if bias else None
@@ -190,10 +188,3 @@ class ChannelAttention(AttentionMap, GateWeights):
             f"{self.group.name!r}, {self.channels}, hidden={self.hidden}, over_group={self.over_group}, "
             f"statistics={self.statistics}, gate={self.gate!r}"
         )
-
-
-def check_statistics(statistics: tuple[str, ...]) -> tuple[str, ...]:
-    """The statistics, if they are known ones and none comes twice."""
-    if isinstance(statistics, str) or set(statistics) - set(STATISTICS) or len(set(statistics)) != len(statistics):
-        raise ValueError(f"`statistics` (={statistics!r}) must be a tuple of different ones among {STATISTICS}")
-    return tuple(statistics)

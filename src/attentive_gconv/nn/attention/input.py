@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from attentive_gconv.functional import COMBINATIONS
 from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.groups import FiniteGroup
-from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.attention.base import Attend, in_order
 from attentive_gconv.nn.attention.channel import ChannelAttention
 from attentive_gconv.nn.attention.spatial import spatial_attention
+from attentive_gconv.nn.checks import integer, odd
 
 
 class InputAttention(Attend):
@@ -46,6 +46,7 @@ class InputAttention(Attend):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked(kernel_size=odd, dilation=integer)
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -64,7 +65,7 @@ class InputAttention(Attend):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_parts(channel, spatial, combination)
+        check_parts(channel, spatial)
         made: dict[str, Any] = {"over_group": over_group, "device": device, "dtype": dtype}
         ratio = default_ratio(channels, over_group) if ratio is None else ratio
         what = ChannelAttention(group, channels, ratio, **made) if channel else None
@@ -78,8 +79,7 @@ def default_ratio(channels: int, over_group: bool) -> int:
     return 2 if over_group and channels > 1 else 1
 
 
-def check_parts(channel: bool, spatial: bool, combination: str) -> None:
-    """An error unless there is a part of attention and a known rule for how it acts."""
+def check_parts(channel: bool, spatial: bool) -> None:
+    """An error unless there is a part of attention."""
     if not (channel or spatial):
         raise ValueError("`channel` and `spatial` are both False: that is no attention; use the plain convolution")
-    find("combination", combination, COMBINATIONS)

@@ -16,10 +16,12 @@ from typing import Any
 import torch
 
 from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.nn.arguments import at_most, checked, one_of
 from attentive_gconv.nn.attention.base import Attend, ParallelAttention, in_order
-from attentive_gconv.nn.attention.channel import ChannelAttention
-from attentive_gconv.nn.attention.network import ContextAttention, SoftMask
+from attentive_gconv.nn.attention.channel import NORMS, ChannelAttention
+from attentive_gconv.nn.attention.network import MOST_HALVINGS, ContextAttention, SoftMask
 from attentive_gconv.nn.attention.spatial import spatial_attention
+from attentive_gconv.nn.checks import integer
 
 
 class SqueezeExcite(Attend):
@@ -49,6 +51,7 @@ class SqueezeExcite(Attend):
         torch.Size([2, 8, 8, 9, 9])
     """
 
+    @checked()
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -97,6 +100,7 @@ class CBAM(Attend):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked()
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -148,6 +152,7 @@ class BAM(Attend):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked(dilation=integer, norm=one_of(*NORMS))
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -199,6 +204,7 @@ class ResidualAttention(Attend):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked(depth=at_most(MOST_HALVINGS))
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -243,6 +249,7 @@ class CoAttention(Attend):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked()
     def __init__(
         self,
         group: str | FiniteGroup,

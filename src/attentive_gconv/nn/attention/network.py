@@ -21,12 +21,15 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.lookup import find
+from attentive_gconv.nn.arguments import at_most, checked, one_of
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
 from attentive_gconv.nn.attention.channel import NORMS
-from attentive_gconv.nn.checks import hidden_channels, positive
+from attentive_gconv.nn.checks import hidden_channels, integer
 from attentive_gconv.nn.conv import GroupConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
+
+# of a map: its sides are below 2^20
+MOST_HALVINGS = 20
 
 
 class NetworkAttention(AttentionMap):
@@ -83,6 +86,7 @@ class ContextAttention(NetworkAttention):
         torch.Size([2, 1, 4, 9, 9])
     """
 
+    @checked(dilation=integer, norm=one_of(*NORMS))
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -97,9 +101,8 @@ class ContextAttention(NetworkAttention):
         dtype: torch.dtype | None = None,
     ) -> None:
         group = find_group(group)
-        find("norm", norm, dict.fromkeys(NORMS))
         made: dict[str, Any] = {"device": device, "dtype": dtype}
-        hidden = hidden_channels(positive("channels", channels), ratio)
+        hidden = hidden_channels(channels, ratio)
         layers: list[nn.Module] = []
         for width, side in ((channels, 1), (hidden, 3), (hidden, 3)):
             spread = dilation if side == 3 else 1
@@ -187,6 +190,7 @@ class SoftMask(NetworkAttention):
         torch.Size([2, 8, 4, 9, 9])
     """
 
+    @checked(depth=at_most(MOST_HALVINGS))
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -202,7 +206,7 @@ class SoftMask(NetworkAttention):
         group = find_group(group)
         made: dict[str, Any] = {"device": device, "dtype": dtype}
         network = nn.Sequential(
-            Hourglass(group, positive("channels", channels), ratio, positive("depth", depth), **made),
+            Hourglass(group, channels, ratio, depth, **made),
             *_activated(group, channels, channels, 1, **made),
             *_activated(group, channels, channels, 1, **made),
         )

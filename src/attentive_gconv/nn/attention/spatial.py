@@ -18,9 +18,9 @@ from torch import Tensor
 from attentive_gconv.functional import SpatialGate, channel_statistics
 from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
-from attentive_gconv.nn.attention.channel import check_statistics
-from attentive_gconv.nn.checks import odd
+from attentive_gconv.nn.checks import integer, odd
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 
@@ -28,6 +28,7 @@ from attentive_gconv.nn.norm import GroupBatchNorm2d
 class _SpatialAttention(AttentionMap, GroupConvolution):
     """Base class of spatial attention: statistics, a convolution to one channel, a gate."""
 
+    @checked(kernel_size=odd, dilation=integer)
     def __init__(
         self,
         group: str | FiniteGroup,
@@ -43,7 +44,6 @@ class _SpatialAttention(AttentionMap, GroupConvolution):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        statistics = check_statistics(statistics)
         seen = len(statistics) if statistics else channels
         if seen is None:
             raise ValueError(
@@ -53,7 +53,7 @@ class _SpatialAttention(AttentionMap, GroupConvolution):
             group,
             seen,
             1,
-            odd("kernel_size", kernel_size),
+            kernel_size,
             padding="same",
             dilation=dilation,
             bias=bias,
