@@ -72,12 +72,16 @@ for _yaml_class in (_RecipeLoader, _RecipeDumper):
     _yaml_class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path, *, verify: bool = False) -> dict[str, Any]:
     """The settings in a YAML file.
+
+    Args:
+        path: the file.
+        verify: compare the SHA-256 that `signed` text holds; text without one is read as it is.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if it is no readable file of settings, or was changed since `signed` text was written to it.
+        ConfigError: if it is no readable file of settings, or is verified and was changed.
     """
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is not a regular file: give the path of a recipe")
@@ -91,7 +95,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ConfigError(f"{path} must hold `field: value` lines, see the recipes of the library")
     lines, mark, _ = text.rpartition(_SIGNATURE)
-    if mark and signed(lines) != text:
+    if verify and mark and signed(lines) != text:
         raise ConfigError(
             f"{path} is damaged, or was changed by hand: its lines have another sha256 than it says; restore it, or "
             "remove its last line if the change is meant"

@@ -1,10 +1,13 @@
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from attentive_gconv.experiments import sweep
 from attentive_gconv.experiments.sweep import Job, finish, finish_all, finished
 from attentive_gconv.training import RunFolder, RunFolderError
 from tiny import PowerCut, tiny_config
@@ -68,6 +71,23 @@ def test_another_run_in_the_folder_is_refused_before_any_is_trained(tiny, tmp_pa
 def test_where_it_runs_makes_no_other_run(tiny, tmp_path):
     result = finish(job(tmp_path), QUIET)
     assert finished(job(tmp_path, workers=2, dataset__dir=str(tmp_path), accelerator="auto")) == result
+
+
+def test_a_failed_run_does_not_keep_the_others_from_being_finished(tiny, tmp_path):
+    wanted = [job(tmp_path, "bad", optimizer={"name": "sgd", "lr": 1e30}), job(tmp_path, "good")]
+    reported = []
+    failures = finish_all(wanted, QUIET, at_once=1, report=lambda job, result: reported.append(job.label))
+    assert reported == ["good"]
+    assert [failed.label for failed, _ in failures] == ["bad"]
+    assert "take a smaller learning rate" in failures[0][1]
+
+
+def test_a_process_that_ends_without_a_result_has_failed(tmp_path, monkeypatch):
+    """As SIGTERM made one end, with status 0."""
+    script = [sys.executable, "-c", "pass"]
+    monkeypatch.setattr(sweep, "_start", lambda *_: subprocess.Popen(script))
+    failures = finish_all([job(tmp_path)], QUIET, at_once=2, report=lambda *_: None)
+    assert "status 0" in failures[0][1]
 
 
 def test_several_at_once_have_a_process_each_and_failures_are_told(tmp_path, monkeypatch, capsys):

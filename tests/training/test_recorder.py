@@ -5,7 +5,7 @@ from attentive_gconv.training.run_folder import RunFolder
 
 
 def recorder(tmp_path, figures: list[tuple[float, float]]) -> RunRecorder:
-    made = RunRecorder(RunFolder(tmp_path), card=None, watched="valid")
+    made = RunRecorder(RunFolder(tmp_path), card=None, monitored="valid")
     rows = [
         {"epoch": epoch, "valid_error": error, "valid_loss": loss}
         for epoch, (error, loss) in enumerate(figures, start=1)

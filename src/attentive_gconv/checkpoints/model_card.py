@@ -22,7 +22,7 @@ class ModelCard:
         classes: the names of the classes, in the order of the logits.
         image_shape: ``(C, Y, X)`` of an input image.
         mean, std: one number a channel; an input image is standardised with them.
-        transposed: whether the images of the dataset are stored columns first, so that an upright picture has to be
+        transposed: whether the images of the dataset are stored columns first, so that an upright image has to be
             transposed before it looks like them.
         dataset, source, dataset_seed, protocol: the arguments for `attentive_gconv.data.load_dataset`.
         epoch: after how many epochs the weights were saved; 0 if that is not known.

@@ -64,7 +64,7 @@ class OpenedModel:
         Args:
             data_dir: the folder of the datasets; by default that of the run.
             dataset: the name of another dataset.
-            dataset_dir: the folder of pictures, for ``image-folder``; by default that of the run.
+            dataset_dir: the folder of images, for ``image-folder``; by default that of the run.
 
         Raises:
             ConfigError: if the dataset has other classes, or images of another shape, than the network was trained on.
@@ -98,7 +98,7 @@ def open_model(
         model: for a ``.pth`` file, the name of the network it belongs to.
         dataset: for a ``.pth`` file, the dataset it was trained on, whose mean and std its inputs need.
         data_dir: for a ``.pth`` file, the folder of the datasets.
-        dataset_dir: for a ``.pth`` file and ``image-folder``, the folder of pictures.
+        dataset_dir: for a ``.pth`` file and ``image-folder``, the folder of images.
 
     Raises:
         ConfigError: if an argument is missing or has no meaning for this target.
@@ -139,7 +139,7 @@ def _open_run(folder: RunFiles, which: str | None) -> OpenedModel:
 
 
 def _side(card: ModelCard) -> int | None:
-    """What pictures are scaled to before the network sees them; those that have the size already are not changed."""
+    """What images are scaled to before the network sees them; those that have the size already are not changed."""
     height, width = card.image_shape[1:]
     return height if height == width else None
 

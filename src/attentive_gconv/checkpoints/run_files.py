@@ -107,7 +107,7 @@ class RunFiles:
         from attentive_gconv.yaml_settings import read_settings
 
         self.require_run()
-        return read_settings(self.config_file)
+        return read_settings(self.config_file, verify=True)
 
 
 def write_record(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """Tables of results: mean and standard deviation over the seeds, beside the figures of the paper.
 
-A table has one protocol. Under ``"validation"`` the test error is that of the epoch with the lowest error on held-out
-images; under ``"final"`` that of the last epoch; under ``"paper"`` that of the last epoch, and beside it the lowest of
-all evaluated epochs, selected on the test set.
+A table has one protocol. Under ``"validation"`` the test error is that of the epoch with the lowest error on the
+validation set; under ``"final"`` that of the last epoch; under ``"paper"`` that of the last epoch, and beside it the
+lowest of all evaluated epochs, selected on the test set.
 """
 
 import csv
@@ -20,7 +20,7 @@ from attentive_gconv.experiments.published import HOW, PUBLISHED, Published
 from attentive_gconv.files import write_atomically
 
 PROTOCOLS = {
-    "validation": "trained without the held-out images, the epoch chosen on them, the test images used once",
+    "validation": "trained without the validation set, the epoch chosen on it, the test set used once",
     "final": "trained on all images, nothing chosen, the last epoch's weights tested once",
     "paper": "trained on all images, reported at the last epoch; the best epoch is selected on the test set",
 }

@@ -21,13 +21,13 @@ from attentive_gconv.settings import ConfigError
 
 
 def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:
-    """A picture as the network of the card takes it.
+    """Read an image file as the network of the card takes it.
 
     Args:
         path: a PNG or JPEG file.
         card: says size, channels, mean and std, and whether the images are stored columns first.
         invert: exchange light and dark.
-        fit: what to do with pictures of another shape, see above.
+        fit: what to do with images of another shape, see above.
 
     Returns:
         float32 ``(C, Y, X)``.
@@ -37,12 +37,12 @@ def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: 
     """
     channels = card.image_shape[0]
     if channels not in (1, 3):
-        raise ConfigError(f"the network takes images of {channels} channels; pictures have 1 or 3")
+        raise ConfigError(f"the network takes images of {channels} channels; image files have 1 or 3")
     return standardised(read_pixels(Path(path), channels), card, invert=invert, fit=fit)
 
 
 def standardised(pixels: Tensor, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:
-    """An upright picture ``(C, Y, X)`` in [0, 1] as the network of the card takes it: steps 2 to 5 above.
+    """Bring an upright image ``(C, Y, X)`` in [0, 1] to what the network of the card takes: steps 2 to 5 above.
 
     Args:
         pixels: as `read_pixels` gives them.

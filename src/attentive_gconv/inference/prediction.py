@@ -1,4 +1,4 @@
-"""Classifying picture files."""
+"""Prediction: classes and probabilities of image files."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Prediction:
         file: as it was given.
         guesses: the most probable classes, best first; empty if the file could not be read.
         error: why it could not be read, else None.
-        looks_inverted: whether it seems to need ``invert``: a grey picture with a light border, for a network that was
+        looks_inverted: whether it seems to need ``invert``: a grey image with a light border, for a network that was
             trained on a dark ground.
     """
 
@@ -42,14 +42,14 @@ class Prediction:
 def predict_files(
     trained: TrainedModel, files: Iterable[str | Path], *, top: int = 1, invert: bool = False, fit: Fit = "pad"
 ) -> Iterator[Prediction]:
-    """Classify picture files one by one; a file that cannot be read does not keep the others from being classified.
+    """Classify image files one by one; a file that cannot be read does not keep the others from being classified.
 
     Args:
         trained: the network.
         files: PNG and JPEG files; `attentive_gconv.inference.images` says how they become its input.
         top: how many classes to name.
         invert: exchange light and dark first.
-        fit: ``"pad"`` or ``"crop"`` pictures of another shape.
+        fit: ``"pad"`` or ``"crop"`` images of another shape.
 
     Raises:
         ValueError: if `top` is less than 1 or more than there are classes.

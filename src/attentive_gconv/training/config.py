@@ -34,8 +34,8 @@ class DatasetConfig:
         seed: of whatever is random in the making of the dataset. It is not the seed of the training, so that runs
             with different seeds see the same images.
         folder: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
-        image_size: of ``image-folder``, the side that the pictures are scaled to; None leaves them as they are.
-        augmentation: what happens to the training images at random.
+        image_size: of ``image-folder``, the side that the images are scaled to; None leaves them as they are.
+        augmentation: data augmentation of the training images.
     """
 
     name: str
@@ -155,9 +155,9 @@ class TrainConfig:
     """A training run, complete: the same config and seed on the same machine give the same weights.
 
     Attributes:
-        protocol: ``"validation"``: a part of the training images is held out, the best epoch is chosen on it and the
-            test images are used once, at the end. ``"final"``: all are trained on, nothing is held out and nothing is
-            chosen; the last epoch's weights are tested once. ``"paper"``: all are trained on, and the test error is
+        protocol: ``"validation"``: a part of the training images is the validation set, the best epoch is chosen on
+            it, and the test set is used once, at the end. ``"final"``: all are trained on and nothing is chosen;
+            the last epoch's weights are tested once. ``"paper"``: all are trained on, and the test error is
             monitored during training, as the authors did.
         evaluate_every: the monitored images are evaluated after every that many epochs, counted back from the last one,
             so that the last epoch is always among them.
@@ -167,8 +167,8 @@ class TrainConfig:
         precision: Lightning's name of the arithmetic.
         deterministic: whether only deterministic kernels are used, which some GPU operations pay for in speed.
         batch_size: images a step, over all devices together.
-        accumulate: in how many parts a device sees its share of a batch; the step is taken after the last one. Memory
-            is that of one part; batch normalisation has the statistics of one part, too.
+        accumulate: gradient accumulation: in how many micro-batches a device takes its share of a batch. The step
+            follows the last one; memory and the statistics of batch normalisation are those of one micro-batch.
         sync_batch_norm: whether batch normalisation has the statistics of all devices together, or each its own.
         accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ... as Lightning calls them.
         devices: how many of them on each machine; each takes its share of every batch.

@@ -38,7 +38,7 @@ class RunData(L.LightningDataModule):
 
     Args:
         train: what is trained on.
-        watched: what is evaluated during training; None for nothing.
+        monitored: images evaluated during training; None for none.
         batch_size: of all devices together.
         shares: into how many parts, over all devices, a batch is divided.
         workers: processes that load images, on each device.
@@ -48,7 +48,7 @@ class RunData(L.LightningDataModule):
     def __init__(
         self,
         train: LabelledDataset,
-        watched: LabelledDataset | None,
+        monitored: LabelledDataset | None,
         *,
         batch_size: int,
         workers: int,
@@ -57,7 +57,7 @@ class RunData(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.train = train
-        self.watched = watched
+        self.monitored = monitored
         self.batch_size = batch_size
         self.shares = shares
         self.workers = workers
@@ -79,8 +79,8 @@ class RunData(L.LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader:
-        """This device's share of the watched images: shares differ by an image at most and none is doubled."""
+        """This device's share of the monitored images: shares differ by an image at most and none is doubled."""
         assert self.trainer is not None
-        assert self.watched is not None, "without images to watch, the trainer must not ask for them"
-        shard = Subset(self.watched, range(self.trainer.global_rank, len(self.watched), self.trainer.world_size))
+        assert self.monitored is not None, "without images to watch, the trainer must not ask for them"
+        shard = Subset(self.monitored, range(self.trainer.global_rank, len(self.monitored), self.trainer.world_size))
         return DataLoader(shard, batch_size=self.batch_size, num_workers=self.workers)

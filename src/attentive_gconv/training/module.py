@@ -31,11 +31,11 @@ class Classifier(L.LightningModule):
         num_classes: how many classes.
         config: the run's settings.
         steps: how many optimizer steps the run takes.
-        watched: the name, in logs, of the images evaluated during training: ``"valid"`` or ``"test"``; None for none.
+        monitored: the name, in logs, of the images evaluated during training: ``"valid"`` or ``"test"``; None for none.
     """
 
     def __init__(
-        self, network: nn.Module, num_classes: int, config: TrainConfig, steps: int, watched: str | None
+        self, network: nn.Module, num_classes: int, config: TrainConfig, steps: int, monitored: str | None
     ) -> None:
         super().__init__()
         self.network = network
@@ -43,7 +43,7 @@ class Classifier(L.LightningModule):
         self.config = config
         # not Lightning's estimate: that makes the loaders before a checkpoint has said which epoch it is
         self.steps = steps
-        self.watched = watched
+        self.monitored = monitored
         self.schedule: LRScheduler | None = None
         # how the schedule stands in the checkpoint that a run is resumed from
         self._saved_schedule: dict[str, Any] | None = None
@@ -69,7 +69,7 @@ class Classifier(L.LightningModule):
         seed_everything(epoch_seed(self.config.seed, self.current_epoch, 3 + self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch, or of a part of one, weighted so that the parts add up to the loss of the whole."""
+        """The loss of one batch or micro-batch, weighted so that micro-batches add up to the loss of the whole."""
         loss, parts = self._step(batch, "fit"), self.config.accumulate
         if parts == 1:
             return loss
@@ -95,7 +95,7 @@ class Classifier(L.LightningModule):
             self.schedule.step()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count one batch of watched images in."""
+        """Add one batch of the monitored images to the figures."""
         self._step(batch, "watch")
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
@@ -109,9 +109,9 @@ class Classifier(L.LightningModule):
         return loss
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of the watched images."""
-        assert self.watched is not None
-        self._log_figures("watch", self.watched)
+        """Log the figures of the monitored images."""
+        assert self.monitored is not None
+        self._log_figures("watch", self.monitored)
 
     def on_train_epoch_end(self) -> None:
         """Log the figures of the epoch and step the schedule.
@@ -129,7 +129,7 @@ class Classifier(L.LightningModule):
                 f"take a smaller learning rate than optimizer.lr (={self.config.optimizer.lr:g}), e.g. with --lr"
             )
         if isinstance(self.schedule, ReduceLROnPlateau):
-            self.schedule.step(1 - float(self.trainer.callback_metrics[f"{self.watched}_error"]))
+            self.schedule.step(1 - float(self.trainer.callback_metrics[f"{self.monitored}_error"]))
         elif not isinstance(self.schedule, OneCycleLR):
             self.schedule.step()
 

@@ -30,11 +30,11 @@ class EpochLines(Checkpoint):
         """Print the line of the epoch."""
         row = self.recorder.history[-1]
         mark = "  best so far" if row is self.recorder.best else ""
-        line = format_row(row, self.recorder.watched, trainer.max_epochs or 0)
+        line = format_row(row, self.recorder.monitored, trainer.max_epochs or 0)
         self.console.print(line + mark, highlight=False, markup=False)
 
 
-def format_row(row: Row, watched: str | None, epochs: int) -> str:
+def format_row(row: Row, monitored: str | None, epochs: int) -> str:
     """One epoch in one line.
 
     Example:
@@ -45,7 +45,7 @@ def format_row(row: Row, watched: str | None, epochs: int) -> str:
     """
     figures = "  ".join(
         f"{name} loss {row[f'{name}_loss']:.4f} error {row[f'{name}_error']:5.2%}".replace("%", " %")
-        for name in ("train", watched)
+        for name in ("train", monitored)
         if row.get(f"{name}_error") is not None
     )
     count = f"{int(row['epoch'] or 0):>{len(str(epochs))}}/{epochs}"

@@ -21,18 +21,18 @@ class RunRecorder(Checkpoint):
         history: one row an epoch. ``epoch`` counts from 1; errors are fractions.
     """
 
-    def __init__(self, folder: RunFolder, card: ModelCard, watched: str | None) -> None:
+    def __init__(self, folder: RunFolder, card: ModelCard, monitored: str | None) -> None:
         super().__init__()
         self.folder = folder
         self.card = card
-        self.watched = watched
+        self.monitored = monitored
         self.history: list[Row] = []
         self._start = 0.0
 
     @property
     def best(self) -> Row | None:
         """The row of the best epoch; None before any epoch was evaluated."""
-        return best_row(self.history, self.watched)
+        return best_row(self.history, self.monitored)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the epoch's clock."""
@@ -42,11 +42,11 @@ class RunRecorder(Checkpoint):
         """Record the epoch; Lightning calls checkpoint callbacks last, when all figures are there."""
         assert isinstance(pl_module, Classifier)
         epoch = trainer.current_epoch + 1
-        watched = () if self.watched is None else (f"{self.watched}_loss", f"{self.watched}_error")
+        monitored = () if self.monitored is None else (f"{self.monitored}_loss", f"{self.monitored}_error")
         # Lightning's metrics keep those of an earlier epoch
-        skipped = () if pl_module.config.evaluates_after(epoch) else watched
+        skipped = () if pl_module.config.evaluates_after(epoch) else monitored
         row: Row = {"epoch": epoch}
-        for name in ("train_loss", "train_error", *watched, "lr"):
+        for name in ("train_loss", "train_error", *monitored, "lr"):
             # seven digits are what Lightning's float32 metrics hold
             row[name] = None if name in skipped else float(f"{trainer.callback_metrics[name].item():.7g}")
         row["seconds"] = round(time.perf_counter() - self._start, 3)
@@ -55,7 +55,7 @@ class RunRecorder(Checkpoint):
         trainer.save_checkpoint(self.folder.checkpoint("last"))
         if trainer.is_global_zero:
             finished = FinishedEpoch(self.history, pl_module.result.state_dict())
-            complete_epoch(self.folder, finished, self.card, self.watched)
+            complete_epoch(self.folder, finished, self.card, self.monitored)
 
     def state_dict(self) -> dict[str, Any]:
         """The history, as plain values."""

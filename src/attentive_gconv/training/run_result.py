@@ -15,14 +15,14 @@ from attentive_gconv.training.epoch_files import Row, best_row
 from attentive_gconv.training.run_folder import RunFolder
 
 SELECTION = {
-    "validation": "lowest error on the held-out part of the training images; tested once, with these weights",
+    "validation": "lowest error on the validation set; tested once, with these weights",
     "final": "last epoch; nothing is held out, nothing is chosen, the test set is used once",
     "paper": "last epoch; `best_test` is selected on the test set, as the authors did",
 }
 
 
 # the split evaluated during training
-WATCHED: dict[str, str | None] = {"validation": "valid", "final": None, "paper": "test"}
+MONITORED: dict[str, str | None] = {"validation": "valid", "final": None, "paper": "test"}
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class TrainResult:
     Attributes:
         test_error: of the weights that the protocol reports: the best epoch's (``"validation"``) or the last one's
             (``"final"`` and ``"paper"``).
-        best_epoch: the epoch with the lowest error on the held-out images (``"paper"``: on the test images); None under
+        best_epoch: the epoch with the lowest error on the validation set (``"paper"``: on the test set); None under
             the ``"final"`` protocol.
-        valid_error: that lowest error on the held-out images; None under the other protocols.
+        valid_error: that lowest error on the validation set; None under the other protocols.
         best_test: under the ``"paper"`` protocol, epoch and test error of the best epoch, selected on the test set.
-        seconds_per_epoch: the median, of training and looking at the watched images.
+        seconds_per_epoch: the median, of training and evaluation.
     """
 
     dataset: str
@@ -84,7 +84,7 @@ def measure_result(
             device=device,
         )
 
-    best, protocol = best_row(history, WATCHED[config.protocol]), config.protocol
+    best, protocol = best_row(history, MONITORED[config.protocol]), config.protocol
     final = test("best" if protocol == "validation" else "last")
     write_predictions(folder.predictions_file, np.array(final.predicted), splits.test.labels.numpy())
     best_test = None

@@ -32,7 +32,7 @@ from attentive_gconv.training.recipe import flatten, override
 from attentive_gconv.training.recorder import RunRecorder
 from attentive_gconv.training.run_folder import RunFolder
 from attentive_gconv.training.run_lock import locked
-from attentive_gconv.training.run_result import WATCHED, TrainResult, measure_result
+from attentive_gconv.training.run_result import MONITORED, TrainResult, measure_result
 from attentive_gconv.training.seeding import seed_everything
 from attentive_gconv.training.synchronise import SynchroniseBatchNorm
 from attentive_gconv.training.termination import stoppable
@@ -143,13 +143,13 @@ class _Run:
 
     def __init__(self, config: TrainConfig, folder: RunFolder, splits: DataSplits, console: Console) -> None:
         if config.protocol == "validation" and splits.valid is None:
-            raise ConfigError(f"protocol (={config.protocol!r}) needs held-out images, and {splits.name} has none")
+            raise ConfigError(f"protocol (={config.protocol!r}) needs a validation set, and {splits.name} has none")
         require_workers(config.workers * config.devices)
         self.config = config
         self.folder = folder
         self.splits = splits
         self.console = console
-        self.watched = WATCHED[config.protocol]
+        self.monitored = MONITORED[config.protocol]
         self.card = ModelCard.of(
             splits, seed=config.dataset.seed, model=config.model.name, options=config.model.options
         )
@@ -165,7 +165,7 @@ class _Run:
             # a network that cannot take these images says so here, while the folder is still untouched
             self.network.eval()(torch.zeros(1, *splits.image_shape, dtype=dtype))
         self.network.train()
-        self.recorder = RunRecorder(folder, self.card, self.watched)
+        self.recorder = RunRecorder(folder, self.card, self.monitored)
         self.trainer = self._make_trainer()
 
     def _make_trainer(self) -> L.Trainer:
@@ -191,7 +191,7 @@ class _Run:
                 enable_progress_bar=bar,
                 logger=TensorBoardLogger(folder.path, name="", version=folder.tensorboard.name),
                 num_sanity_val_steps=0,
-                limit_val_batches=0 if self.watched is None else 1.0,
+                limit_val_batches=0 if self.monitored is None else 1.0,
                 log_every_n_steps=1,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
@@ -204,9 +204,9 @@ class _Run:
             ) from error
 
     @property
-    def watched_images(self) -> LabelledDataset | None:
+    def monitored_images(self) -> LabelledDataset | None:
         """The images evaluated during training: the test images under the paper's protocol alone."""
-        return None if self.watched is None else self.splits.by_name()[self.watched]
+        return None if self.monitored is None else self.splits.by_name()[self.monitored]
 
     def start(self) -> TrainResult | None:
         """Train in a new folder."""
@@ -235,7 +235,7 @@ class _Run:
             # a result is that of all epochs, or is not there
             folder.result_file.unlink(missing_ok=True)
             if finished is not None:
-                complete_epoch(folder, finished, self.card, self.watched)
+                complete_epoch(folder, finished, self.card, self.monitored)
             self._write_records(done, read_json(folder.environment_file).get("starts", []) if begun else [])
         self.console.print(f"resuming {folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
         if finished is not None and done == self.config.epochs:
@@ -266,20 +266,20 @@ class _Run:
 
     def _fit(self, checkpoint: Path | None) -> TrainResult | None:
         config, splits = self.config, self.splits
-        module = Classifier(self.network, len(splits.classes), config, config.steps(len(splits.train)), self.watched)
+        module = Classifier(self.network, len(splits.classes), config, config.steps(len(splits.train)), self.monitored)
         data = RunData(
             splits.train,
-            self.watched_images,
+            self.monitored_images,
             batch_size=config.batch_size,
             shares=config.shares,
             workers=config.workers,
             seed=config.seed,
         )
-        watched = self.watched_images
-        seen = "no images evaluated before the end" if watched is None else f"{len(watched):,} {self.watched} images"
+        monitored = self.monitored_images
+        count = "no" if monitored is None else f"{len(monitored):,} {self.monitored}"
         self.console.print(
             f"{config.model.name} ({self.parameters:,} parameters) on {splits.name}: "
-            f"{len(splits.train):,} training images, {seen}",
+            f"{len(splits.train):,} training images, {count} images evaluated during training",
             highlight=False,
         )
         # weights_only: a checkpoint is data, nothing in it is executed
