@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attentive_gconv.functional.fast.full_attention import numba_kernels as kernels
+from attentive_gconv.functional.fast.full_attention import backward_kernels, forward_kernels
+from attentive_gconv.functional.fast.full_attention.gate_kernels import Flags, Sizes
 from attentive_gconv.functional.fast.full_attention.layout import Geometry, index_dtype
-from attentive_gconv.functional.fast.full_attention.numba_kernels import Flags, Sizes
 from attentive_gconv.functional.fast.full_attention.problem import Gradients, Problem, Saved
 from attentive_gconv.functional.fast.numba_runtime.logistic import exponential_constants
 from attentive_gconv.functional.fast.numba_runtime.simd import lanes
@@ -159,7 +159,7 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     tasks = x.shape[0] * work.sizes.blocks
     arrays = _kept_arrays(kept or Saved(), x)
     given = work.arguments(problem.geometry, x, save)
-    run_chunks(kernels.forward, tasks, chunk_count(), *given, constants, _array(out), *arrays)
+    run_chunks(forward_kernels.forward, tasks, chunk_count(), *given, constants, _array(out), *arrays)
     return out, kept
 
 
@@ -168,7 +168,9 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
     work = _prepare(problem)
     sizes, count = work.sizes, work.blocked["weight"].shape[-1]
     rows = x.new_zeros((x.shape[0], sizes.blocks, sizes.positions, count))
-    run_chunks(kernels.into_blocks, x.shape[0] * sizes.blocks, chunk_count(), _array(grad), sizes, _array(rows))
+    run_chunks(
+        backward_kernels.into_blocks, x.shape[0] * sizes.blocks, chunk_count(), _array(grad), sizes, _array(rows)
+    )
     windows = problem.geometry.window_means(x.detach()) if work.flags.channel else None
     dx = x.new_zeros((*x.shape[:1], sizes.depth, sizes.channels, sizes.plane))
     # every chunk sums into weights of its own
@@ -176,7 +178,7 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
     chunks = chunk_count(limit=max(budget // each, 1))
     sums = {name: x.new_zeros((chunks, *weights.shape)) for name, weights in work.blocked.items()}
     run_chunks(
-        *(kernels.backward, x.shape[0] * problem.depth, chunks),
+        *(backward_kernels.backward, x.shape[0] * problem.depth, chunks),
         *(*work.arguments(problem.geometry, x), _or_empty(windows, x), _array(rows)),
         *(exponential_constants(work.weight.dtype), *_kept_arrays(kept, x), _array(dx)),
         *(_or_empty(sums.get(name), x) for name in ("weight", "fc1", "fc2", "psi")),
