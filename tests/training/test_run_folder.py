@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
+from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, write_record
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.training.run_folder import RunFolder
 from tiny import tiny_config
@@ -86,3 +86,27 @@ def test_values_that_json_does_not_have_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not (tmp_path / "a.json").exists()
+
+
+def test_no_flipped_bit_changes_a_record(tmp_path):
+    """Before there was a digest, a flipped bit in result.json gave another test error."""
+    path, content = tmp_path / "result.json", {"test_error": 0.0217, "model": "p4cnn", "epochs": 60, "valid": None}
+    write_record(path, content)
+    assert read_json(path) == content
+    whole, accepted = path.read_bytes(), 0
+    for bit in range(8 * len(whole)):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            found = read_json(path)
+        except RunFolderError:
+            continue
+        accepted += 1
+        assert {name: found[name] for name in content} == content
+    assert accepted < len(whole)
+
+
+def test_records_of_before_the_digest_are_read(tmp_path):
+    write_json(tmp_path / "result.json", {"test_error": 0.0217})
+    assert read_json(tmp_path / "result.json") == {"test_error": 0.0217}
