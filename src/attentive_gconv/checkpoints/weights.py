@@ -1,7 +1,7 @@
 """Weights as safetensors files: the network's state, its model card, and a digest of both.
 
 The file's metadata holds the card as JSON (``attentive_gconv``) and a SHA-256 of the card and of every tensor's name,
-dtype, shape and bytes (``sha256``). Files of before version 0.2 have no digest and are read without that check.
+dtype, shape and bytes (``sha256``). Earlier files have no digest and are read without that check.
 """
 
 import hashlib
