@@ -17,7 +17,6 @@ else can be asked of some tensors.
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import warnings
 from functools import cache
@@ -38,6 +37,7 @@ BACKENDS = {
     "triton": "compiled kernels, GPU",
     "torch": "PyTorch alone, everywhere",
 }
+_REMEDY = {"numba": "pip install 'attentive-gconv[fast]'", "triton": "pip install triton"}
 _ROOM = "attentive_gconv.functional.fast.full_attention"
 _MODULES = {"numba": f"{_ROOM}.numba_backend", "triton": f"{_ROOM}.triton_backend", "torch": f"{_ROOM}.torch_backend"}
 
@@ -158,8 +158,18 @@ def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
 
 def available_backends() -> dict[str, bool]:
     """Which backends of full attention can run here, on one device or another."""
-    installed = {name: name == "torch" or importlib.util.find_spec(name) is not None for name in _MODULES}
-    return {**installed, "triton": installed["triton"] and (torch.cuda.is_available() or _interpreted())}
+    device = {"triton": torch.cuda.is_available() or _interpreted()}
+    return {name: device.get(name, True) and _import_failure(name) is None for name in _MODULES}
+
+
+@cache
+def _import_failure(name: str) -> str | None:
+    """Why a backend cannot be imported; None if it can. A broken installation raises anything."""
+    try:
+        importlib.import_module(_MODULES[name])
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".split("\n")[0]
+    return None
 
 
 def get_backend(name: str, device: torch.device) -> Any:
@@ -180,6 +190,9 @@ def get_backend(name: str, device: torch.device) -> Any:
             f"`backend` (={name!r}) does not compute on {device.type}; take 'auto' or 'torch', or move the layer and "
             f"its input to a device of type {_devices(name)[0]}"
         )
+    if failure := _import_failure(name):
+        remedy = _REMEDY.get(name, "mend the installation")
+        raise ImportError(f"`backend` (={name!r}) cannot be imported: {failure}; take 'auto' or 'torch', or {remedy}")
     return importlib.import_module(module)
 
 
@@ -200,10 +213,9 @@ def fastest_backend(device: str) -> str:
     compiled = {"cpu": "numba", "cuda": "triton"}.get(device, "torch")
     if compiled == "torch" or available_backends()[compiled]:
         return compiled
-    remedy = {"numba": "pip install 'attentive-gconv[fast]'", "triton": "pip install triton"}[compiled]
     warnings.warn(
-        f"attention runs on its pure-PyTorch fallback, slower on {device} than the compiled kernels; to get them: "
-        f"{remedy}",
+        f"attention runs on its pure-PyTorch fallback, slower on {device} than the compiled kernels "
+        f"({_import_failure(compiled) or 'not available'}); to get them: {_REMEDY[compiled]}",
         RuntimeWarning,
         stacklevel=2,
     )

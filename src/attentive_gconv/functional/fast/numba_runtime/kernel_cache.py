@@ -1,0 +1,138 @@
+"""Compiled kernels kept on disk, so that the next process need not compile them.
+
+Numba's own cache of a function knows one source file, that of the function, and trusts what it reads. Here the key is
+everything that machine code depends on:
+
+    sources      of all of `attentive_gconv.functional.fast`: kernels inline functions of other files
+    compiler     versions of Python, Numba and llvmlite
+    processor    name and features
+    signature    types of the arguments
+
+One file a key, written atomically, with a checksum: a damaged file is compiled again, a folder that cannot be written
+is done without. Either is said once, as a warning.
+
+Folders, the first that can be written: ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, ``numba`` in the user's
+cache folder.
+"""
+
+import hashlib
+import pickle
+import sys
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core import config
+from numba.core.caching import NullCache
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
+from numba.misc.appdirs import AppDirs
+
+from attentive_gconv.files import write_atomically
+
+SOURCES = Path(__file__).parents[1]
+_DIGEST = hashlib.sha256
+
+
+@cache
+def toolchain_digest(sources: Path = SOURCES) -> str:
+    """Digest of the kernels' sources and of what compiles them; empty if there are no sources to read."""
+    digest = _DIGEST(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
+    files = sorted(sources.rglob("*.py"))
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(sources).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest() if files else ""
+
+
+@cache
+def cache_folder() -> Path | None:
+    """The first folder that can be written; None, with a warning, if there is none."""
+    candidates = [Path(config.CACHE_DIR).absolute()] if config.CACHE_DIR else []
+    candidates += [SOURCES / "__pycache__", Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
+    for folder in candidates:
+        if not folder.is_absolute():  # a user without a home
+            continue
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError:
+            continue
+        return folder
+    _say_that_nothing_is_kept(f"none of {', '.join(map(str, candidates))} can be written")
+    return None
+
+
+class KernelCache(NullCache):
+    """Numba's interface of a function's cache.
+
+    Args:
+        function: the kernel; no closure, whose cells would be part of the key.
+    """
+
+    def __init__(self, function: Any) -> None:
+        assert function.__closure__ is None, f"{function.__qualname__} is a closure"
+        self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        self.module = function.__module__
+
+    @property
+    def cache_path(self) -> str | None:
+        """The folder, as Numba's statistics show it."""
+        folder = cache_folder()
+        return None if folder is None else str(folder)
+
+    def path(self, signature: Any, codegen: Any) -> Path | None:
+        """The file for a signature on this processor; None if nothing is kept."""
+        folder, toolchain = cache_folder(), toolchain_digest()
+        if folder is None or not toolchain:
+            return None
+        key = (toolchain, self.module, self.name, str(signature), codegen.magic_tuple())
+        return folder / f"{self.name}.{_DIGEST(repr(key).encode()).hexdigest()[:40]}.kernel"
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """The compiled function, if it is on disk; else None."""
+        target_context.refresh()
+        path = self.path(signature, target_context.codegen())
+        if path is None:
+            return None
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        checksum, body = content[: _DIGEST().digest_size], content[_DIGEST().digest_size :]
+        if _DIGEST(body).digest() != checksum:
+            _say_that_a_file_is_damaged(path)
+            return None
+        return CompileResult._rebuild(target_context, *pickle.loads(body))
+
+    def save_overload(self, signature: Any, compiled: Any) -> None:
+        """Write a compiled function to disk, if that is possible."""
+        path = self.path(signature, compiled.codegen)
+        if path is None or compiled.library.has_dynamic_globals:
+            return
+        body = dumps(compiled._reduce())
+        try:
+            write_atomically(path, _DIGEST(body).digest() + body)
+        except OSError as error:
+            _say_that_nothing_is_kept(str(error))
+
+
+@cache
+def _say_that_nothing_is_kept(reason: str) -> None:
+    """Once for a reason."""
+    warnings.warn(
+        f"compiled kernels are not kept on disk, every process compiles them again: {reason}; "
+        "set NUMBA_CACHE_DIR to a folder with room that can be written",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+@cache
+def _say_that_a_file_is_damaged(path: Path) -> None:
+    """Once for a file."""
+    warnings.warn(f"{path} is damaged; the kernel in it is compiled again", RuntimeWarning, stacklevel=2)
