@@ -93,7 +93,10 @@ def continued(config: TrainConfig, folder: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows does not have")
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-@pytest.mark.parametrize("protocol", ["validation", "final", "paper"])
+@pytest.mark.parametrize(
+    "protocol",
+    [pytest.param("validation", marks=pytest.mark.slow), "final", pytest.param("paper", marks=pytest.mark.slow)],
+)
 def test_a_kill_at_every_file_event_loses_nothing(tiny, tmp_path, protocol):
     config = tiny_config(epochs=2, protocol=protocol, ema_decay=0.5 if protocol == "final" else None)
     train(config, tmp_path / "whole")
@@ -109,6 +112,7 @@ def test_a_kill_at_every_file_event_loses_nothing(tiny, tmp_path, protocol):
         assert_same(outcome(RunFolder(folder)), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows does not have")
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 def test_a_kill_at_every_file_event_of_a_resumed_run_loses_nothing(tiny, tmp_path):
