@@ -29,6 +29,7 @@ from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
+from attentive_gconv.nn.checks import real
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, uniform_kernel_
 
@@ -194,6 +195,11 @@ class _FullAttention(GroupConvolution):
             backend=self.backend,
         )
         return out if self.bias is None else out + self.bias[:, None, None, None]
+
+    def check_input(self, x: Tensor) -> Tensor:
+        """As for the convolution; a maximum, unlike a sum, needs real numbers."""
+        real(self, x)
+        return super().check_input(x)
 
     def suppression_maps(self, x: Tensor) -> SuppressionMaps:
         """α_C and α_X for an input of the layer: what is *suppressed*; `attentive_gconv.attention_maps` gives 1 - α.

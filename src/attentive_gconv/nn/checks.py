@@ -195,6 +195,13 @@ def explicit_padding(padding: int | Pair | str, kernel_size: int, dilation: Pair
     return (extents[0] // 2, extents[1] // 2)
 
 
+def real(owner: torch.nn.Module, x: torch.Tensor) -> None:
+    """An error unless an input is of real floating-point numbers."""
+    if not x.is_floating_point():
+        remedy = "give real and imaginary parts as channels" if x.is_complex() else "convert it, as with x.float()"
+        raise ValueError(f"{type(owner).__name__} takes real floating-point input, got dtype {x.dtype}; {remedy}")
+
+
 def divides(name: str, channels: int, groups: int) -> None:
     """An error unless the channels split into that many groups."""
     if channels % groups:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attentive_gconv.nn.arguments import checked, optional
-from attentive_gconv.nn.checks import probability
+from attentive_gconv.nn.checks import probability, real
 
 
 class GroupBatchNorm2d(nn.BatchNorm3d):
@@ -47,3 +47,14 @@ class GroupBatchNorm2d(nn.BatchNorm3d):
                 f"GroupBatchNorm2d takes maps on the group (B, {self.num_features}, |H|, Y, X), "
                 f"got shape {tuple(input.shape)}"
             )
+        real(self, input)
+        two_values(self, input)
+
+
+def two_values(norm: nn.BatchNorm1d | nn.BatchNorm3d, x: Tensor) -> None:
+    """An error if statistics of a batch are wanted that has a single value a channel, and so no variance."""
+    if (norm.training or norm.running_mean is None) and x.numel() == x.shape[1]:
+        raise ValueError(
+            f"batch normalisation in training needs more than one value a channel, got shape {tuple(x.shape)}; give a "
+            "batch of two or more, call eval(), or leave the normalisation out"
+        )

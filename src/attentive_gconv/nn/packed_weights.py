@@ -127,7 +127,7 @@ class TransformedWeights(nn.Module):
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
         """As `torch.nn.Module` has it; the tables survive `to_empty`, since no checkpoint could restore them."""
         self._place_tables()
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(_in_any_layout(fn), recurse)  # type: ignore[no-untyped-call]
         self.clear_cache()
         for name, table in self._tables.items():
             setattr(self, f"{name}_index", table.to(getattr(self, name).device))
@@ -143,6 +143,24 @@ class TransformedWeights(nn.Module):
         for name, table in self._tables.items():
             if getattr(self, f"{name}_index").device != (device := getattr(self, name).device):
                 setattr(self, f"{name}_index", table.to(device))
+
+
+def _in_any_layout(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """The function, also for weights with more or fewer axes than the memory format has that it gives them.
+
+    ``model.to(memory_format=torch.channels_last)`` means the weights of `conv2d`. Those of a group convolution have a
+    group axis besides and are gathered before use: they keep their own layout.
+    """
+
+    def applied(weight: Tensor) -> Tensor:
+        try:
+            return fn(weight)
+        except RuntimeError:
+            if weight.dim() not in (4, 5):
+                raise
+            return fn(weight.flatten(2)).unflatten(2, weight.shape[2:])  # type: ignore[no-any-return]
+
+    return applied
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from attentive_gconv.functional.gating import COMBINATIONS, GATES
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.arguments import ORDERS, checked, maps_of
-from attentive_gconv.nn.checks import refusal, shown
+from attentive_gconv.nn.checks import real, refusal, shown
 from attentive_gconv.nn.packed_weights import is_plain
 
 
@@ -203,6 +203,7 @@ def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: 
 
 def check_map(owner: nn.Module, group: FiniteGroup, channels: int | None, over_group: bool, x: Tensor) -> None:
     """An error that says what the owner takes, unless x is such a feature map; channels None takes any number."""
+    real(owner, x)
     order = [group.order] if over_group else []
     fits = x.dim() == 4 + len(order) and list(x.shape[2:-2]) == order and channels in (None, x.shape[1])
     if not fits:

@@ -27,6 +27,7 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.nn.arguments import checked, one_of
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
 from attentive_gconv.nn.checks import hidden_channels, some_statistics
+from attentive_gconv.nn.norm import two_values
 from attentive_gconv.nn.packed_weights import TransformedWeights
 
 NORMS = ("none", "hidden", "output")
@@ -153,11 +154,13 @@ class ChannelAttention(AttentionMap, GateWeights):
             return None
         return times * (bias.repeat_interleave(self.group.order) if self.over_group else bias)
 
-    def _normalised(self, norm: nn.Module | None, flat: Tensor) -> Tensor:
+    def _normalised(self, norm: nn.BatchNorm1d | None, flat: Tensor) -> Tensor:
         """Batch normalisation of a layer's output, with its group axis in place."""
         if norm is None:
             return flat
-        normalised: Tensor = norm(flat.unflatten(1, (-1, self.group.order)) if self.over_group else flat)
+        values = flat.unflatten(1, (-1, self.group.order)) if self.over_group else flat
+        two_values(norm, values)
+        normalised: Tensor = norm(values)
         return normalised.flatten(1)
 
     def standard_form(self, x: Tensor) -> ChannelGate | None:
