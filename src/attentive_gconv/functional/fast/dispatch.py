@@ -12,7 +12,8 @@
     anything else                                                      fast, on the backend of the device
 
 Custom autograd functions suit ordinary tensors and reverse-mode differentiation: `is_ordinary` says whether nothing
-else can be asked of some tensors.
+else can be asked of some tensors. Which of the two forms of a group convolution is faster is a matter of sizes:
+`attentive_gconv.functional.fast.irreps_conv.form_rule`.
 """
 
 import contextlib
