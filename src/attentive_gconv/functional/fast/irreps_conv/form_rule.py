@@ -25,7 +25,8 @@ FORMS = {
 # whether the convolution is differentiated: the ratio of the estimates up to which irreps are taken
 MARGINS = {False: 0.9, True: 0.8}
 PANEL = 32  # positions, which are computed together
-MIN_POSITIONS = 32  # below a whole panel little is saved
+MIN_POSITIONS = 16  # with less conv2d reads the kernel once and is done
+LANES = 16  # output channels, which the kernel's gradient computes together
 
 
 class Features(NamedTuple):
@@ -142,7 +143,12 @@ def irreps_are_faster(size: Size) -> bool:
 def features(size: Size) -> tuple[Features, Features]:
     """What both forms have to do: expanded, irreps."""
     order, offsets = size.group.order, size.kernel_size**2
-    multiplications = sum(irrep.dimension**2 * irrep.rows for irrep in real_irreps(size.group))
+    products = 0.0
+    for irrep in real_irreps(size.group):
+        outputs = float(irrep.dimension * size.outputs)
+        if size.training:  # one pass of three has the outputs filled up to whole vectors
+            outputs = (2 * outputs + ceil(outputs / LANES) * LANES) / 3
+        products += irrep.dimension * irrep.rows * outputs
     entries = size.channels * size.outputs * offsets
     maps = order * (size.channels + size.outputs) * size.positions
     filled = ceil(size.positions / PANEL) * PANEL
@@ -153,7 +159,7 @@ def features(size: Size) -> tuple[Features, Features]:
             *(1, order**2 * entries, order**2 * entries * size.positions),
             *(pointwise * maps, (offsets - 1) * seen * size.positions),
         ),
-        Features(1, order * entries, multiplications * entries * filled, maps, offsets * seen * filled),
+        Features(1, order * entries, size.channels * offsets * products * filled, maps, offsets * seen * filled),
     )
 
 
