@@ -65,8 +65,8 @@ def table_command(
     """
     from attentive_gconv.checkpoints.run_files import read_json
     from attentive_gconv.experiments.run_table import Table
-    from attentive_gconv.experiments.sweep import Job, Result, devices_at_hand, finish_all
-    from attentive_gconv.training import ConfigError, load_recipe
+    from attentive_gconv.experiments.sweep import Job, Result, finish_all
+    from attentive_gconv.training import load_recipe
     from attentive_gconv.training.run_folder import RunFolder
 
     flags = {
@@ -76,10 +76,7 @@ def table_command(
         "epochs": epochs,
         "protocol": protocol,
     }
-    overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
-    for name in ("model.name", "model", "seed"):
-        if name in overrides:
-            raise ConfigError(f"--set {name}={overrides[name]!r}: a table has its own, see --models and --seeds")
+    overrides = _overrides(flags, set_ or [])
     names = _chosen(dataset, models)
     baseline, compared = _comparisons(names, baseline, pairs)
     out = out or Path("runs") / f"table-{dataset}-{protocol}"
@@ -89,9 +86,7 @@ def table_command(
         for seed in range(seeds)
         for config in [load_recipe(recipe or dataset, {**overrides, "model.name": name, "seed": seed})]
     ]
-    at_once = jobs or (devices_at_hand() if wanted[0].config.processes == 1 else 1)
-    if at_once > 1 and wanted[0].config.processes > 1:
-        raise ConfigError(f"--jobs (={at_once}) and devices (={wanted[0].config.devices}) cannot both be more than one")
+    at_once = _concurrent(jobs, wanted[0].config)
     table = Table(
         dataset,
         wanted[0].config.protocol,
@@ -113,10 +108,31 @@ def table_command(
     failures = finish_all(wanted, console, at_once=at_once, report=report)
     console.print(f"\n{table.markdown()}")
     console.print(f"written to {out / 'table.md'}, table.csv, table.png")
+    for job, reason in failures:
+        typer.echo(f"agconv: {job.label} failed: {reason}", err=True)
     if failures:
-        for job, reason in failures:
-            typer.echo(f"agconv: {job.label} failed: {reason}", err=True)
         raise typer.Exit(1)
+
+
+def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
+    from attentive_gconv.training import ConfigError
+
+    overrides = with_settings({name: value for name, value in flags.items() if value is not None}, settings)
+    for name in ("model.name", "model", "seed"):
+        if name in overrides:
+            raise ConfigError(f"--set {name}={overrides[name]!r}: a table has its own, see --models and --seeds")
+    return overrides
+
+
+def _concurrent(jobs: int | None, config: "TrainConfig") -> int:
+    """How many runs go on at once."""
+    from attentive_gconv.experiments.sweep import devices_at_hand
+    from attentive_gconv.training import ConfigError
+
+    at_once = jobs or (devices_at_hand() if config.processes == 1 else 1)
+    if at_once > 1 and config.processes > 1:
+        raise ConfigError(f"--jobs (={at_once}) and devices (={config.devices}) cannot both be more than one")
+    return at_once
 
 
 def _chosen(dataset: str, patterns: str | None) -> list[str]:

@@ -1,7 +1,7 @@
 """`agconv train`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -149,26 +149,38 @@ def train_command(
     }
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
     console = plain_console()
-    from attentive_gconv.settings import ConfigError
-
     if resume:
-        if out is None:
-            raise ConfigError("--resume needs --out, the folder of the run to continue")
-        if recipe is not None:
-            raise ConfigError(f"--recipe (={recipe}) has no meaning with --resume: the run folder holds the settings")
-        from attentive_gconv.training import resume as resume_run
-
-        result = resume_run(out, overrides, console=console)
+        result, folder = _resume(recipe, out, overrides, console)
     else:
-        if dataset is None and recipe is None:
-            raise ConfigError("name a dataset (`agconv data` lists them), or give the file of a --recipe")
-        from attentive_gconv.training import load_recipe, train
-
-        config = load_recipe(recipe or str(dataset), overrides)
-        out = out or Path("runs") / f"{config.dataset.name}-{config.model.name}-{config.seed}"
-        result = train(config, out, console=console)
+        result, folder = _start(dataset, recipe, out, overrides, console)
     if result is not None:
-        _report(console, result, out)
+        _report(console, result, folder)
+
+
+def _resume(
+    recipe: str | None, out: Path | None, overrides: dict[str, Any], console: Console
+) -> tuple["TrainResult | None", Path]:
+    from attentive_gconv.settings import ConfigError
+    from attentive_gconv.training import resume
+
+    if out is None:
+        raise ConfigError("--resume needs --out, the folder of the run to continue")
+    if recipe is not None:
+        raise ConfigError(f"--recipe (={recipe}) has no meaning with --resume: the run folder holds the settings")
+    return resume(out, overrides, console=console), out
+
+
+def _start(
+    dataset: str | None, recipe: str | None, out: Path | None, overrides: dict[str, Any], console: Console
+) -> tuple["TrainResult | None", Path]:
+    from attentive_gconv.settings import ConfigError
+    from attentive_gconv.training import load_recipe, train
+
+    if dataset is None and recipe is None:
+        raise ConfigError("name a dataset (`agconv data` lists them), or give the file of a --recipe")
+    config = load_recipe(recipe or str(dataset), overrides)
+    out = out or Path("runs") / f"{config.dataset.name}-{config.model.name}-{config.seed}"
+    return train(config, out, console=console), out
 
 
 def _report(console: Console, result: "TrainResult", out: Path) -> None:
