@@ -39,6 +39,22 @@ def test_no_figure_comes_from_a_changed_library_or_names_a_folder_of_its_machine
         assert not [part for part in document["environment"]["command"] if part.startswith("/")], name
 
 
+ABLATION = json.loads((PAGE.parents[1] / "benchmarks" / "results" / "ablation.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("row", ABLATION["rows"], ids=lambda row: f"{row['work']}-{row['batch']}")
+def test_what_hand_written_code_is_worth(row):
+    (line,) = [line for line in TEXT.splitlines() if line.startswith(f"| {row['work']}, {row['batch']} images |")]
+    assert [cell.strip() for cell in line.strip("|").split("|")][1:] == [
+        f"{1000 * row['seconds']['everything']['median']:.2f}",
+        *(
+            f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})"
+            for name, ratio in row["ratios"].items()
+            if name != "everything"
+        ),
+    ]
+
+
 FEW = json.loads((PAGE.parents[1] / "benchmarks" / "results" / "few-channels.json").read_text(encoding="utf-8"))
 
 
