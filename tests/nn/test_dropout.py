@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from attentive_gconv.nn import Dropout
 from attentive_gconv.nn.dropout import random_mask
@@ -61,5 +62,8 @@ def test_other_forms_take_torchs_own_masks():
     assert torch.equal(Dropout(0.5, inplace=True)(x.clone()), wanted)
     vmapped = torch.func.vmap(Dropout(0.5), randomness="different")(torch.ones(8, 64))
     assert set(vmapped.flatten().tolist()) == {0.0, 2.0}
+    with FlopCounterMode(display=False):
+        torch.manual_seed(0)
+        assert torch.equal(Dropout(0.5)(x), wanted)
     compiled = torch.compile(Dropout(0.5), backend="eager", fullgraph=True)
     assert set(compiled(x).tolist()) <= {0.0, 2.0}

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.nn.arguments import checked
 
 _LEVELS = 2**16
@@ -41,8 +42,8 @@ class Dropout(nn.Dropout):
     """Dropout whose masks are cheap to draw on CPUs; elsewhere it is `torch.nn.Dropout`.
 
     Like that, it draws from torch's default generator, so that `torch.manual_seed` makes it reproducible. Under
-    `torch.compile`, `torch.export` and the transforms of `torch.func`, and with ``inplace=True``, the masks are those
-    of `torch.nn.functional.dropout`.
+    `torch.compile`, `torch.export`, tracing, dispatch modes and the transforms of `torch.func`, and with
+    ``inplace=True``, the masks are those of `torch.nn.functional.dropout`.
 
     Args:
         p: probability of an entry to be zeroed, rounded to a multiple of 2⁻¹⁶ on CPUs.
@@ -73,6 +74,6 @@ class Dropout(nn.Dropout):
         if not self.training or self.p == 0:
             return x
         cheap = x.device.type == "cpu" and not self.inplace and round(self.p * _LEVELS) < _LEVELS
-        if not cheap or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        if not cheap or not dispatch.is_ordinary(x):
             return F.dropout(x, self.p, True, self.inplace)
         return x * random_mask(x, self.p)
