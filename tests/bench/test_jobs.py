@@ -109,7 +109,8 @@ def test_real_figures_in_this_process(in_process):
 
 def test_a_process_of_its_own_sees_a_known_tensor(peer):
     case = Case("p4cnn", batch=4, factory=f"{peer}:hog")
-    (figure,) = measure([Comparison((case,))], [Measurement("memory", "tuned")], Protocol(threads=1))
+    # the allocator that returns what is freed: one that keeps it may need a second block in the second step, by chance
+    (figure,) = measure([Comparison((case,))], [Measurement("memory")], Protocol(threads=1))
     assert figure.error is None
     assert 198e6 <= figure.samples[0] <= 260e6
 
