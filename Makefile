@@ -26,10 +26,10 @@ quickstart: setup
 		$(BIN)/agconv train digits --model alpha_f_p4cnn --seed 0 --out $(RUN); \
 	fi
 	$(BIN)/agconv evaluate $(RUN)
-	$(BIN)/python examples/save_test_images.py digits --count 5 --out $(RUN)/pictures
-	$(BIN)/agconv predict $(RUN) $(RUN)/pictures/*.png
+	$(BIN)/python examples/save_test_images.py digits --count 5 --out $(RUN)/images
+	$(BIN)/agconv predict $(RUN) $(RUN)/images/*.png
 	@echo
-	@echo "The pictures are test images, and their names say what they show: 001-is-4.png is a 4."
+	@echo "The files are test images, and their names say what they show: 001-is-4.png is a 4."
 	@echo "The run folder, with settings, metrics and weights, is $(CURDIR)/$(RUN)"
 
 test: lint types unit

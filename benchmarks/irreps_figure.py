@@ -1,6 +1,6 @@
 """The figure of docs/explanation/irreps.md: a correlation on p4m as a matrix, before and after the Fourier transform.
 
-python benchmarks/irreps_figure.py docs/pictures/irreps.png
+python benchmarks/irreps_figure.py docs/figures/irreps.png
 """
 
 import sys

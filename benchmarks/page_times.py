@@ -3,7 +3,7 @@
     python benchmarks/page_times.py RUN_OR_WEIGHTS... --moves 20
 
 Chromium (Debian's package) is started first and not counted. "Usable" is the moment at which the first prediction is on
-screen; a move is a press of an arrow key on the slider, and ends when the left network's picture has changed. The first
+screen; a move is a press of an arrow key on the slider, and ends when the left network's image has changed. The first
 two networks are on screen.
 """
 
@@ -46,7 +46,7 @@ def seconds_to_page(page: Page, targets: list[str]) -> tuple[subprocess.Popen, f
 
 
 def seconds_a_move(page: Page, moves: int) -> list[float]:
-    """Press the arrow key, and wait for another picture."""
+    """Press the arrow key, and wait for another image."""
     slider = page.locator("#angle input[type=range]")
     slider.focus()
     seconds = []

@@ -33,21 +33,21 @@ def read_folder(folder: Path) -> dict[str, dict[str, Any]]:
     return {name: read_entry(path) for name, path in paths.items() if path.is_file()}
 
 
-def blocks(documents: Mapping[str, dict[str, Any]], pictures: str = "") -> dict[str, str]:
+def blocks(documents: Mapping[str, dict[str, Any]], folder: str = "") -> dict[str, str]:
     """A block of Markdown for each document, and those of the machine and of the losses.
 
     Args:
         documents: by entry.
-        pictures: what stands before the file name of a plot in a link, e.g. ``"performance/"``.
+        folder: what stands before the file name of a plot in a link, e.g. ``"performance/"``.
     """
     found = {}
     for name, document in documents.items():
         figures, plan = figures_of(document), document["plan"]
         parts = [table(figures).markdown()]
         if plan["axis"] is not None:
-            parts.append(f"![{plan['title']}]({pictures}{name}.png)\n")
+            parts.append(f"![{plan['title']}]({folder}{name}.png)\n")
             parts.append("".join(f"- {sentence}\n" for sentence in sentences(figures, plan["axis"])))
-        parts.append(f"{_how(plan)}; [all samples]({pictures}{name}.json).\n")
+        parts.append(f"{_how(plan)}; [all samples]({folder}{name}.json).\n")
         found[name] = "\n".join(parts)
     if documents:
         found[MACHINE] = _machine(documents)

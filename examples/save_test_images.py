@@ -1,7 +1,7 @@
 """Save test images of a dataset as PNG files, to try `agconv predict` on.
 
-    python examples/save_test_images.py digits --count 5 --out pictures
-    agconv predict RUN pictures/*.png
+    python examples/save_test_images.py digits --count 5 --out images
+    agconv predict RUN images/*.png
 
 Each file is named after the image's true class, and shows it upright as one would photograph it.
 """
@@ -16,7 +16,7 @@ from PIL import Image
 from attentive_gconv.data import DataSplits, list_datasets, load_dataset
 
 
-def picture(splits: DataSplits, index: int) -> Image.Image:
+def test_image(splits: DataSplits, index: int) -> Image.Image:
     """The test image as it was before it was standardised (and transposed, if the dataset does that)."""
     image, _ = splits.test[index]
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (splits.mean, splits.std))
@@ -34,7 +34,7 @@ def save(splits: DataSplits, count: int, folder: Path) -> list[Path]:
     for index in range(min(count, len(splits.test))):
         name = splits.classes[splits.test[index][1]]
         paths.append(folder / f"{index:03}-is-{name}.png")
-        picture(splits, index).save(paths[-1])
+        test_image(splits, index).save(paths[-1])
     return paths
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("dataset", choices=list_datasets())
     parser.add_argument("--count", type=int, default=5, help="how many images (default: 5)")
-    parser.add_argument("--out", type=Path, default=Path("pictures"), help="folder to write to (default: pictures)")
+    parser.add_argument("--out", type=Path, default=Path("images"), help="folder to write to (default: images)")
     parser.add_argument("--data-dir", type=Path, help="folder that holds the datasets")
     arguments = parser.parse_args()
     if arguments.count < 1:

@@ -1,6 +1,6 @@
 """Draw the start page's figure: a digit and what the attention keeps of it, turning together. A GIF.
 
-    python examples/turning_map.py --out docs/pictures/turning.gif
+    python examples/turning_map.py --out docs/figures/turning.gif
 
 The network is the α_F-p4-CNN that comes with the package; the map is the spatial attention of its second layer, 1 - α,
 averaged over the poses. Nothing is downloaded: the digit is drawn with a font of matplotlib.

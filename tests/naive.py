@@ -1,7 +1,7 @@
 """The formulas of the paper in plain loops: an oracle that shares no code, table or convention with the library.
 
 An element of p4 or p4m is a number; what it does is written with `torch.rot90` and `flip`, and products are found by
-doing: the product of i and j is the element that moves a picture like i after j.
+doing: the product of i and j is the element that moves an image like i after j.
 """
 
 import functools
@@ -24,9 +24,9 @@ def move(h: int, x: Tensor) -> Tensor:
 
 @functools.cache
 def product(name: str, i: int, j: int) -> int:
-    picture = torch.arange(9).view(3, 3)
-    moved = move(i, move(j, picture))
-    return next(k for k in range(ORDER[name]) if torch.equal(move(k, picture), moved))
+    image = torch.arange(9).view(3, 3)
+    moved = move(i, move(j, image))
+    return next(k for k in range(ORDER[name]) if torch.equal(move(k, image), moved))
 
 
 @functools.cache

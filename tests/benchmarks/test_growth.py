@@ -34,7 +34,7 @@ def test_axes_of_layers():
     assert series([layer], "train", "channels") == {"full": ([5], [1.0])}
 
 
-def test_the_plot_is_a_small_picture_and_the_same_each_time(tmp_path):
+def test_the_plot_is_a_small_image_and_the_same_each_time(tmp_path):
     for name in ("one.png", "two.png"):
         plot(figures(), "batch", "Growth", tmp_path / name)
     content = (tmp_path / "one.png").read_bytes()

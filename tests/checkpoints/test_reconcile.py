@@ -12,7 +12,7 @@ from attentive_gconv.checkpoints.reconcile import reconcile, restandardise
 from attentive_gconv.data import DataSplits, InMemoryDataset
 from attentive_gconv.settings import ConfigError
 from attentive_gconv.training import load_recipe, train
-from pictures import write_pictures
+from noise_images import write_images
 
 
 def splits(**changes) -> DataSplits:
@@ -86,7 +86,7 @@ def test_what_cannot_be_reconciled_is_refused(changes, message):
 def test_a_renamed_class_folder_is_refused(tmp_path: Path):
     """The instance that was reported: error 0 % became 100 %, with exit status 0."""
     counts = {"automobile": 3, "bird": 3}
-    write_pictures(tmp_path / "images", {"train": counts, "test": counts})
+    write_images(tmp_path / "images", {"train": counts, "test": counts})
     settings = {"model.name": "p4cnn", "model.channels": 2, "epochs": 1, "batch_size": 4, "dataset.image_size": 28}
     config = load_recipe("image-folder", {**settings, "dataset.folder": str(tmp_path / "images")})
     train(config, tmp_path / "run")

@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from attentive_gconv.cli.data import data_command
-from pictures import write_pictures
+from noise_images import write_images
 
 app = typer.Typer()
 app.command("data")(data_command)
@@ -35,10 +35,10 @@ def test_a_table() -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    picture = tmp_path / "other.png"
-    facts = json.loads(run("digits", "--json", "--protocol", "paper", "--seed", "3", "--samples", str(picture)))
-    assert facts["samples"] == str(picture)
-    assert picture.is_file()
+    image = tmp_path / "other.png"
+    facts = json.loads(run("digits", "--json", "--protocol", "paper", "--seed", "3", "--samples", str(image)))
+    assert facts["samples"] == str(image)
+    assert image.is_file()
     assert {name: split["images"] for name, split in facts["splits"].items()} == {"train": 1400, "test": 397}
     assert all(sum(split["per_class"]) == split["images"] for split in facts["splits"].values())
     assert facts["classes"] == list("0123456789")
@@ -48,8 +48,8 @@ def test_json(tmp_path: Path) -> None:
     assert list(Path().iterdir()) == []
 
 
-def test_pictures_of_ones_own(tmp_path: Path) -> None:
-    folder = write_pictures(tmp_path / "own", {"train": {"cat": 10, "dog": 10}, "test": {"cat": 1, "dog": 2}})
+def test_images_of_ones_own(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "own", {"train": {"cat": 10, "dog": 10}, "test": {"cat": 1, "dog": 2}})
     options = ["--dataset-dir", str(folder), "--image-size", "12", "--augmentation", "flip-crop", "--json"]
     facts = json.loads(run("image-folder", *options))
     assert (facts["name"], facts["image_shape"], facts["augmentation"]) == ("image-folder", [3, 12, 12], "flip-crop")

@@ -30,25 +30,25 @@ def shipped(run, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     Image.radial_gradient("L").save(tmp_path / "x.png")
     return tmp_path / "x.png"
 
 
-def test_a_picture_alone_is_given_to_the_default(agconv, shipped, run, picture, tmp_path):
-    by_run = agconv("predict", run, picture, "--json")
-    by_name = agconv("predict", "p4cnn", picture, "--json")
-    alone = agconv("predict", picture, "--json")
+def test_an_image_alone_is_given_to_the_default(agconv, shipped, run, image, tmp_path):
+    by_run = agconv("predict", run, image, "--json")
+    by_name = agconv("predict", "p4cnn", image, "--json")
+    alone = agconv("predict", image, "--json")
     assert by_run.exit_code == by_name.exit_code == alone.exit_code == 0
     assert by_run.stdout == by_name.stdout == alone.stdout
     assert "network: p4cnn, which comes with the package" in alone.stderr
     assert by_name.stderr.count("network:") == 0
-    result = agconv("explain", picture, "--out", tmp_path / "out", "--no-animation")
+    result = agconv("explain", image, "--out", tmp_path / "out", "--no-animation")
     assert result.exit_code == 0, result.stderr
 
 
-def test_a_missing_run_is_no_picture(agconv, shipped, picture):
-    result = agconv("predict", "runs/af0", picture)
+def test_a_missing_run_is_no_image(agconv, shipped, image):
+    result = agconv("predict", "runs/af0", image)
     assert result.exit_code == 1
     assert (
         "there is no run folder or file of weights runs/af0; networks that come with the package: p4cnn"
@@ -62,9 +62,9 @@ def test_evaluate_without_a_run(agconv, shipped, run):
     assert figures["error"] == pretrained_card("p4cnn")["test_error"]
 
 
-def test_without_shipped_weights_a_network_must_be_named(agconv, picture, tmp_path, monkeypatch):
+def test_without_shipped_weights_a_network_must_be_named(agconv, image, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    result = agconv("predict", picture)
+    result = agconv("predict", image)
     assert result.exit_code == 1
     assert "no network is named" in result.stderr
 

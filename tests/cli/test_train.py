@@ -4,7 +4,7 @@ import re
 import pytest
 
 from attentive_gconv.training import RunFolder
-from pictures import write_pictures
+from noise_images import write_images
 from tiny import RECIPE
 
 
@@ -63,10 +63,10 @@ def test_every_flag_reaches_the_settings(agconv, tiny, tmp_path):
     assert (config.accumulate, config.num_nodes, config.strategy, config.sync_batch_norm) == (3, 1, "auto", False)
 
 
-def test_pictures_of_ones_own_are_trained_on_evaluated_and_predicted(agconv, tmp_path, monkeypatch):
+def test_images_of_ones_own_are_trained_on_evaluated_and_predicted(agconv, tmp_path, monkeypatch):
     monkeypatch.setenv("AGCONV_CACHE_DIR", str(tmp_path / "cache"))
     counts = {"train": {"cat": 6, "dog": 6}, "test": {"cat": 2, "dog": 3}}
-    folder = write_pictures(tmp_path / "pictures", counts, size=(9, 7))
+    folder = write_images(tmp_path / "images", counts, size=(9, 7))
     flags = ["--dataset-dir", folder, "--set", "dataset.image_size=8", "--recipe", "cifar10", "--model", "p4_allcnnc"]
     flags += ["--augmentation", "flip-crop", "--set", "model.channels=2", "--epochs", 1, "--batch-size", 5]
     result = agconv("train", "image-folder", *flags, "--accelerator", "cpu", "--out", tmp_path / "run")

@@ -28,7 +28,7 @@ def test_names_are_sorted() -> None:
             {"augmentation": "flip-crop"},
             r"`augmentation` \(='flip-crop'\) has no meaning for rot-mnist: take 'none', 'rotation'",
         ),
-        ("cifar10", {"dataset_dir": "pictures"}, r"`dataset_dir` \(='pictures'\) has no meaning for cifar10"),
+        ("cifar10", {"dataset_dir": "images"}, r"`dataset_dir` \(='images'\) has no meaning for cifar10"),
         (
             "pcam",
             {"image_size": 32},

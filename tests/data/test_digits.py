@@ -38,7 +38,7 @@ def test_as_the_network_takes_them(splits: DataSplits) -> None:
     assert 0.9 < pixels(splits).max().item() <= 1 + 1e-6
 
 
-def test_digits_keep_within_the_picture(splits: DataSplits) -> None:
+def test_digits_keep_within_the_image(splits: DataSplits) -> None:
     images = pixels(splits)
     edge = torch.cat([images[..., [0, -1], :].flatten(1), images[..., [0, -1]].flatten(1)], 1)
     assert edge.mean().item() < 0.02

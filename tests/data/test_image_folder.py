@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 
 from attentive_gconv.data import DatasetError, DataSplits, load_dataset
-from pictures import picture, write_pictures
+from noise_images import noise_image, write_images
 
 COUNTS = {"train": {"cat": 12, "dog": 25}, "test": {"cat": 2, "dog": 3}}
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_pictures(tmp_path / "pictures", COUNTS)
+    return write_images(tmp_path / "images", COUNTS)
 
 
 def load(folder: Path, **options: Any) -> DataSplits:
@@ -34,7 +34,7 @@ def test_the_last_tenth_of_every_class_is_held_out(folder: Path) -> None:
     splits = load(folder)
     assert splits.classes == ("cat", "dog")
     assert splits.image_shape == (3, 8, 8)
-    # round(1.2) and round(2.5) pictures
+    # round(1.2) and round(2.5) images
     assert splits.class_counts() == {"train": [11, 23], "valid": [1, 2], "test": [2, 3]}
     assert splits.valid is not None
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (splits.mean, splits.std))
@@ -58,25 +58,25 @@ def test_standardised_by_channel_over_what_is_trained_on(folder: Path, protocol:
 
 
 def test_a_folder_for_validation_is_used(folder: Path) -> None:
-    write_pictures(folder, {"valid": {"dog": 4, "cat": 1}})
+    write_images(folder, {"valid": {"dog": 4, "cat": 1}})
     assert load(folder).class_counts() == {"train": [12, 25], "valid": [1, 4], "test": [2, 3]}
     paper = load(folder, protocol="paper")
     assert paper.class_counts() == {"train": [13, 29], "test": [2, 3]}
     assert paper.valid is None
 
 
-def test_pictures_may_lie_deeper_and_be_of_both_kinds(folder: Path) -> None:
+def test_images_may_lie_deeper_and_be_of_both_kinds(folder: Path) -> None:
     (folder / "train" / "cat" / "more").mkdir()
-    picture(0).save(folder / "train" / "cat" / "more" / "last.JPEG")
+    noise_image(0).save(folder / "train" / "cat" / "more" / "last.JPEG")
     (folder / ".DS_Store").write_bytes(b"")
     (folder / "train" / "Thumbs.db").write_bytes(b"")
     (folder / "train" / "cat" / ".hidden.txt").write_bytes(b"")
     assert load(folder, protocol="paper").class_counts()["train"] == [13, 25]
 
 
-def test_pictures_are_scaled_to_one_size_where_that_is_asked_for(folder: Path) -> None:
+def test_images_are_scaled_to_one_size_where_that_is_asked_for(folder: Path) -> None:
     path = folder / "train" / "dog" / "07.png"
-    picture(3, (8, 10)).save(path)
+    noise_image(3, (8, 10)).save(path)
     with pytest.raises(DatasetError, match=r"07.png has 10 x 8 pixels and .* has 8 x 8: scale .*--image-size"):
         load(folder)
     splits = load(folder, image_size=4)
@@ -84,18 +84,16 @@ def test_pictures_are_scaled_to_one_size_where_that_is_asked_for(folder: Path) -
     assert all(image.shape == (3, 4, 4) for image, _ in splits.train)
 
 
-def test_every_picture_is_read_once_before_training_and_remembered(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_image_is_read_once_before_training_and_remembered(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load(folder)
     assert before.cache_path
     assert before.cache_path.is_file()
     from attentive_gconv.data import image_file
 
     with monkeypatch.context() as patched:
-        patched.setattr(image_file, "read_pixels", lambda *_: pytest.fail("a picture was read again"))
+        patched.setattr(image_file, "read_pixels", lambda *_: pytest.fail("an image was read again"))
         assert load(folder).mean == before.mean
-    picture(99).save(folder / "train" / "cat" / "00.png")
+    noise_image(99).save(folder / "train" / "cat" / "00.png")
     assert load(folder).mean != before.mean
 
 
@@ -108,7 +106,7 @@ def test_every_picture_is_read_once_before_training_and_remembered(
         (lambda content: b"GIF89a" + content, "no PNG or JPEG"),
     ],
 )
-def test_damaged_pictures_are_named_before_training(
+def test_damaged_images_are_named_before_training(
     folder: Path, name: str, spoil: Callable[[bytes], bytes], what: str
 ) -> None:
     path = folder / name
@@ -134,11 +132,11 @@ def remove(path: Path) -> None:
         (lambda folder: remove(folder / "test"), "test is missing: put the images there"),
         (lambda folder: remove(folder / "train" / "dog"), "at least two folders, one for every class; it holds 1"),
         (lambda folder: (folder / "test" / "dog").rename(folder / "test" / "god"), r"test/god belongs to no class"),
-        (lambda folder: picture(0).save(folder / "train" / "loose.png"), "train/loose.png belongs to no class"),
+        (lambda folder: noise_image(0).save(folder / "train" / "loose.png"), "train/loose.png belongs to no class"),
         (lambda folder: (folder / "train" / "empty").mkdir(), "train/empty holds no image"),
         (lambda folder: (folder / "train" / "cat" / "a.tiff").write_bytes(b""), "cat/a.tiff is no PNG or JPEG file"),
         (lambda folder: [remove(folder / "test" / name) for name in ("cat", "dog")], "test holds no image"),
-        (lambda folder: write_pictures(folder, {"train": {"bird": 1}}), "bird holds one image.* 'final'"),
+        (lambda folder: write_images(folder, {"train": {"bird": 1}}), "bird holds one image.* 'final'"),
     ],
 )
 def test_folders_that_are_laid_out_otherwise(folder: Path, spoil: Callable[[Path], object], what: str) -> None:
@@ -147,7 +145,7 @@ def test_folders_that_are_laid_out_otherwise(folder: Path, spoil: Callable[[Path
         load(folder)
 
 
-def test_pictures_of_one_colour_are_refused(tmp_path: Path) -> None:
+def test_images_of_one_colour_are_refused(tmp_path: Path) -> None:
     for name in ("train/a", "train/b", "test/a"):
         (tmp_path / name).mkdir(parents=True)
         for number in range(2):
@@ -161,9 +159,9 @@ def test_a_seed_has_no_effect_and_is_refused(folder: Path) -> None:
         load(folder, seed=3)
 
 
-def test_real_pictures(shared_data_dir: Path, tmp_path: Path) -> None:
+def test_real_images(shared_data_dir: Path, tmp_path: Path) -> None:
     """The first photographs of one class of the JPEG copy of CIFAR-10, beside drawn ones."""
-    write_pictures(tmp_path, {"train": {"drawn": 4}, "test": {"drawn": 1}}, size=(32, 32))
+    write_images(tmp_path, {"train": {"drawn": 4}, "test": {"drawn": 1}}, size=(32, 32))
     with tarfile.open(shared_data_dir / "cifar10-jpeg" / "cifar10-jpeg.tar.xz", "r|xz") as archive:
         for member in archive:
             if member.isfile():

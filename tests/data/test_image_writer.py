@@ -24,12 +24,12 @@ def noise(count: int, channels: int) -> DataSplits:
 
 
 @pytest.mark.parametrize(("count", "channels"), [(8, 1), (3, 3)])
-def test_a_picture_of_any_number_of_images(tmp_path: Path, count: int, channels: int) -> None:
+def test_a_grid_of_any_number_of_images(tmp_path: Path, count: int, channels: int) -> None:
     path = tmp_path / "samples.png"
     path.write_text("something older")
     assert save_samples(noise(count, channels), path, rows=2, columns=3) == path
-    with Image.open(path) as picture:
-        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).reshape(-1, 3)
+    with Image.open(path) as image:
+        pixels = torch.from_numpy(np.array(image.convert("RGB"))).reshape(-1, 3)
     grey = (pixels[:, 0] == pixels[:, 1]) & (pixels[:, 1] == pixels[:, 2])
     assert bool(grey.all()) == (channels == 1)
     assert len(pixels.unique(dim=0)) > 30

@@ -162,6 +162,6 @@ def test_the_real_thing(shared_data_dir: Path) -> None:
     images = splits.train.images  # type: ignore[attr-defined]
     assert images.mean().item() == pytest.approx(0, abs=1e-4)
     assert images.std().item() == pytest.approx(1, abs=1e-4)
-    # turned by all angles, the digits are on average as bright in one quarter of the picture as in the next
+    # turned by all angles, the digits are on average as bright in one quarter of the image as in the next
     quarters = raw(splits, images).mean(0)[0].unfold(0, 14, 14).unfold(1, 14, 14).mean((-2, -1)).flatten()
     assert (quarters.max() / quarters.min()).item() < 1.03

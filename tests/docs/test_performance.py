@@ -27,7 +27,7 @@ def test_an_unmeasured_entry_shows_no_figures():
     assert not [match[2] for match in MARKED.finditer(TEXT) if match[2] not in measured and "|" in match[0]]
 
 
-def test_pictures_and_files_that_the_page_links_to_are_there():
+def test_images_and_files_that_the_page_links_to_are_there():
     targets = [target for target in re.findall(r"\]\(([^)#]+)", TEXT) if not target.startswith("http")]
     assert targets
     assert [target for target in targets if not (PAGE.parent / target).is_file()] == []

@@ -70,8 +70,8 @@ def test_for_machines(filled):
 def test_three_files_are_written(filled, tmp_path):
     filled.write(tmp_path / "new")
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["table.csv", "table.md", "table.png"]
-    with Image.open(tmp_path / "new" / "table.png") as picture:
-        assert len(picture.convert("RGB").getcolors(10**6)) > 10
+    with Image.open(tmp_path / "new" / "table.png") as image:
+        assert len(image.convert("RGB").getcolors(10**6)) > 10
     assert (tmp_path / "new" / "table.csv").read_text() == filled.csv()
 
 

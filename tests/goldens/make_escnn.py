@@ -14,7 +14,7 @@ The files here were made with escnn 1.0.11, torch 2.15.0, numpy 1.26.4 and Pytho
 What is in a file (arrays in escnn's own order of elements; |H| is 4 or 8):
 
     order      (|H|,) order[h] is escnn's number of our element h. It is found here by doing: escnn's element that moves
-               a picture as `torch.rot90(x, h, (-2, -1))` does, and for h >= 4 the rotation by h - 4, then a flip of the
+               an image as `torch.rot90(x, h, (-2, -1))` does, and for h >= 4 the rotation by h - 4, then a flip of the
                Y axis. The rotations have the same numbers; escnn's first mirroring, its element 4, flips the X axis
     regular    (|H|, |H|) regular[g, k]: where escnn's element g moves entry k of the group axis
     layer.*    a lifting and a group convolution, 3x3, padding 1: input, expanded filters, outputs
@@ -170,11 +170,11 @@ def identity(space: gspaces.GSpace2D) -> int:
 
 
 def element_order(space: gspaces.GSpace2D) -> list[int]:
-    """escnn's number of each of our elements, by what they do to a picture without symmetry."""
-    picture = torch.arange(25.0).view(1, 1, 5, 5)
-    field = enn.GeometricTensor(picture, enn.FieldType(space, [space.trivial_repr]))
+    """escnn's number of each of our elements, by what they do to an image without symmetry."""
+    image = torch.arange(25.0).view(1, 1, 5, 5)
+    field = enn.GeometricTensor(image, enn.FieldType(space, [space.trivial_repr]))
     theirs = [field.transform(element).tensor for element in space.fibergroup.elements]
-    ours = [torch.rot90(picture, h, (-2, -1)) for h in range(4)]
+    ours = [torch.rot90(image, h, (-2, -1)) for h in range(4)]
     if len(theirs) == 8:
         ours += [turned.flip(-2) for turned in ours]
     order = [[i for i, image in enumerate(theirs) if torch.allclose(image, wanted)] for wanted in ours]

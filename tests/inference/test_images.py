@@ -36,12 +36,12 @@ def ramp() -> np.ndarray:
     return (np.arange(64, dtype=np.uint8) * 4).reshape(8, 8)
 
 
-def save(picture: Image.Image, path: Path, **options) -> Path:
-    picture.save(path, **options)
+def save(image: Image.Image, path: Path, **options) -> Path:
+    image.save(path, **options)
     return path
 
 
-def test_a_grey_picture_of_the_right_size_is_left_as_it_is(tmp_path, ramp):
+def test_a_grey_image_of_the_right_size_is_left_as_it_is(tmp_path, ramp):
     path = save(Image.fromarray(ramp), tmp_path / "a.png")
     assert torch.equal(read_image(path, GREY), torch.from_numpy(ramp / np.float32(255))[None])
 
@@ -57,13 +57,13 @@ def test_invert_exchanges_light_and_dark(tmp_path, ramp):
     assert torch.equal(read_image(path, GREY, invert=True), 1 - read_image(path, GREY))
 
 
-def test_an_upright_picture_is_transposed_for_a_dataset_that_stores_columns_first(tmp_path, ramp):
+def test_an_upright_image_is_transposed_for_a_dataset_that_stores_columns_first(tmp_path, ramp):
     path = save(Image.fromarray(ramp), tmp_path / "a.png")
     card = replace(GREY, transposed=True)
     assert torch.equal(read_image(path, card), read_image(path, GREY).mT)
 
 
-def test_a_wide_picture_for_such_a_dataset_is_fitted_upright(tmp_path):
+def test_a_wide_image_for_such_a_dataset_is_fitted_upright(tmp_path):
     wide = np.zeros((4, 16), dtype=np.uint8)
     wide[:, 8:] = 255
     path = save(Image.fromarray(wide), tmp_path / "a.png")
@@ -101,17 +101,17 @@ def test_16_bits_of_grey_are_kept(tmp_path):
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_transparent_parts_are_laid_on_white(tmp_path, mode):
-    picture = Image.new(mode, (8, 8), (0, 0) if mode == "LA" else (0, 0, 0, 0))
-    picture.paste((0, 255) if mode == "LA" else (0, 0, 0, 255), (0, 0, 4, 8))
-    pixels = read_image(save(picture, tmp_path / "a.png"), GREY)[0]
+    image = Image.new(mode, (8, 8), (0, 0) if mode == "LA" else (0, 0, 0, 0))
+    image.paste((0, 255) if mode == "LA" else (0, 0, 0, 255), (0, 0, 4, 8))
+    pixels = read_image(save(image, tmp_path / "a.png"), GREY)[0]
     assert pixels[:, :4].max() == 0
     assert pixels[:, 4:].min() == 1
 
 
 def test_a_transparent_colour_of_a_palette_is_laid_on_white(tmp_path):
-    picture = Image.new("P", (8, 8), 0)
-    picture.putpalette([0, 0, 0, 255, 0, 0])
-    path = save(picture, tmp_path / "a.png", transparency=0)
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    path = save(image, tmp_path / "a.png", transparency=0)
     assert read_image(path, GREY).min() == 1
 
 
@@ -119,7 +119,7 @@ def test_a_transparent_colour_of_a_palette_is_laid_on_white(tmp_path):
 def test_exif_orientation_is_undone(tmp_path, orientation):
     upright = Image.new("L", (16, 8), 0)
     upright.paste(255, (0, 0, 8, 4))
-    # how a camera stores the upright picture for each orientation: the inverse of what a viewer has to do
+    # how a camera stores the upright image for each orientation: the inverse of what a viewer has to do
     stored = {
         1: upright,
         2: upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
@@ -137,7 +137,7 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     torch.testing.assert_close(read_pixels(path, 1)[0], expected, atol=0.02, rtol=0)
 
 
-def test_a_picture_of_another_shape_is_padded_with_the_colour_of_its_border(tmp_path):
+def test_an_image_of_another_shape_is_padded_with_the_colour_of_its_border(tmp_path):
     wide = Image.new("RGB", (32, 16), (255, 255, 0))
     wide.paste((0, 0, 255), (8, 4, 24, 12))
     pixels = read_image(save(wide, tmp_path / "a.png"), COLOUR)
@@ -148,7 +148,7 @@ def test_a_picture_of_another_shape_is_padded_with_the_colour_of_its_border(tmp_
     assert pixels[2, 4].round().tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
 
 
-def test_a_picture_of_another_shape_is_cropped_to_its_centre(tmp_path):
+def test_an_image_of_another_shape_is_cropped_to_its_centre(tmp_path):
     tall = Image.new("L", (16, 48), 0)
     tall.paste(255, (0, 16, 16, 32))
     path = save(tall, tmp_path / "a.png")
@@ -184,7 +184,7 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("side", [8_000, 10_000, 60_000])
-def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path, side):
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path, side):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(side, side))
     with pytest.raises(ImageError, match=r"bomb\.png: .* more than 50,000,000.*scale it down"):
@@ -192,7 +192,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path, side):
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg"])
-def test_a_truncated_picture_is_refused(tmp_path, kind):
+def test_a_truncated_image_is_refused(tmp_path, kind):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     path = save(Image.fromarray(noise), tmp_path / f"half.{kind}")
     path.write_bytes(path.read_bytes()[:1500])
@@ -201,7 +201,7 @@ def test_a_truncated_picture_is_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a" + bytes(50)])
-def test_what_is_no_picture_is_refused(tmp_path, content):
+def test_what_is_no_image_is_refused(tmp_path, content):
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(ImageError, match=r"a\.png: "):
@@ -220,7 +220,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path):
             read_image(path, GREY)
 
 
-def test_networks_of_two_channels_take_no_pictures(tmp_path):
+def test_networks_of_two_channels_take_no_images(tmp_path):
     card = replace(GREY, image_shape=(2, 8, 8), mean=(0.0, 0.0), std=(1.0, 1.0))
     with pytest.raises(ConfigError, match="2 channels"):
         read_image(tmp_path / "a.png", card)

@@ -54,9 +54,9 @@ def test_guesses_come_best_first(trained, files):
 
 
 def test_a_p4_network_sees_turned_files_alike_and_an_upright_file_only_through_the_transposition(trained, files):
-    picture = Image.open(files[0])
-    picture.transpose(Image.Transpose.ROTATE_90).save(files[1])
-    picture.transpose(Image.Transpose.TRANSPOSE).save(files[2])
+    image = Image.open(files[0])
+    image.transpose(Image.Transpose.ROTATE_90).save(files[1])
+    image.transpose(Image.Transpose.TRANSPOSE).save(files[2])
     upright, turned, transposed = (prediction.guesses[0] for prediction in predict_files(trained, files[:3]))
     assert turned.probability == pytest.approx(upright.probability, abs=1e-5)
     assert transposed.probability != pytest.approx(upright.probability, abs=1e-3)
@@ -80,9 +80,9 @@ def test_a_network_in_float64_is_fed_float64(trained, files):
 
 @pytest.mark.parametrize(("ground", "stroke", "looks"), [(255, 0, True), (0, 255, False)])
 def test_dark_digits_on_white_are_noticed(trained, tmp_path, ground, stroke, looks):
-    picture = Image.new("L", (40, 40), ground)
-    picture.paste(stroke, (18, 8, 22, 32))
-    picture.save(tmp_path / "a.png")
+    image = Image.new("L", (40, 40), ground)
+    image.paste(stroke, (18, 8, 22, 32))
+    image.save(tmp_path / "a.png")
     (plain,) = predict_files(trained, [tmp_path / "a.png"])
     (inverted,) = predict_files(trained, [tmp_path / "a.png"], invert=True)
     assert (plain.looks_inverted, inverted.looks_inverted) == (looks, not looks)

@@ -16,7 +16,7 @@ from attentive_gconv.training import ConfigError, RunFolder, RunFolderError, res
 from attentive_gconv.training.epoch_files import read_finished
 from attentive_gconv.training.module import TrainingError
 from attentive_gconv.training.seeding import seed_everything
-from pictures import write_pictures
+from noise_images import write_images
 from tiny import PowerCut, WatchedImages, tiny_config
 
 PLATEAU = {"name": "plateau", "gamma": 0.5, "patience": 0}
@@ -146,7 +146,7 @@ def test_more_epochs_make_the_run_that_a_longer_one_would_have_been(tiny, tmp_pa
 def test_a_resumed_run_augments_as_the_unbroken_one_would_have(tmp_path, monkeypatch, workers):
     monkeypatch.setenv("AGCONV_CACHE_DIR", str(tmp_path / "cache"))
     counts = {"train": {"a": 9, "b": 9}, "test": {"a": 1, "b": 1}}
-    folder = write_pictures(tmp_path / "pictures", counts)
+    folder = write_images(tmp_path / "images", counts)
 
     def config(epochs, workers=0, augmentation="flip-crop"):
         overrides = {

@@ -15,7 +15,7 @@ from torch import nn
 from attentive_gconv.nn import GroupBatchNorm2d
 from attentive_gconv.training import load_recipe, train
 from attentive_gconv.training.synchronise import SynchroniseBatchNorm, SynchronisedBatchNorm
-from pictures import write_pictures
+from noise_images import write_images
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     """
     monkeypatch.setenv("AGCONV_CACHE_DIR", str(tmp_path / "cache"))
     counts = {"train": {"a": 9, "b": 9}, "valid": {"a": 3, "b": 2}, "test": {"a": 2, "b": 2}}
-    folder = write_pictures(tmp_path / "pictures", counts)
+    folder = write_images(tmp_path / "images", counts)
     overrides = {
         "dataset.name": "image-folder",
         "dataset.folder": str(folder),

@@ -21,7 +21,7 @@ def network(group: str = "p4", attention: str = "input") -> torch.nn.Module:
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("group", ["p4", "p4m"])
 def test_arrows_say_where_up_goes_on_the_screen(group, transposed):
-    """A mark at the top of the picture that is shown goes where the arrow points, however the network stores it."""
+    """A mark at the top of the image that is shown goes where the arrow points, however the network stores it."""
     g, display = ag.group(group), Display(transposed=transposed)
     top = torch.zeros(5, 5)
     top[0, 2] = 1
@@ -40,7 +40,7 @@ def test_arrows_say_where_up_goes_on_the_screen(group, transposed):
     assert degrees == [0, 90, 180, 270] * (g.order // 4)
 
 
-def test_pictures_are_shown_upright_and_in_their_own_greys():
+def test_images_are_shown_upright_and_in_their_own_greys():
     display = Display((0.2,), (0.5,), transposed=True)
     image = (IMAGE - 0.2) / 0.5
     np.testing.assert_allclose(display.pixels(image), IMAGE[0].T, atol=1e-6)
@@ -105,9 +105,9 @@ def test_figures_are_written_whole(tmp_path):
 
 def test_the_animation_has_a_frame_a_step(tmp_path):
     turn = full_turn(network(), IMAGE, steps=4)
-    with Image.open(save_turn(turn, tmp_path / "a.gif", classes=("a", "b", "c"))) as picture:
-        assert (picture.format, picture.n_frames) == ("GIF", 4)
-        assert picture.info["loop"] == 0
+    with Image.open(save_turn(turn, tmp_path / "a.gif", classes=("a", "b", "c"))) as image:
+        assert (image.format, image.n_frames) == ("GIF", 4)
+        assert image.info["loop"] == 0
     with pytest.raises(ValueError, match=r"must end in \.gif"):
         save_turn(turn, tmp_path / "a.png")
     shown = TurnFigure(turn, Display(), "net", ("a", "b", "c"))

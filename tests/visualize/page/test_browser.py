@@ -98,7 +98,7 @@ class Page:
     def answer(self, side="left"):
         return self.page.get_attribute(f"#{side} .answer", "data-answer")
 
-    def picture(self):
+    def image(self):
         return self.page.get_attribute("#left figure img", "src")
 
     def wait_for_change(self, before):
@@ -125,21 +125,21 @@ def test_something_useful_is_on_screen_and_nothing_comes_from_outside(page, addr
 
 
 def test_slide_mirror_draw_and_clear(page):
-    before, answer = page.picture(), page.answer()
+    before, answer = page.image(), page.answer()
     angle = page.page.locator("#angle input[type=number]")
     angle.fill("90")
     angle.press("Enter")
     page.wait_for_change(before)
-    assert page.answer() == answer, "a p4-network says the same of a turned picture"
-    before = page.picture()
+    assert page.answer() == answer, "a p4-network says the same of a turned image"
+    before = page.image()
     slider = page.page.locator("#angle input[type=range]")
     slider.focus()
     slider.press("ArrowRight")
     page.wait_for_change(before)
-    before = page.picture()
+    before = page.image()
     page.page.locator("#mirror input").check()
     page.wait_for_change(before)
-    before = page.picture()
+    before = page.image()
     box = page.page.locator("#board canvas").bounding_box()
     page.page.mouse.move(box["x"] + 60, box["y"] + 60)
     page.page.mouse.down()
@@ -147,19 +147,19 @@ def test_slide_mirror_draw_and_clear(page):
     page.page.mouse.up()
     page.wait_for_change(before)
     assert page.page.inner_text("#note") == "your drawing"
-    drawing = page.picture()
+    drawing = page.image()
     page.page.locator("#board button").click()
     page.wait_for_change(drawing)
     assert "an empty board" in page.page.inner_text("#note")
 
 
 def test_uploads_good_bad_and_large(page, tmp_path):
-    before, upload = page.picture(), page.page.locator("input[type=file]")
+    before, upload = page.image(), page.page.locator("input[type=file]")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnonsense")
     upload.set_input_files(tmp_path / "bad.png")
     page.page.wait_for_selector("#note [role=alert]")
     assert "bad.png: the image is damaged" in page.page.inner_text("#note")
-    assert page.picture() == before
+    assert page.image() == before
     (tmp_path / "large.png").write_bytes(bytes(11 << 20))
     upload.set_input_files(tmp_path / "large.png")
     page.page.wait_for_function("document.body.innerText.includes('exceed the maximum allowed size')")

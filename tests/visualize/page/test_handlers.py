@@ -1,4 +1,4 @@
-"""What happens on the page, without a browser: pictures of every kind, hostile ones among them."""
+"""What happens on the page, without a browser: images of every kind, hostile ones among them."""
 
 import base64
 import importlib
@@ -42,13 +42,13 @@ SETTINGS = ("alpha_f_p4cnn", "z2cnn", 0, False, False)
 BEFORE = input_images.example("2").numpy()
 
 
-def data_url(picture: Image.Image) -> str:
+def data_url(image: Image.Image) -> str:
     stream = io.BytesIO()
-    picture.save(stream, format="PNG")
+    image.save(stream, format="PNG")
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def test_examples_are_light_strokes_within_the_picture():
+def test_examples_are_light_strokes_within_the_image():
     for name in input_images.EXAMPLES:
         pixels = input_images.example(name)
         assert pixels.shape == (3, input_images.CANVAS, input_images.CANVAS)
@@ -70,7 +70,7 @@ def test_a_drawing_is_read_light_on_dark(handlers):
         assert np.array_equal(handlers.draw(empty, BEFORE, *SETTINGS)[0], input_images.example(FIRST).numpy())
 
 
-def test_what_is_no_drawing_is_refused_and_the_picture_stays(handlers):
+def test_what_is_no_drawing_is_refused_and_the_image_stays(handlers):
     hostile = [
         "x" * 100,
         "data:text/html;base64,PHNjcmlwdD4=",
@@ -105,7 +105,7 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"no picture", "no PNG or JPEG"),
+        (b"no image", "no PNG or JPEG"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "no PNG or JPEG"),
         (b"GIF89a" + bytes(100), "no PNG or JPEG"),
         (b"\x89PNG\r\n\x1a\nnonsense", "damaged"),
@@ -115,7 +115,7 @@ def bomb() -> bytes:
     ],
     ids=["text", "svg", "gif", "truncated", "empty", "bomb", "large"],
 )
-def test_a_bad_upload_is_named_and_the_picture_stays(handlers, tmp_path, content, message):
+def test_a_bad_upload_is_named_and_the_image_stays(handlers, tmp_path, content, message):
     path = tmp_path / "<img src=x onerror=alert(1)>.png"
     path.write_bytes(content)
     pixels, left, _, note = handlers.upload(str(path), BEFORE, *SETTINGS)

@@ -1,6 +1,6 @@
-"""The pictures and the table of docs/guides/explain.md: what the authors' released networks attend to, on real digits.
+"""The figures and the table of docs/guides/explain.md: what the authors' released networks attend to, on real digits.
 
-    python benchmarks/explain_pictures.py --checkpoints DIR --data-dir DIR --out docs/pictures
+    python benchmarks/explain_figures.py --checkpoints DIR --data-dir DIR --out docs/figures
 
 `--checkpoints` holds the authors' `alpha_f_p4cnn.pth`, `alpha_p4cnn.pth` and `z2cnn.pth`; the digits are test images of
 the re-made rot-MNIST (seed 0). Figures are of the image `--index`; the table is over the first `--images` of them:
@@ -30,7 +30,7 @@ DPI = 70
 
 
 def figures(models: dict[str, nn.Module], image: Tensor, display: Display, out: Path) -> None:
-    """Every picture of the page."""
+    """Every figure of the page."""
     for name in ATTENTIVE:
         explanation = ag.explain(models[name], image)
         title = f"{name}: what the attention keeps"
@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of the authors' .pth files")
     parser.add_argument("--data-dir", type=Path, help="folder that holds mnist/ or rot-mnist/")
-    parser.add_argument("--out", type=Path, default=Path("docs/pictures"), help="folder of the pictures")
+    parser.add_argument("--out", type=Path, default=Path("docs/figures"), help="folder of the figures")
     parser.add_argument("--index", type=int, default=0, help="the test image that is drawn")
     parser.add_argument("--images", type=int, default=500, help="how many the table is over")
     arguments = parser.parse_args()

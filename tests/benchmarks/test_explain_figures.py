@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import attentive_gconv as ag
-import explain_pictures
+import explain_figures
 from attentive_gconv.visualize.display import Display
-from explain_pictures import main, measure, regions, table
+from explain_figures import main, measure, regions, table
 
 
-def test_regions_part_the_picture():
+def test_regions_part_the_image():
     images = torch.zeros(1, 1, 9, 9)
     images[0, 0, 4, 4] = 1
     where = regions(images, Display())
@@ -22,7 +22,7 @@ def test_regions_part_the_picture():
 
 
 class Keeps(torch.nn.Module):
-    """Attention that keeps 1 - α, with α the picture itself, or the same frame for every picture."""
+    """Attention that keeps 1 - α, with α the image itself, or the same frame for every image."""
 
     def __init__(self, alpha: torch.Tensor | None) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def test_the_table_says_what_is_kept_where_and_what_no_image_changes():
 
 def test_a_folder_without_checkpoints_is_named(tmp_path, monkeypatch, tiny_rot_mnist):
     monkeypatch.setattr(
-        sys, "argv", ["explain_pictures", "--checkpoints", str(tmp_path), "--out", str(tmp_path / "out")]
+        sys, "argv", ["explain_figures", "--checkpoints", str(tmp_path), "--out", str(tmp_path / "out")]
     )
     with pytest.raises(FileNotFoundError, match=r"alpha_f_p4cnn\.pth"):
         main()
@@ -66,4 +66,4 @@ def test_a_folder_without_checkpoints_is_named(tmp_path, monkeypatch, tiny_rot_m
 def tiny_rot_mnist(monkeypatch):
     from attentive_gconv.data import load_dataset
 
-    monkeypatch.setattr(explain_pictures, "load_dataset", lambda *args, **options: load_dataset("digits"))
+    monkeypatch.setattr(explain_figures, "load_dataset", lambda *args, **options: load_dataset("digits"))
