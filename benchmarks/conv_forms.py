@@ -1,17 +1,23 @@
 """Group convolution by irreducible representations beside conv2d of the expanded kernel, and the rule that chooses.
 
     python benchmarks/conv_forms.py --rounds 7 --threads 1 --clock cpu --out benchmarks/results/conv-forms.json
+    python benchmarks/conv_forms.py --curve --threads 2 --allocator tuned --out benchmarks/results/conv-curve
 
 Layers in float32 over groups, channels, kernel sizes, map sizes and batches: inference (kernels kept) and training
 (forward and backward to input and weight), both forms in the same rounds as in benchmarks/README.md. ``--clock cpu``
 counts processor time, on one thread the better measure on a busy machine. The constants of
 `attentive_gconv.functional.fast.irreps_conv.form_rule` come from these figures (``--fit FILE``), and what the rule
 costs where it chooses the slower form is printed.
+
+``--curve``: fewer layers, for a quiet machine: 3 x 3 kernels over channels, and two large layers. ``--out`` is then a
+folder, with a file for each number of threads and allocator; ``--table FOLDER`` prints them as Markdown.
 """
 
 import argparse
 import itertools
 import json
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +27,7 @@ import torch
 from scipy.optimize import least_squares
 
 import attentive_gconv as ag
+from attentive_gconv.bench.allocators import ALLOCATORS, allocator_environment
 from attentive_gconv.bench.timing import Quartiles, quartiles, ratios, time_interleaved
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast.irreps_conv import form_rule
@@ -34,6 +41,19 @@ GROUPS = {
     "p2": FiniteGroup("p2", [P4M[i] for i in (0, 2)]),
 }
 MOST_PRODUCTS = 2.5e9  # of the expanded kernel; larger cases take the same per position
+
+
+LARGE = (("p4m", 32, 32, 32, 3, 32), ("p4", 48, 48, 32, 3, 32))
+CURVE = {"p4m": (4, 8, 11, 16, 32, 64, 128), "p4": (4, 10, 16, 32, 48, 64, 96, 128, 192)}
+SETTINGS = [(threads, allocator) for threads in (2, 1) for allocator in ("default", "tuned")]
+NAMES = ("group", "inputs", "outputs", "side", "kernel_size", "batch")
+
+
+def curve() -> list[dict[str, Any]]:
+    """3 x 3 layers on maps of 16 x 16 over channels, one sample and sixteen; two large layers."""
+    layers = [(group, channels) for group, widths in CURVE.items() for channels in widths]
+    found = [(group, n, n, 16, 3, batch) for group, n in layers for batch in (1, 16)]
+    return [dict(zip(NAMES, case, strict=True)) for case in [*LARGE, *found]]
 
 
 def cases() -> list[dict[str, Any]]:
@@ -50,8 +70,7 @@ def cases() -> list[dict[str, Any]]:
         found.append((name, width, width, side, 3, 4))
     for name, (inputs, outputs) in itertools.product(("p4m", "p4"), ((8, 64), (64, 8), (32, 1), (1, 32), (64, 10))):
         found.append((name, inputs, outputs, 16, 3, 4))
-    names = ("group", "inputs", "outputs", "side", "kernel_size", "batch")
-    rows = [dict(zip(names, case, strict=True)) for case in found]
+    rows = [dict(zip(NAMES, case, strict=True)) for case in found]
     return [row for row in rows if products(row) <= MOST_PRODUCTS]
 
 
@@ -106,17 +125,28 @@ def write(path: Path, report: dict[str, Any]) -> None:
     path.write_text(head.replace('"rows": null', f'"rows": [\n{rows}\n ]') + "\n", encoding="utf-8")
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The curve over channels of 3 x 3 layers on maps of 16 x 16, as Markdown."""
-    lines = ["| group | channels | batch | inference | training |", "|---|---|---|---|---|"]
-    for row in rows:
-        if (row["side"], row["kernel_size"]) == (16, 3) and row["batch"] in (1, 16) and row["inputs"] == row["outputs"]:
-            cells = (
-                f"{r['median']:.2f} ({r['lower']:.2f}–{r['upper']:.2f})"
-                for r in (row[mode]["ratio"] for mode in ("inference", "training"))
-            )
-            lines.append(f"| {row['group']} | {row['inputs']} | {row['batch']} | {' | '.join(cells)} |")
+def curve_file(folder: Path, threads: int, allocator: str) -> Path:
+    """Where the curve of a setting is kept."""
+    return folder / f"{threads}-{allocator}.json"
+
+
+def table(folder: Path) -> str:
+    """The curves of a folder as Markdown: ratios of the same layer under every setting."""
+    files = {setting: curve_file(folder, *setting) for setting in SETTINGS}
+    rows = {s: json.loads(path.read_text(encoding="utf-8"))["rows"] for s, path in files.items() if path.is_file()}
+    modes = ("inference", "training")
+    settings = [f"{mode}, {threads}, {allocator}" for threads, allocator in rows for mode in modes]
+    lines = [f"| group | channels | map | batch | {' | '.join(settings)} |", f"|{'---|' * (4 + len(settings))}"]
+    for alike in zip(*rows.values(), strict=True):
+        case = alike[0]
+        side, cells = case["side"], [_ratio(row[mode]["ratio"]) for row in alike for mode in modes]
+        sizes = (case["group"], case["inputs"], f"{side} × {side}", case["batch"])
+        lines.append(f"| {' | '.join(map(str, (*sizes, *cells)))} |")
     return "\n".join(lines)
+
+
+def _ratio(found: dict[str, float]) -> str:
+    return f"{found['median']:.2f} ({found['lower']:.2f}–{found['upper']:.2f})"
 
 
 def fit(rows: list[dict[str, Any]]) -> None:
@@ -156,47 +186,65 @@ def fit(rows: list[dict[str, Any]]) -> None:
                 print(f"  {name}: {ratio:.2f}", *list(row.values())[:6])
 
 
-def size_of(case: dict[str, Any], training: bool) -> form_rule.Size:
+def size_of(case: dict[str, Any], training: bool, threads: int = 1) -> form_rule.Size:
     """The case as the rule sees it."""
     k = case["kernel_size"]
     positions = (case["side"] + 2 * (k // 2) - k + 1) ** 2 * case["batch"]
-    return form_rule.Size(GROUPS[case["group"]], case["inputs"], case["outputs"], k, positions, False, training, 1)
+    return form_rule.Size(
+        GROUPS[case["group"]], case["inputs"], case["outputs"], k, positions, False, training, threads
+    )
 
 
-def main() -> None:
-    """Read the command line; measure, print and write, or fit."""
+def parser_of_arguments() -> argparse.ArgumentParser:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of timing (default: 7)")
     parser.add_argument("--threads", type=int, default=1, help="threads of PyTorch (default: 1)")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="what time is (default: wall)")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
-    parser.add_argument(
-        "--fit", type=Path, help="measure nothing: fit the rule's costs to the figures of this file, and tabulate"
-    )
+    parser.add_argument("--allocator", choices=ALLOCATORS, default="default", help="see benchmarks/README.md")
+    parser.add_argument("--curve", action="store_true", help="fewer layers, for a quiet machine")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures; of --curve: folder")
+    parser.add_argument("--fit", type=Path, help="measure nothing: fit the rule's costs to the figures of this file")
+    parser.add_argument("--table", type=Path, help="measure nothing: the curves of this folder as Markdown")
+    return parser
+
+
+def main() -> None:
+    """Read the command line; measure, print and write, or fit."""
+    parser = parser_of_arguments()
     arguments = parser.parse_args()
     if arguments.fit is not None:
-        rows = json.loads(arguments.fit.read_text(encoding="utf-8"))["rows"]
-        fit(rows)
-        print(table(rows))
+        fit(json.loads(arguments.fit.read_text(encoding="utf-8"))["rows"])
+        return
+    if arguments.table is not None:
+        print(table(arguments.table))
         return
     if arguments.rounds < 3:
         parser.error(f"--rounds (={arguments.rounds}) must be at least 3")
+    settings = allocator_environment(arguments.allocator)
+    if any(os.environ.get(name) != value for name, value in settings.items()):  # read when a process starts
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **settings})
     torch.manual_seed(0)
     torch.set_num_threads(arguments.threads)
     clock = time.process_time if arguments.clock == "cpu" else time.perf_counter
-    rows = []
-    for case in cases():
-        rows.append(measure(case, arguments.rounds, clock))
-        medians = {mode: rows[-1][mode]["ratio"]["median"] for mode in ("inference", "training")}
+    out = arguments.out
+    if out is not None and arguments.curve:
+        out.mkdir(parents=True, exist_ok=True)
+        out = curve_file(out, arguments.threads, arguments.allocator)
+    report = {
+        "environment": describe_environment(),
+        "threads": arguments.threads,
+        "clock": arguments.clock,
+        "allocator": arguments.allocator,
+        "rows": [],
+    }
+    for case in curve() if arguments.curve else cases():
+        row = measure(case, arguments.rounds, clock)
+        report["rows"].append(row)
+        medians = {mode: row[mode]["ratio"]["median"] for mode in ("inference", "training")}
         print(*case.values(), *(f"{mode} {median:.2f}" for mode, median in medians.items()), flush=True)
-        if arguments.out is not None:
-            report = {
-                "environment": describe_environment(),
-                "threads": arguments.threads,
-                "clock": arguments.clock,
-                "rows": rows,
-            }
-            write(arguments.out, report)
+        if out is not None:
+            write(out, report)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def _loss(figure: Figure) -> str | None:
     where = f"{case.label()} at batch {case.batch}, {image}, group {case.sizes()['group']}"
     where = where if case.kind == "network" else f"{case.kind} layer, {where}"
     where += "" if figure.allocator == "default" else f", allocator {figure.allocator}"
+    where += "" if figure.instructions == "native" else f", {figure.instructions} instructions"
     if figure.error is not None:
         return f"{where}: {figure.what} failed, {figure.error}"
     if figure.what == "memory":

@@ -61,7 +61,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], st
     """Jobs are done here and now; the list holds each job and its allocator."""
     done: list[tuple[dict[str, Any], str]] = []
 
-    def run(job: dict[str, Any], allocator: str = "default") -> dict[str, Any]:
+    def run(job: dict[str, Any], allocator: str = "default", instructions: str = "native") -> dict[str, Any]:
         done.append((job, allocator))
         result: dict[str, Any] = json.loads(json.dumps(perform(json.loads(json.dumps(job)))))
         return result

@@ -25,6 +25,11 @@ def test_the_baseline_is_added_where_it_is_not_named():
     ]
 
 
+def test_every_form_of_the_convolution_is_a_case_where_there_are_forms():
+    (found,) = Sweep(["none"], "group", baseline="conv2d", convs=["expanded", "irreps"]).comparisons(TEMPLATE)
+    assert [case.label() for case in found.cases] == ["conv2d", "none (expanded)", "none (irreps)"]
+
+
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [

@@ -37,6 +37,19 @@ def test_full_attention_is_computed_as_asked():
     assert (module.c2.method, module.c2.backend, module.c2.recompute) == ("definition", "torch", True)
 
 
+@pytest.mark.parametrize("form", ["expanded", "irreps"])
+def test_convolutions_are_computed_as_asked(form):
+    module, _ = build(Case("none", "group", conv=form, **TINY))
+    assert module.conv == form
+
+
+def test_a_form_that_bears_on_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"none has no group convolution that `conv` \(='irreps'\) bears on"):
+        build(Case("none", "lifting", conv="irreps", **TINY))
+    with pytest.raises(ValueError, match="unknown form of the convolution 'irrep': did you mean 'irreps'"):
+        Case("p4cnn", conv="irrep").check()
+
+
 def test_a_case_survives_json():
     case = Case("full", "group", recompute=True, group="p4m", side=9)
     assert Case(**json.loads(json.dumps(case.to_mapping()))) == case

@@ -16,7 +16,7 @@ def scripted(monkeypatch, results):
     """Workers that give these results, in order."""
     results, seen = iter(results), []
     monkeypatch.setattr(
-        jobs, "run_worker", lambda job, allocator="default": seen.append((job, allocator)) or next(results)
+        jobs, "run_worker", lambda job, allocator, instructions: seen.append((job, allocator)) or next(results)
     )
     return seen
 

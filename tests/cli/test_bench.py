@@ -89,7 +89,7 @@ def test_bad_options_are_refused_before_anything_is_measured(agconv, in_process,
 def test_a_figure_that_fails_is_shown_and_ends_with_an_error(agconv, monkeypatch):
     from attentive_gconv.bench import jobs
 
-    def fail(job, allocator="default"):
+    def fail(job, allocator, instructions):
         raise jobs.BenchmarkError("killed by the system")
 
     monkeypatch.setattr(jobs, "run_worker", fail)

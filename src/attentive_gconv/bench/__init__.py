@@ -4,6 +4,7 @@
     steps                    what one measurement runs
     timing, memory           how time and memory are taken
     allocators               settings of the C library under which they are taken
+    instructions             those of the processor, or as without AVX-512
     worker, jobs             the processes that measure, and those that ask them
     measured, result_table   results, and how they are shown
     suites, suite_runner     fixed sets of measurements, kept as files

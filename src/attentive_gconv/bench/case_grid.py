@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from attentive_gconv.bench.cases import LAYERS, Case, has_full_attention, variants
+from attentive_gconv.bench.cases import CONV2D, LAYERS, Case, has_full_attention, variants
 from attentive_gconv.bench.jobs import Comparison
 from attentive_gconv.lookup import find
 from attentive_gconv.models import list_models, model_entry
@@ -31,6 +31,7 @@ class Sweep:
     methods: Sequence[str] = ()
     backends: Sequence[str] = ()
     recompute: Sequence[bool | None] = ()
+    convs: Sequence[str] = ()
 
     def comparisons(self, template: Case) -> list[Comparison]:
         """All comparisons; what the sweep does not set is the template's.
@@ -61,7 +62,9 @@ class Sweep:
             cases: list[Case] = []
             for name in names:
                 case = replace(template, name=name, kind=self.kind, **sizes)
-                cases += variants(case, self.methods, self.backends, self.recompute)
+                forms = self.convs if self.convs and name != CONV2D else [None]
+                for conv in forms:
+                    cases += variants(replace(case, conv=conv), self.methods, self.backends, self.recompute)
             found.append(Comparison(tuple(case.check() for case in cases), has_baseline=self.baseline is not None))
         return found
 

@@ -19,11 +19,12 @@ import torch
 from torch import Tensor, nn
 
 from attentive_gconv.functional.fast.dispatch import BACKENDS, METHODS
+from attentive_gconv.functional.fast.irreps_conv import FORMS
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
 from attentive_gconv.models import build_model, model_entry
 from attentive_gconv.models.blocks import ATTENTION, convolution
-from attentive_gconv.nn import configure_attention
+from attentive_gconv.nn import configure_attention, configure_convolution
 
 KINDS = {
     "network": "a network of the registry",
@@ -53,7 +54,7 @@ class Case:
     """A network or layer with all that determines its cost.
 
     None stands for the network's own width, group or image size, and for the library's default way of computing full
-    attention. Layers: `channels` to `channels`, unless `in_channels` says otherwise.
+    attention and group convolutions. Layers: `channels` to `channels`, unless `in_channels` says otherwise.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Case:
     method: str | None = None
     backend: str | None = None
     recompute: bool | None = None
+    conv: str | None = None
     dtype: str = "float32"
     device: str = "cpu"
     factory: str | None = None
@@ -92,6 +94,8 @@ class Case:
             find("method", self.method, METHODS)
         if self.backend is not None:
             find("backend", self.backend, BACKENDS)
+        if self.conv is not None:
+            find("form of the convolution", self.conv, FORMS)
         if self.configured and self.factory is None and not has_full_attention(self.kind, self.name):
             raise ValueError(f"{self.name} has no full attention: method, backend and recompute mean nothing for it")
         return self
@@ -128,8 +132,8 @@ class Case:
         }
 
     def label(self) -> str:
-        """Name, implementation, and how full attention is computed."""
-        notes = [self.method, self.backend, {None: None, True: "recompute", False: "keep"}[self.recompute]]
+        """Name, implementation, and how convolutions and full attention are computed."""
+        notes = [self.conv, self.method, self.backend, {None: None, True: "recompute", False: "keep"}[self.recompute]]
         if self.factory is not None:
             notes.insert(0, self.factory.partition(":")[0])
         shown = ", ".join(note for note in notes if note)
@@ -175,6 +179,8 @@ def build(case: Case) -> tuple[nn.Module, Tensor]:
     module = _other(case) if case.factory is not None else _network(case) if case.kind == "network" else _layer(case)
     if case.configured and case.factory is None:
         configure_attention(module, method=case.method, backend=case.backend, recompute=case.recompute)
+    if case.conv is not None and case.factory is None and not configure_convolution(module, conv=case.conv):
+        raise ValueError(f"{case.name} has no group convolution that `conv` (={case.conv!r}) bears on")
     parameters = torch.float64 if case.dtype == "float64" else torch.float32
     x = torch.randn(input_shape(case), generator=torch.Generator().manual_seed(SEED), dtype=torch.float32)
     return module.to(device=device, dtype=parameters), x.to(device=device, dtype=parameters)

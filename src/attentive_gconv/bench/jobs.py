@@ -13,6 +13,7 @@ from typing import Any
 
 from attentive_gconv.bench.allocators import allocator_environment
 from attentive_gconv.bench.cases import Case
+from attentive_gconv.bench.instructions import instructions_environment
 from attentive_gconv.bench.measured import Figure
 from attentive_gconv.bench.steps import WHAT
 from attentive_gconv.bench.timing import MIN_SECONDS, ratios
@@ -33,10 +34,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured, and under which setting of the allocator."""
+    """What is measured, under which setting of the allocator, and with which instructions of the processor."""
 
     what: str
     allocator: str = "default"
+    instructions: str = "native"
+
+    def figure(self, case: Case, **values: Any) -> Figure:
+        """The figure of a case, without samples."""
+        return Figure(case, self.what, self.allocator, self.instructions, **values)
 
 
 @dataclass(frozen=True)
@@ -86,13 +92,14 @@ def measure(
             case.check()
     for measurement in measurements:
         find("measurement", measurement.what, WHAT)
-        allocator_environment(measurement.allocator)
+        worker_environment(measurement.allocator, measurement.instructions)
     found: list[Figure] = []
     for comparison in comparisons:
         for measurement in measurements:
             first = comparison.cases[0]
             names = ", ".join(case.label() for case in comparison.cases)
-            report(f"{measurement.what}, batch {first.batch}, allocator {measurement.allocator}: {names}")
+            setting = f"allocator {measurement.allocator}, {measurement.instructions} instructions"
+            report(f"{measurement.what}, batch {first.batch}, {setting}: {names}")
             take = _memory if measurement.what == "memory" else _times
             found += take(comparison, measurement, protocol)
     return found
@@ -109,13 +116,13 @@ def _times(comparison: Comparison, measurement: Measurement, protocol: Protocol)
         "threads": protocol.threads,
     }
     try:
-        samples = run_worker(job, measurement.allocator)["samples"]
+        samples = run_worker(job, measurement.allocator, measurement.instructions)["samples"]
     except BenchmarkError as error:
         samples = [{"error": str(error)}] * len(comparison.cases)
     baseline = samples[0].get("seconds") if comparison.has_baseline else None
     figures = []
     for index, (case, sample) in enumerate(zip(comparison.cases, samples, strict=True)):
-        figure = Figure(case, measurement.what, measurement.allocator)
+        figure = measurement.figure(case)
         if (message := sample.get("error")) is not None:
             figures.append(figure.failed(message))
             continue
@@ -140,11 +147,11 @@ def _memory(comparison: Comparison, measurement: Measurement, protocol: Protocol
 
 
 def _peaks(case: Case, measurement: Measurement, protocol: Protocol) -> Figure:
-    figure = Figure(case, measurement.what, measurement.allocator, unit="B", samples=[])
+    figure = measurement.figure(case, unit="B")
     job = {"task": "memory", "cases": [case.to_mapping()], "steps": protocol.steps, "threads": protocol.threads}
     for _ in range(protocol.memory_repeats):
         try:
-            result = run_worker(job, measurement.allocator)
+            result = run_worker(job, measurement.allocator, measurement.instructions)
         except BenchmarkError as error:
             return figure.failed(str(error))
         if (message := result.get("error")) is not None:
@@ -154,7 +161,16 @@ def _peaks(case: Case, measurement: Measurement, protocol: Protocol) -> Figure:
     return figure
 
 
-def run_worker(job: dict[str, Any], allocator: str = "default") -> dict[str, Any]:
+def worker_environment(allocator: str, instructions: str) -> dict[str, str]:
+    """Environment variables of a worker process, beside those of this one.
+
+    Raises:
+        ValueError: if the allocator's setting or the instruction set is not to be had here.
+    """
+    return {**allocator_environment(allocator), **instructions_environment(instructions)}
+
+
+def run_worker(job: dict[str, Any], allocator: str = "default", instructions: str = "native") -> dict[str, Any]:
     """Run a job in a fresh process.
 
     Raises:
@@ -162,7 +178,7 @@ def run_worker(job: dict[str, Any], allocator: str = "default") -> dict[str, Any
     """
     # the process finds what this one finds, other implementations included
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-    environment = {**os.environ, "PYTHONPATH": path, **allocator_environment(allocator)}
+    environment = {**os.environ, "PYTHONPATH": path, **worker_environment(allocator, instructions)}
     with tempfile.TemporaryDirectory(prefix="agconv-bench-") as folder:
         request, answer = Path(folder) / "job.json", Path(folder) / "result.json"
         request.write_text(json.dumps(job), encoding="utf-8")

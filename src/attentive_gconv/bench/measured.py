@@ -20,6 +20,7 @@ class Figure:
     case: Case
     what: str
     allocator: str = "default"
+    instructions: str = "native"
     unit: str = "s"
     samples: list[float] = field(default_factory=list)
     calls: int | None = None

@@ -19,6 +19,7 @@ _SIZES: dict[str, Callable[[Case], object]] = {
     "device": lambda case: case.device,
 }
 MISSING = "–"
+Settings = tuple[str, str, str]  # what is measured, allocator, instructions
 
 
 @dataclass(frozen=True)
@@ -64,22 +65,22 @@ def table(figures: Sequence[Figure]) -> Table:
 def _columns(figures: Sequence[Figure]) -> list[tuple[str, Callable[[list[Figure]], str]]]:
     """Headings, and what makes a cell of the figures of a row."""
     columns: list[tuple[str, Callable[[list[Figure]], str]]] = []
-    allocators = {figure.allocator for figure in figures}
-    for what, allocator in dict.fromkeys((figure.what, figure.allocator) for figure in figures):
-        mine = [figure for figure in figures if (figure.what, figure.allocator) == (what, allocator)]
+    for settings in dict.fromkeys(map(_settings, figures)):
+        what = settings[0]
+        mine = [figure for figure in figures if _settings(figure) == settings]
         unit = _unit(mine)
-        setting = f" ({allocator})" if len(allocators) > 1 else ""
+        setting = _shown(settings, figures)
 
-        def value(row: list[Figure], what: str = what, allocator: str = allocator, unit: Unit = unit) -> str:
-            found = _find(row, what, allocator)
+        def value(row: list[Figure], settings: Settings = settings, unit: Unit = unit) -> str:
+            found = _find(row, settings)
             return MISSING if found is None else found.error or _spread(_scaled(found, unit))
 
-        def ratio(row: list[Figure], what: str = what, allocator: str = allocator) -> str:
-            found = _find(row, what, allocator)
+        def ratio(row: list[Figure], settings: Settings = settings) -> str:
+            found = _find(row, settings)
             return MISSING if found is None or found.ratio is None else _spread(found.ratio, 2)
 
-        def extra(row: list[Figure], what: str = what, allocator: str = allocator, unit: Unit = unit) -> str:
-            found = _find(row, what, allocator)
+        def extra(row: list[Figure], settings: Settings = settings, unit: Unit = unit) -> str:
+            found = _find(row, settings)
             return MISSING if found is None or found.extra is None else number(found.extra / unit.size)
 
         names = {figure.baseline for figure in mine if figure.baseline}
@@ -95,8 +96,19 @@ def _columns(figures: Sequence[Figure]) -> list[tuple[str, Callable[[list[Figure
     return columns
 
 
-def _find(row: list[Figure], what: str, allocator: str) -> Figure | None:
-    return next((figure for figure in row if (figure.what, figure.allocator) == (what, allocator)), None)
+def _settings(figure: Figure) -> Settings:
+    return figure.what, figure.allocator, figure.instructions
+
+
+def _shown(settings: Settings, figures: Sequence[Figure]) -> str:
+    """Allocator and instructions of a column, if those of the columns differ."""
+    of_all = zip(*map(_settings, figures), strict=True)
+    notes = [own for own, seen in list(zip(settings, of_all, strict=True))[1:] if len(set(seen)) > 1]
+    return f" ({', '.join(notes)})" if notes else ""
+
+
+def _find(row: list[Figure], settings: Settings) -> Figure | None:
+    return next((figure for figure in row if _settings(figure) == settings), None)
 
 
 def _unit(figures: list[Figure]) -> Unit:

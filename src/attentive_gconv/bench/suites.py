@@ -14,6 +14,7 @@ TRAIN, TUNED, INFERENCE, MEMORY = (
     Measurement("inference"),
     Measurement("memory"),
 )
+TRAIN_AVX2, INFERENCE_AVX2 = (Measurement(what, instructions="avx2") for what in ("train", "inference"))
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ def _against(baseline: Case, *others: Case) -> Comparison:
 
 
 def _networks(batch: int) -> Comparison:
-    plain = Case("p4cnn", batch=batch)
+    # conv2d of the expanded kernel: a yardstick that does not move with the forms of a group convolution
+    plain = Case("p4cnn", batch=batch, conv="expanded")
     names = ("alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn", "alpha_p4cnn")
-    return _against(
-        plain, *(replace(plain, name=name) for name in names), replace(plain, name="alpha_p4cnn", recompute=True)
-    )
+    found = [Case("p4cnn", batch=batch), *(Case(name, batch=batch) for name in names)]
+    return _against(plain, *found, Case("alpha_p4cnn", batch=batch, recompute=True))
 
 
 def _plain_layers(**sizes: Any) -> tuple[Comparison, ...]:
@@ -64,9 +65,11 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
     """All entries by name, on a device, in a dtype."""
     usual = Protocol(threads=threads)
     slow = replace(usual, repeats=3, warmup=1)
+    once_warm = replace(slow, warmup=0)  # the first call, which is not counted, is warm-up enough
     found = [
         *_rot_mnist_networks(usual, device),
         *_plain_convolutions(usual),
+        *_forms(usual, once_warm),
         *_growths(replace(usual, repeats=7)),
         Entry(
             "allcnnc",
@@ -97,7 +100,7 @@ def _rot_mnist_networks(usual: Protocol, device: str) -> list[Entry]:
                 f"networks-{batch}",
                 f"The rot-MNIST networks, batch {batch}",
                 (_networks(batch),),
-                (TRAIN, MEMORY) if batch == 64 else (TRAIN, TUNED, MEMORY),
+                (TRAIN, MEMORY) if batch == 64 else (TRAIN, TUNED, TRAIN_AVX2, MEMORY),
                 usual if batch < 64 else quick,
             )
             for batch in (16, 64, 128)
@@ -106,7 +109,7 @@ def _rot_mnist_networks(usual: Protocol, device: str) -> list[Entry]:
             "inference",
             "Inference, per image",
             tuple(Comparison(_networks(batch).cases[:-1], has_baseline=True) for batch in (1, 16, 128)),
-            (INFERENCE,),
+            (INFERENCE, INFERENCE_AVX2),
             usual,
         ),
         Entry(
@@ -154,7 +157,28 @@ def _plain_convolutions(usual: Protocol) -> list[Entry]:
             usual,
             rival=True,
         ),
+        Entry(
+            "layers-p4-wide",
+            "Lifting and group convolution beside conv2d of the expanded size, [32, 48, 4, 32, 32]",
+            _plain_layers(batch=32, group="p4", channels=48, side=32, padding=1),
+            (TRAIN, TUNED, INFERENCE),
+            usual,
+            rival=True,
+        ),
     ]
+
+
+def _forms(usual: Protocol, slow: Protocol) -> list[Entry]:
+    """Networks with their group convolutions expanded, and in the form that the library chooses."""
+
+    def entry(name: str, protocol: Protocol) -> Entry:
+        title = f"{name}: expanded group convolutions beside the form that the library chooses, batch 128"
+        comparison = _against(Case(name, batch=128, conv="expanded"), Case(name, batch=128))
+        measured = (TRAIN, TUNED, MEMORY)
+        return Entry(f"forms-{name.replace('_', '-')}", title, (comparison,), measured, protocol, rival=True)
+
+    large = [f"{prefix}{name}" for name in ("p4_allcnnc", "p4m_allcnnc", "p4m_resnet44") for prefix in ("", "alpha_f_")]
+    return [*(entry(name, usual) for name in ("p4cnn", "alpha_f_p4cnn")), *(entry(name, slow) for name in large)]
 
 
 def _growths(quick: Protocol) -> list[Entry]:
@@ -217,18 +241,20 @@ def _cifar10_and_pcam(protocol: Protocol) -> list[Entry]:
 
 
 def _placed(entry: Entry, device: str, dtype: str) -> Entry:
-    """The entry on a device: settings of the C library's allocator bear on the CPU alone."""
+    """The entry on a device: allocators of the C library and instructions bear on the CPU alone."""
     comparisons = tuple(
         replace(comparison, cases=tuple(replace(case, device=device, dtype=dtype) for case in comparison.cases))
         for comparison in entry.comparisons
     )
-    kept = tuple(m for m in entry.measurements if device == "cpu" or m.allocator == "default")
+    kept = tuple(m for m in entry.measurements if device == "cpu" or m == Measurement(m.what))
     return replace(entry, comparisons=comparisons, measurements=kept)
 
 
 _LARGE = ("cifar10-allcnnc", "cifar10-resnet", "pcam-densenet", "cifar10-parts")
+_FORMS = tuple(entry.name for entry in _forms(Protocol(), Protocol()))
 SUITES = {
-    "paper": tuple(name for name in entries() if name not in ("allcnnc", *_LARGE)),
+    "paper": tuple(name for name in entries() if name not in ("allcnnc", *_LARGE, *_FORMS)),
+    "forms": _FORMS,
     "allcnnc": ("allcnnc",),
     "cifar10-pcam": _LARGE,
 }

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +55,9 @@ _KERNEL_SIZE_OPTION = Annotated[int, typer.Option(min=1, help="For layers.", ric
 _PADDING_OPTION = Annotated[int, typer.Option(min=0, help="For layers.", rich_help_panel=_SIZES)]
 _METHOD_OPTION = Annotated[list[str] | None, _listed("Method of full attention: streaming, definition.", _HOW)]
 _BACKEND_OPTION = Annotated[list[str] | None, _listed("Backend of the streaming method; --info lists them.", _HOW)]
+_CONV_OPTION = Annotated[
+    list[str] | None, _listed("Form of the group convolutions: auto, expanded, irreps; several.", _HOW)
+]
 _RECOMPUTE_OPTION = Annotated[
     Recompute | None,
     typer.Option(
@@ -65,6 +69,9 @@ _DEVICE_OPTION = Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a 
 _DTYPE_OPTION = Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)]
 _THREADS_OPTION = Annotated[int | None, typer.Option(min=1, help="Number of PyTorch's threads.", rich_help_panel=_HOW)]
 _ALLOCATOR_OPTION = Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)]
+_INSTRUCTIONS_OPTION = Annotated[
+    list[str] | None, _listed("CPU: native, or avx2 as on a processor without AVX-512; several.", _HOW)
+]
 _REPEATS_OPTION = Annotated[int, typer.Option(min=1, help="Number of timed rounds.", rich_help_panel=_HOW)]
 _WARMUP_OPTION = Annotated[
     int, typer.Option(min=0, help="Warm-up calls before the timed rounds.", rich_help_panel=_HOW)
@@ -77,7 +84,7 @@ _OUT_OPTION = Annotated[
 ]
 _SUITE_OPTION = Annotated[
     str | None,
-    _listed("A fixed set of measurements, those of docs/performance.md: paper, allcnnc, cifar10-pcam.", _RESULT),
+    _listed("A fixed set of measurements, those of docs/performance.md: paper, forms, allcnnc, cifar10-pcam.", _RESULT),
 ]
 _ENTRY_OPTION = Annotated[list[str] | None, _listed("Of a suite: measure these entries only.", _RESULT)]
 _FRESH_OPTION = Annotated[
@@ -102,10 +109,12 @@ def bench_command(
     method: _METHOD_OPTION = None,
     backend: _BACKEND_OPTION = None,
     recompute: _RECOMPUTE_OPTION = None,
+    conv: _CONV_OPTION = None,
     device: _DEVICE_OPTION = "auto",
     dtype: _DTYPE_OPTION = "float32",
     threads: _THREADS_OPTION = None,
     allocator: _ALLOCATOR_OPTION = None,
+    instructions: _INSTRUCTIONS_OPTION = None,
     repeats: _REPEATS_OPTION = 11,
     warmup: _WARMUP_OPTION = 2,
     memory_repeats: _MEMORY_REPEATS_OPTION = 1,
@@ -142,8 +151,10 @@ def bench_command(
         raise ValueError("--fresh belongs to a suite: add --suite paper")
     chosen = values(what or [], "--what", str) or list(EVERYTHING)
     settings = values(allocator or [], "--allocator", str) or ["default"]
-    if place != "cpu" and settings != ["default"]:
-        raise ValueError(f"--allocator {','.join(settings)} bears on the CPU alone, and --device is {place}")
+    sets = values(instructions or [], "--instructions", str) or ["native"]
+    for option, given, usual in (("allocator", settings, "default"), ("instructions", sets, "native")):
+        if place != "cpu" and given != [usual]:
+            raise ValueError(f"--{option} {','.join(given)} bears on the CPU alone, and --device is {place}")
     comparisons = _comparisons(
         models, layers, lifting, baseline,
         sizes={
@@ -154,11 +165,12 @@ def bench_command(
             "methods": values(method or [], "--method", str),
             "backends": values(backend or [], "--backend", str),
             "recompute": {None: [], "no": [False], "yes": [True], "both": [False, True]}[recompute],
+            "convs": values(conv or [], "--conv", str),
         },
         fixed={"kernel_size": kernel_size, "padding": padding, "device": place, "dtype": dtype},
     )  # fmt: skip
     protocol = Protocol(repeats=repeats, warmup=warmup, memory_repeats=memory_repeats, threads=threads)
-    measurements = [Measurement(name, setting) for setting in settings for name in chosen]
+    measurements = [Measurement(name, *setting) for setting in product(settings, sets) for name in chosen]
     _measure(comparisons, measurements, protocol, as_json, out)
 
 
