@@ -149,8 +149,8 @@ class Attend(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend."""
-        weights = self._standard_weights(x)
-        if weights is not None and dispatch.is_compiled_on_cpu(x, *weights.tensors()):
+        weights = self._standard_weights(x) if dispatch.is_compiled_on_cpu(x) else None
+        if weights is not None:
             return input_attention(x, weights)
         attended = x
         for name in self.order:
