@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from attentive_gconv.checkpoints import ModelCard, load_weights
-from attentive_gconv.checkpoints.pretrained import FOLDER
 from attentive_gconv.checkpoints.run_files import read_json
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.models import model_entry
+from attentive_gconv.models.shipped_cards import FOLDER
 from attentive_gconv.training import RunFolder, RunFolderError
 
 

@@ -17,7 +17,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 import attentive_gconv as ag
-from attentive_gconv.checkpoints import pretrained_card
 from attentive_gconv.visualize.turning import turn
 
 NETWORK, LAYER = "alpha_f_p4cnn", "c2.attention.spatial_attention"
@@ -34,10 +33,8 @@ def digit(text: str) -> Tensor:
 
 def kept(images: Tensor) -> Tensor:
     """The attention map of each image ``(B, 1, 28, 28)``, upright: ``(B, Y, X)``."""
-    model, card = ag.create_model(NETWORK, pretrained=True), pretrained_card(NETWORK)
-    # rot-MNIST, which the network was trained on, is stored columns first
-    standardised = (images.mT - card["mean"][0]) / card["std"][0]
-    return ag.attention_maps(model, standardised)[LAYER].mean((1, 2)).mT
+    model, transform = ag.create_model(NETWORK, pretrained=True), ag.models.transform(NETWORK)
+    return ag.attention_maps(model, transform(images))[LAYER].mean((1, 2))
 
 
 def panel(values: Tensor, colours: str) -> Image.Image:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import attentive_gconv as ag
-from attentive_gconv.checkpoints import open_model, pretrained
+from attentive_gconv.checkpoints import open_model
+from attentive_gconv.models import shipped_cards
 from attentive_gconv.training import RunFolderError, train
 from ship_weights import main, ship, without_data_dir
 from tiny import tiny, tiny_config  # noqa: F401
@@ -21,7 +22,7 @@ def run(tiny, tmp_path):  # noqa: F811
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path / "weights")
     return tmp_path / "weights"
 
 
@@ -47,7 +48,7 @@ def test_damaged_and_missing_weights_are_not_read(run, folder):
         ag.create_model("p4cnn", pretrained=True)
     path = ship(run, folder)
     with pytest.raises(ValueError, match="leave out what changes the network"):
-        ag.create_model("p4cnn", pretrained=True)  # ten classes, the tiny data have three
+        ag.create_model("p4cnn", pretrained=True, channels=4)
     with pytest.raises(ValueError, match="did you mean 'p4cnn'"):
         ag.create_model("z2cnn", pretrained=True)
     content = bytearray(path.read_bytes())

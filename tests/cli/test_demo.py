@@ -4,8 +4,9 @@ import pytest
 import torch
 
 import attentive_gconv as ag
-from attentive_gconv.checkpoints import load_weights, pretrained, save_weights
+from attentive_gconv.checkpoints import load_weights, save_weights
 from attentive_gconv.cli.demo import networks
+from attentive_gconv.models import shipped_cards
 from attentive_gconv.training import ConfigError
 
 
@@ -27,7 +28,7 @@ def test_the_authors_checkpoints_go_by_their_names(tmp_path):
 
 
 def test_without_networks_there_is_nothing_to_show(agconv, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path)
     result = agconv("demo")
     assert result.exit_code == 1
     assert "there is no network to show" in result.stderr

@@ -8,6 +8,7 @@ from PIL import Image
 import attentive_gconv as ag
 from attentive_gconv.checkpoints import open_model, pretrained
 from attentive_gconv.checkpoints.pretrained import pretrained_card
+from attentive_gconv.models import shipped_cards
 from ship_weights import ship
 from tiny import RECIPE
 
@@ -24,7 +25,7 @@ def run(agconv, tiny, tmp_path):
 @pytest.fixture
 def shipped(run, tmp_path, monkeypatch):
     """The run's p4cnn as the package's default."""
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "weights")
+    monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path / "weights")
     monkeypatch.setattr(pretrained, "DEFAULT", "p4cnn")
     return ship(run, tmp_path / "weights")
 
@@ -63,7 +64,7 @@ def test_evaluate_without_a_run(agconv, shipped, run):
 
 
 def test_without_shipped_weights_a_network_must_be_named(agconv, image, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path)
     result = agconv("predict", image)
     assert result.exit_code == 1
     assert "no network is named" in result.stderr

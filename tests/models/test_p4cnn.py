@@ -121,7 +121,7 @@ def test_options():
     ("options", "message"),
     [
         ({"channels": 0}, r"`channels` \(=0\) must be an integer of at least 1"),
-        ({"num_classes": 0}, r"`num_classes` \(=0\) must be an integer of at least 1"),
+        ({"num_classes": -1}, r"`num_classes` \(=-1\) must be an integer of at least 0"),
         ({"in_channels": -1}, r"`in_channels` \(=-1\) must be an integer of at least 1"),
         ({"dropout": 1.0}, r"`dropout` \(=1\.0\) must be at least 0 and below 1"),
         ({"dropout": float("nan")}, r"`dropout` \(=nan\) must be"),

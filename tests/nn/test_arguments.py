@@ -66,6 +66,7 @@ WRONG = {
         {"a": nn.ReLU},
     ],
 }
+FAMILIES = ("AllCNNC", "DenseNet", "ResNet", "RotMNISTNet")
 NO_ODD, NO_INTEGER = [*NO_SIZE, 4, (3, 3), 1025], [*NO_SIZE, (1, 1), "same"]
 NO_POOL = [value for value in WRONG["kernel_size"] if value != (3, 5)]
 NO_MAPS = [*WRONG["maps"], {"": nn.ReLU()}, {"a.b": nn.ReLU()}, {"forward": nn.ReLU()}, {"keys": nn.ReLU()}]
@@ -80,6 +81,8 @@ WRONG_HERE = {
     ("GroupBatchNorm2d", "momentum"): [value for value in NO_PROBABILITY if value is not None],
     ("ParallelAttention", "maps"): [*NO_MAPS, {"a": nn.ReLU()}],
     ("Attend", "maps"): [*NO_MAPS[:-1], {"order": nn.ReLU()}],
+    # a network may have no classifier
+    **{(name, "num_classes"): [v for v in NO_SIZE if v != 0 or v is False] for name in FAMILIES},
     ("ResNet", "channels"): [
         *(value for value in NO_SIZE if value != (2, 2, 2)),
         8,
@@ -117,7 +120,6 @@ SMALL = {
     "Attend": {"maps": {"channel": nn.ReLU()}},
     "ParallelAttention": {"maps": {"channel": ag.nn.ChannelAttention("p4", 4)}},
 }
-FAMILIES = ("AllCNNC", "DenseNet", "ResNet", "RotMNISTNet")
 CLASSES = {name: getattr(ag.nn, name) for name in ag.nn.__all__ if isinstance(getattr(ag.nn, name), type)}
 CLASSES = {
     **{name: owner for name, owner in CLASSES.items() if not inspect.isabstract(owner)},

@@ -1,7 +1,7 @@
 """Checkpoints: shipped weights, trained weights with their model card, run folders, and the authors' files.
 
-`create_model`, `list_pretrained`, `pretrained_card` and `load_reference_checkpoint` need torch alone. The rest needs
-``pip install 'attentive-gconv[train]'`` and is imported when it is first asked for.
+`create_model`, `list_pretrained`, `pretrained_card`, `transfer_weights` and `load_reference_checkpoint` need torch
+alone. The rest needs ``pip install 'attentive-gconv[train]'`` and is imported when it is first asked for.
 """
 
 import importlib
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attentive_gconv.checkpoints.pretrained import create_model, list_pretrained, pretrained_card
 from attentive_gconv.checkpoints.reference import load_reference_checkpoint
+from attentive_gconv.checkpoints.transfer import Transfer, transfer_weights
 
 if TYPE_CHECKING:
     from attentive_gconv.checkpoints.model_card import ModelCard
@@ -19,6 +20,7 @@ __all__ = [
     "ModelCard",
     "OpenedModel",
     "TrainedModel",
+    "Transfer",
     "WeightsError",
     "create_model",
     "list_pretrained",
@@ -27,6 +29,7 @@ __all__ = [
     "open_model",
     "pretrained_card",
     "save_weights",
+    "transfer_weights",
 ]
 
 _LATER = {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from attentive_gconv.checkpoints.model_card import ModelCard
-from attentive_gconv.checkpoints.pretrained import list_pretrained, pretrained_file
+from attentive_gconv.checkpoints.pretrained import load_shipped
 from attentive_gconv.checkpoints.reconcile import reconcile
 from attentive_gconv.checkpoints.reference import load_reference_checkpoint
 from attentive_gconv.checkpoints.run_files import RunFiles
@@ -15,6 +15,7 @@ from attentive_gconv.data import DataSplits, load_dataset
 from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.lookup import find
 from attentive_gconv.models import model_entry
+from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_file
 from attentive_gconv.settings import ConfigError
 
 
@@ -92,7 +93,7 @@ def open_model(
 
     Args:
         target: a run folder, a ``.safetensors`` file, one of the authors' ``.pth`` files, or (where there is no such
-            file) the name of a network whose weights come with the package.
+            file) the name of a network whose weights come with the package, which then takes upright images.
         which: in a run folder, the ``"best"`` or the ``"last"`` weights; None takes those that the run's protocol
             reports.
         model: for a ``.pth`` file, the name of the network it belongs to.
@@ -105,8 +106,9 @@ def open_model(
         FileNotFoundError: if there is nothing at that place.
     """
     path = Path(target)
-    if not path.exists() and str(target) in list_pretrained():
-        path = pretrained_file(str(target))
+    shipped_name = str(target) if not path.exists() and str(target) in list_pretrained() else None
+    if shipped_name is not None:
+        path = pretrained_file(shipped_name)
     if not path.exists():
         shipped = ", ".join(list_pretrained())
         remedy = f"; networks that come with the package: {shipped}" if shipped else ""
@@ -121,7 +123,7 @@ def open_model(
         raise ConfigError(f"model (={model!r}) has no meaning for {path}, which names its network: leave it out")
     if path.is_dir():
         return _open_run(RunFiles(path), which)
-    return OpenedModel(load_weights(path), path)
+    return OpenedModel(load_weights(path) if shipped_name is None else load_shipped(shipped_name), path)
 
 
 def _open_run(folder: RunFiles, which: str | None) -> OpenedModel:

@@ -1,75 +1,53 @@
-"""Weights that come with the package: `list_pretrained`, and `create_model` with ``pretrained=True``.
+"""Weights that come with the package: `create_model` with ``pretrained=True``.
 
-``shipped/NAME.safetensors`` and its card ``shipped/NAME.json`` lie beside this file. The card says how they were made,
-and which sha256 the weights must have: a file that was damaged or exchanged is not read.
+Weights that were trained on images stored columns first (rot-MNIST) are transposed when they are loaded, so that every
+network takes upright images: `attentive_gconv.nn.transpose_kernels_`.
 """
 
-import hashlib
-import json
-from pathlib import Path
-from typing import Any
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from attentive_gconv.checkpoints.state_dicts import differences
-from attentive_gconv.lookup import find
-from attentive_gconv.models import build_model
+from attentive_gconv.checkpoints.transfer import Transfer, transfer_weights
+from attentive_gconv.models import FeatureMaps, ImageClassifier, build_model
+from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_card, pretrained_file
+from attentive_gconv.nn import transpose_kernels_
 
-FOLDER = Path(__file__).parent / "shipped"
+if TYPE_CHECKING:
+    from attentive_gconv.checkpoints.weights import TrainedModel
+
+__all__ = ["DEFAULT", "create_model", "list_pretrained", "load_shipped", "pretrained_card", "pretrained_file"]
+
 # what is used where no network is named
 DEFAULT = "alpha_f_p4cnn"
 
-
-def list_pretrained() -> list[str]:
-    """The networks whose trained weights come with the package.
-
-    Example:
-        >>> import attentive_gconv as ag
-        >>> set(ag.list_pretrained()) <= set(ag.list_models())
-        True
-    """
-    return sorted(path.stem for path in FOLDER.glob("*.json") if path.with_suffix(".safetensors").is_file())
+_LOG = logging.getLogger("attentive_gconv")
 
 
-def pretrained_card(name: str) -> dict[str, Any]:
-    """What is known of a network's shipped weights: data, protocol, command, versions, error, seconds, sha256.
-
-    Raises:
-        ValueError: if no weights of that name come with the package; the message offers the nearest.
-    """
-    names = list_pretrained()
-    if not names:
-        raise ValueError(
-            f"no trained weights come with this installation (none in {FOLDER.name}/): train {name!r} first"
-        )
-    find("pretrained model", name, dict.fromkeys(names))
-    card: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-    return card
-
-
-def pretrained_file(name: str) -> Path:
-    """The file of a network's shipped weights, checked.
-
-    Raises:
-        ValueError: if there are none, or the file is not the one that was shipped.
-    """
-    card, path = pretrained_card(name), FOLDER / f"{name}.safetensors"
-    if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
-        raise ValueError(
-            f"{path.name} is not the file that was shipped (its sha256 differs): install the package again"
-        )
-    return path
-
-
-def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.Module:
+def create_model(
+    name: str,
+    *,
+    pretrained: bool = False,
+    features_only: bool = False,
+    out_indices: int | Sequence[int] | None = None,
+    **options: Any,
+) -> nn.Module:
     """Create a network by name, with initial weights or with the shipped ones.
 
     Args:
         name: one of `list_models`.
         pretrained: take the weights of `list_pretrained`, which were trained on the re-made rot-MNIST; the model is
-            then in eval mode. What its images must look like stands in the card, see `docs/reference/models.md`.
-        **options: arguments of the family's class that differ from the named variant's, such as ``num_classes``,
-            ``in_channels``, ``channels``, ``group`` or ``attention``.
+            then in eval mode. It takes upright images, preprocessed by `attentive_gconv.models.transform`. With another
+            ``num_classes`` or ``in_channels`` all weights that fit are kept, the first kernel is adapted, and what was
+            made anew is logged as a warning of the logger ``attentive_gconv``.
+        features_only: give the network as `attentive_gconv.models.FeatureMaps`, which returns intermediate maps.
+        out_indices: which of them; None all.
+        **options: arguments of the family's class that differ from the named variant's, such as ``num_classes`` (0: no
+            classifier), ``in_channels``, ``channels``, ``group`` or ``attention``.
 
     Raises:
         ValueError: if the name is unknown, a value is out of range, or pretrained weights are missing or do not fit.
@@ -81,30 +59,61 @@ def create_model(name: str, *, pretrained: bool = False, **options: Any) -> nn.M
         >>> model = ag.create_model("alpha_f_p4cnn", num_classes=4, in_channels=3)
         >>> model(torch.randn(2, 3, 28, 28)).shape
         torch.Size([2, 4])
+        >>> maps = ag.create_model("p4_allcnnc", features_only=True)(torch.randn(1, 3, 32, 32))
+        >>> [tuple(map_.shape) for map_ in maps]
+        [(1, 48, 4, 32, 32), (1, 96, 4, 16, 16), (1, 96, 4, 8, 8)]
     """
+    if out_indices is not None and not features_only:
+        raise ValueError(f"`out_indices` (={out_indices!r}) has no meaning without features_only=True")
     model = build_model(name, **options)
-    return load_pretrained(name, model) if pretrained else model
+    if pretrained:
+        _fill(name, model)
+    return FeatureMaps(model, out_indices).train(model.training) if features_only else model
 
 
-def load_pretrained(name: str, model: nn.Module) -> nn.Module:
-    """Fill a model with the shipped weights of that name, and put it into eval mode.
+def load_shipped(name: str) -> "TrainedModel":
+    """The shipped network of that name with its model card, made to take upright images.
 
     Raises:
         ImportError: without safetensors.
-        ValueError: if there are no such weights, or they do not fit the model.
+        ValueError: if there are no such weights, or they were damaged.
     """
     path = pretrained_file(name)
     try:
         import safetensors.torch  # noqa: F401
 
-        from attentive_gconv.checkpoints.weights import load_weights
+        from attentive_gconv.checkpoints.weights import TrainedModel, load_weights
     except ImportError as error:
         raise ImportError("`pretrained` (=True) needs safetensors: pip install 'attentive-gconv[train]'") from error
-    state = load_weights(path).module.state_dict()
-    if problems := differences(state, model.state_dict()):
+    trained = load_weights(path)
+    if not trained.card.transposed:
+        return trained
+    channels, height, width = trained.card.image_shape
+    card = replace(trained.card, transposed=False, image_shape=(channels, width, height))
+    return TrainedModel(transpose_kernels_(trained.module), card)
+
+
+def _fill(name: str, model: nn.Module) -> None:
+    """Fill a model with the shipped weights of that name, and put it into eval mode."""
+    state = load_shipped(name).module.state_dict()
+    if problems := _refused(state, model):
         raise ValueError(
             f"the pretrained weights of {name!r} do not fit the options ({'; '.join(problems[:3])}"
-            f"{'; ...' if len(problems) > 3 else ''}): leave out what changes the network, or take pretrained=False"
+            f"{'; ...' if len(problems) > 3 else ''}): leave out what changes the network other than num_classes and "
+            "in_channels, or take pretrained=False"
         )
-    model.load_state_dict(state)
-    return model.eval()
+    transfer: Transfer = transfer_weights(model, state)
+    model.eval()
+    if not transfer.complete:
+        _LOG.warning("pretrained weights of %s: %s", name, transfer)
+
+
+def _refused(state: dict[str, Any], model: nn.Module) -> list[str]:
+    """The differences that neither the number of classes nor that of channels explains."""
+    wanted = model.state_dict()
+    if isinstance(model, ImageClassifier):
+        free = (f"{model.stem}.", *(f"{name}." for name in model.classifier))
+        state, wanted = (
+            {key: value for key, value in weights.items() if not key.startswith(free)} for weights in (state, wanted)
+        )
+    return differences(state, wanted)

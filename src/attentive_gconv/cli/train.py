@@ -61,6 +61,14 @@ _AUGMENTATION_OPTION = Annotated[
         rich_help_panel=_SETTINGS,
     ),
 ]
+_INIT_OPTION = Annotated[
+    str | None,
+    typer.Option(
+        help="Fine-tune: start from the weights of a run folder, a .safetensors file, or a network of the package. "
+        "Without --model, its network is trained.",
+        rich_help_panel=_SETTINGS,
+    ),
+]
 _RECIPE_OPTION = Annotated[
     str | None,
     typer.Option(help="A recipe file of your own, or another dataset's by name.", rich_help_panel=_SETTINGS),
@@ -107,6 +115,7 @@ def train_command(
     precision: _PRECISION_OPTION = None,
     set_: _SET_OPTION = None,
     augmentation: _AUGMENTATION_OPTION = None,
+    init: _INIT_OPTION = None,
     recipe: _RECIPE_OPTION = None,
     out: _OUT_OPTION = None,
     resume: _RESUME_OPTION = False,
@@ -132,6 +141,7 @@ def train_command(
         "dataset.folder": str(dataset_dir) if dataset_dir else None,
         "dataset.augmentation": augmentation,
         "model.name": model,
+        "init": init,
         "epochs": epochs,
         "batch_size": batch_size,
         "optimizer.lr": lr,

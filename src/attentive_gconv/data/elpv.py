@@ -24,6 +24,7 @@ from attentive_gconv.data.extras import import_extra
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import LabelledSource, StoredPixels, splits_from_sources
 from attentive_gconv.data.splits import DataSplits
+from attentive_gconv.resizing import resize
 
 SOURCES = {"auto": "the only source there is", "package": "the installed package elpv-dataset (CC BY-NC-SA 4.0)"}
 CLASSES = ("functional", "defective")
@@ -98,7 +99,7 @@ def _read_table(table: Path, cells: int) -> tuple[list[str], Tensor, list[str]]:
 
 def _scaled(files: list[Path], size: int) -> Arrays:
     # Pillow is needed here alone
-    from attentive_gconv.data.image_file import ImageError, read_pixels, resize
+    from attentive_gconv.data.image_file import ImageError, read_pixels
 
     try:
         images = [resize(read_pixels(file, 1), size, size, "pad")[0] for file in files]

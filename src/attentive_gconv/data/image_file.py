@@ -4,18 +4,14 @@
 2. Transparent parts are laid on white. 16-bit grey keeps its depth; CMYK, palettes and bilevel images become RGB or
    grey. Values are scaled to [0, 1].
 3. One channel is the luma (ITU-R 601), three are RGB (a grey image three times).
-4. `resize` keeps the aspect ratio. ``fit="pad"``: the longer side is scaled to fit and the rest filled with the median
-   colour of the image's border. ``fit="crop"``: the shorter side is scaled to fit, and the centre cut out. Scaling is
-   bilinear with anti-aliasing; an image that has the size already is left as it is.
 """
 
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 try:
     from PIL import Image, ImageOps
@@ -24,7 +20,6 @@ try:
 except ImportError as error:
     raise ImportError("reading images needs Pillow: pip install 'attentive-gconv[train]'") from error
 
-Fit = Literal["pad", "crop"]
 MAX_PIXELS = 50_000_000
 
 
@@ -79,26 +74,3 @@ def _to_tensor(image: Image.Image, channels: int) -> Tensor:
     array = np.asarray(image.convert("L" if channels == 1 else "RGB"), dtype=np.float32) / 255
     pixels = torch.from_numpy(array)
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1)
-
-
-def resize(pixels: Tensor, height: int, width: int, fit: Fit) -> Tensor:
-    """Resize ``(C, Y, X)`` to ``(C, height, width)``, aspect ratio kept; see above for ``fit``."""
-    old_height, old_width = pixels.shape[-2:]
-    if (old_height, old_width) == (height, width):
-        return pixels
-    ratios = (height / old_height, width / old_width)
-    scale = min(ratios) if fit == "pad" else max(ratios)
-    size = (max(1, round(old_height * scale)), max(1, round(old_width * scale)))
-    scaled = F.interpolate(pixels[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
-    top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    if fit == "crop":
-        return scaled[:, -top : -top + height, -left : -left + width]
-    canvas = border_colour(pixels).view(-1, 1, 1).repeat(1, height, width)
-    canvas[:, top : top + size[0], left : left + size[1]] = scaled
-    return canvas
-
-
-def border_colour(pixels: Tensor) -> Tensor:
-    """Median colour of the four edges of ``(C, Y, X)``, one number for each channel."""
-    edges = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
-    return torch.cat(edges, dim=1).median(dim=1).values

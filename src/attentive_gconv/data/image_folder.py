@@ -25,6 +25,7 @@ from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.sources import ImageSource, LabelledSource, splits_from_sources
 from attentive_gconv.data.splits import DataSplits
+from attentive_gconv.resizing import resize
 
 SOURCES = {"auto": "the only source there is", "folder": "the files in the folder that is given"}
 
@@ -56,7 +57,7 @@ class ImageFiles(ImageSource):
     def read_one(self, position: int) -> Tensor:
         """Read one image, float32 ``(3, Y, X)`` in [0, 1]."""
         # Pillow is needed here alone
-        from attentive_gconv.data.image_file import ImageError, read_pixels, resize
+        from attentive_gconv.data.image_file import ImageError, read_pixels
 
         try:
             pixels = read_pixels(self.paths[position], CHANNELS)

@@ -12,11 +12,12 @@ The conversion, in this order:
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from attentive_gconv.checkpoints.model_card import ModelCard
-from attentive_gconv.data.image_file import Fit, read_pixels, resize
+from attentive_gconv.data.image_file import read_pixels
+from attentive_gconv.models import ImageTransform
+from attentive_gconv.resizing import Fit
 from attentive_gconv.settings import ConfigError
 
 
@@ -48,14 +49,5 @@ def standardised(pixels: Tensor, card: ModelCard, *, invert: bool = False, fit: 
         pixels: as `read_pixels` gives them.
         card, invert, fit: as in `read_image`.
     """
-    _, height, width = card.image_shape
-    if card.transposed:
-        # fitted upright, transposed afterwards
-        height, width = width, height
-    if invert:
-        pixels = 1 - pixels
-    pixels = resize(pixels, height, width, fit)
-    if card.transposed:
-        pixels = pixels.transpose(-2, -1)
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (card.mean, card.std))
-    return ((pixels - mean) / std).contiguous()
+    transform = ImageTransform(card.image_shape, card.mean, card.std, card.transposed)
+    return transform(1 - pixels if invert else pixels, fit=fit)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from attentive_gconv.checkpoints.model_card import ModelCard
 from attentive_gconv.checkpoints.weights import TrainedModel
-from attentive_gconv.data.image_file import Fit, ImageError, border_colour
+from attentive_gconv.data.image_file import ImageError
 from attentive_gconv.inference.images import read_image
+from attentive_gconv.resizing import Fit, border_colour
 
 
 @dataclass(frozen=True)

@@ -11,38 +11,44 @@ network; its strides are stride 1 and a max-pool here, for equivariance on even 
 (the group form); Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830 (attention: ratio 16, in c1 1; 7x7).
 """
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, SpatialMaxPool2d
 from attentive_gconv.nn.arguments import checked
 
-LAYERS = 9
 POOLED = (3, 6)
+# the layers of each intermediate map
+STAGES = ((1, 2), (3, 4, 5), (6, 7, 8))
 
 
-class AllCNNC(nn.Module):
+class AllCNNC(ImageClassifier):
     """The nine-layer all-convolutional network of the CIFAR-10 experiments.
 
     Args:
         group: the group.
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: n, the width of c1 to c3; the later layers have 2n.
-        num_classes, in_channels: classes, and channels of the images.
+        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
         input_dropout, dropout: probabilities of dropout on the images, and after c3 and c6.
         ratio: reduction of the channel attention, from c2 on.
         normal_init: draw the kernels from N(0, 0.05²), as the planar network does, instead of U(-s, s).
 
     Shape:
         ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 32 x 32; any sides that are
-        multiples of 4 will do, and for the trivial group any of at least 4.
+        multiples of 4 will do, and for the trivial group any of at least 4. Intermediate maps: after c2, c5 and c8.
 
     Raises:
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
     """
+
+    classifier = ("c9", "bn9")
 
     @checked(attention=attention_kind)
     def __init__(
@@ -59,40 +65,46 @@ class AllCNNC(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        widths = [in_channels, *[channels] * 3, *[2 * channels] * 5, num_classes]
-        for i in range(1, LAYERS + 1):
+        self._convolution = partial(convolution, self.group, attention=attention, wscale=0.035, ratio=ratio)
+        widths = [in_channels, *[channels] * 3, *[2 * channels] * 5]
+        for i in range(1, 9):
             kernel_size = 3 if i <= 7 else 1
-            layer = convolution(
-                self.group,
-                widths[i - 1],
-                widths[i],
-                kernel_size,
-                attention=attention,
-                lifting=i == 1,
-                padding=kernel_size // 2,
-                wscale=0.035,
-                ratio=ratio,
-            )
+            layer = self._convolution(widths[i - 1], widths[i], kernel_size, lifting=i == 1, padding=kernel_size // 2)
             self.add_module(f"c{i}", layer)
             self.add_module(f"bn{i}", batch_norm(widths[i]))
+        self._describe(2 * channels, ("bn2", channels, 1), ("bn5", 2 * channels, 2), ("bn8", 2 * channels, 4))
+        self.reset_classifier(num_classes)
         self.input_dropout = Dropout(input_dropout)
         self.dropout = Dropout(dropout)
         self.pool = SpatialMaxPool2d(2)
         if normal_init:
-            normal_convolutions_(self, std=0.05)
+            self._normal = {"std": 0.05}
+            normal_convolutions_(self, **self._normal)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images."""
+    def _check(self, x: Tensor) -> None:
         check_images(x, self.group, smallest=4, multiple=4)
-        x = self.input_dropout(x)
-        for i in range(1, LAYERS + 1):
-            x = self.get_submodule(f"c{i}")(x)
-            if i in POOLED:
-                x = self.pool(x)
-            x = self.get_submodule(f"bn{i}")(x).relu()
-            if i in POOLED:
-                x = self.dropout(x)
+
+    def _stage(self, number: int, x: Tensor) -> Tensor:
+        x = self.input_dropout(x) if number == 0 else x
+        for i in STAGES[number]:
+            x = self._layer(i, x)
+        return x
+
+    def _layer(self, i: int, x: Tensor) -> Tensor:
+        x = self.get_submodule(f"c{i}")(x)
+        if i in POOLED:
+            x = self.pool(x)
+        x = self.get_submodule(f"bn{i}")(x).relu()
+        return self.dropout(x) if i in POOLED else x
+
+    def _pool(self, x: Tensor) -> Tensor:
         return x.mean((-3, -2, -1))
+
+    def _classify(self, x: Tensor) -> Tensor:
+        return self._pool(self._layer(9, x))
+
+    def _new_classifier(self, num_classes: int) -> list[nn.Module]:
+        return [self._convolution(self.num_features, num_classes, 1), batch_norm(num_classes)]
 
 
 def _register(name: str, parameters: int, description: str, **defaults: object) -> None:

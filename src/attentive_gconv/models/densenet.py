@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialAvgPool2d
 from attentive_gconv.nn.arguments import at_most, checked
@@ -75,7 +76,7 @@ class TransitionLayer(_PreActivation):
         return out
 
 
-class DenseNet(nn.Module):
+class DenseNet(ImageClassifier):
     """The densely connected network of the PCam experiments.
 
     Args:
@@ -83,7 +84,7 @@ class DenseNet(nn.Module):
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: n, the width of the first layer, and by how much each dense layer widens the maps.
         num_blocks: pairs of a dense layer and a transition; each halves the maps.
-        num_classes, in_channels: classes, and channels of the images.
+        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
         ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
         dilations: of the spatial attention, a pair (dense, transition) for each block; None takes the paper's
             ((4, 4), (4, 4), (3, 3), (2, 1)) as far as there are blocks, and 1 in blocks beyond the fourth.
@@ -92,11 +93,13 @@ class DenseNet(nn.Module):
     Shape:
         ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 96 x 96; any sides that are
         multiples of 2^num_blocks (16) and at least 5·2^num_blocks (80) will do, and for the trivial group any from
-        there on.
+        there on. Intermediate maps: after each dense layer.
 
     Raises:
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
     """
+
+    classifier = ("c_out",)
 
     @checked(attention=attention_kind, num_blocks=at_most(16), dilations=_integers)
     def __init__(
@@ -117,6 +120,7 @@ class DenseNet(nn.Module):
         conv: Callable[..., nn.Module] = partial(
             convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio
         )
+        self._convolution = conv
         self.c1 = conv(in_channels, channels, 3, lifting=True, spatial_dilation=FIRST_DILATION)
         self.block_layers, self.trans_layers = nn.ModuleList(), nn.ModuleList()
         width = channels
@@ -127,24 +131,36 @@ class DenseNet(nn.Module):
         self.block_layers.append(DenseLayer(width, conv(width, channels, 3, spatial_kernel_size=5)))
         width += channels
         self.bn_out = batch_norm(width)
-        self.c_out = conv(width, num_classes, 1, spatial_kernel_size=3)
+        self._describe(width, *((f"block_layers.{i}", (i + 2) * channels, 2**i) for i in range(num_blocks + 1)))
+        self.reset_classifier(num_classes)
         self.over_group = GroupMeanPool()
         if normal_init:
-            normal_convolutions_(self, gain=2.0)
+            self._normal = {"gain": 2.0}
+            normal_convolutions_(self, **self._normal)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images."""
+    def _check(self, x: Tensor) -> None:
         # a side s that leaves t pixels after the last transition is 2^num_blocks·(t + 2), and the last dense layer
         # needs three
         halvings = 2**self.num_blocks
         check_images(x, self.group, smallest=5 * halvings, multiple=halvings)
-        x = self.c1(x)
-        for dense, transition in zip(self.block_layers, self.trans_layers, strict=False):
-            x = transition(dense(x))
-        x = self.block_layers[-1](x)
-        x = self.c_out(self.bn_out(x).relu())
-        logits: Tensor = self.over_group(x).mean((-2, -1))
+
+    def _stage(self, number: int, x: Tensor) -> Tensor:
+        out: Tensor = self.block_layers[number](self.c1(x) if number == 0 else self.trans_layers[number - 1](x))
+        return out
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return self.bn_out(x).relu()  # type: ignore[no-any-return]
+
+    def _pool(self, x: Tensor) -> Tensor:
+        features: Tensor = self.over_group(x).mean((-2, -1))
+        return features
+
+    def _classify(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.over_group(self.get_submodule("c_out")(x)).mean((-2, -1))
         return logits
+
+    def _new_classifier(self, num_classes: int) -> list[nn.Module]:
+        return [self._convolution(self.num_features, num_classes, 1, spatial_kernel_size=3)]
 
 
 def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> Sequence[Sequence[int]]:

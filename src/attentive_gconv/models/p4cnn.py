@@ -9,11 +9,15 @@ Source: Cohen & Welling, ICML 2016, §8.1, https://arxiv.org/abs/1602.07576 (the
 https://arxiv.org/abs/2002.03830 and its released code (attention: ratio 2, in c1 1; 7x7; α_F dilated by 4 in c1).
 """
 
+from functools import partial
+from typing import Any
+
 from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import attention_kind, convolution, normal_convolutions_
+from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, GroupBatchNorm2d, GroupMaxPool, SpatialMaxPool2d
 from attentive_gconv.nn.arguments import checked
@@ -21,25 +25,28 @@ from attentive_gconv.nn.arguments import checked
 SIDE = 28
 
 
-class RotMNISTNet(nn.Module):
+class RotMNISTNet(ImageClassifier):
     """The seven-layer network of the rotated-MNIST experiments.
 
     Args:
         group: the group.
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: the width of every layer.
-        num_classes, in_channels: classes, and channels of the images.
+        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
         dropout: probability of dropout.
         ratio: reduction of the channel attention, from c2 on.
         first_dilation: dilation of the spatial attention in c1.
         normal_init: draw the kernels from N(0, 1 / fan_in), as the planar network does, instead of U(-s, s).
 
     Shape:
-        ``(B, in_channels, 28, 28)`` -> logits ``(B, num_classes)``.
+        ``(B, in_channels, 28, 28)`` -> logits ``(B, num_classes)``. Intermediate maps: 24 x 24 after c2, 4 x 4 after
+        c6.
 
     Raises:
         ValueError: if the images are not 28 x 28, or an argument is out of range.
     """
+
+    classifier = ("c7",)
 
     @checked(attention=attention_kind)
     def __init__(
@@ -56,37 +63,46 @@ class RotMNISTNet(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        for i in range(1, 8):
-            layer = convolution(
-                self.group,
-                in_channels if i == 1 else channels,
-                num_classes if i == 7 else channels,
-                4 if i == 7 else 3,
-                attention=attention,
-                lifting=i == 1,
-                ratio=1 if i == 1 else ratio,
-                spatial_dilation=first_dilation if i == 1 else 1,
+        self._convolution = partial(convolution, self.group, attention=attention)
+        for i in range(1, 7):
+            options: dict[str, Any] = (
+                {"lifting": True, "ratio": 1, "spatial_dilation": first_dilation} if i == 1 else {"ratio": ratio}
             )
-            self.add_module(f"c{i}", layer)
-            if i < 7:
-                self.add_module(f"bn{i}", GroupBatchNorm2d(channels, eps=2e-5))
+            self.add_module(f"c{i}", self._convolution(in_channels if i == 1 else channels, channels, 3, **options))
+            self.add_module(f"bn{i}", GroupBatchNorm2d(channels, eps=2e-5))
+        self._ratio = ratio
+        self._describe(channels, ("bn2", channels, 1), ("bn6", channels, 2))
+        self.reset_classifier(num_classes)
         self.dropout = Dropout(dropout)
         self.pool = SpatialMaxPool2d(2)
         self.over_group = GroupMaxPool()
         if normal_init:
-            normal_convolutions_(self, gain=1.0)
+            self._normal = {"gain": 1.0}
+            normal_convolutions_(self, **self._normal)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images."""
+    def _check(self, x: Tensor) -> None:
         if x.dim() != 4 or tuple(x.shape[-2:]) != (SIDE, SIDE):
             raise ValueError(
                 f"the rotated-MNIST networks take images (B, C, {SIDE}, {SIDE}), got {tuple(x.shape)}; resize them"
             )
-        for i in range(1, 7):
+
+    def _stage(self, number: int, x: Tensor) -> Tensor:
+        x = x if number == 0 else self.pool(x)
+        for i in (1, 2) if number == 0 else (3, 4, 5, 6):
             x = self.get_submodule(f"bn{i}")(self.get_submodule(f"c{i}")(x)).relu()
-            x = self.pool(x) if i == 2 else self.dropout(x)
+            x = x if i == 2 else self.dropout(x)
+        return x
+
+    def _pool(self, x: Tensor) -> Tensor:
+        features: Tensor = self.over_group(x).mean((-2, -1))
+        return features
+
+    def _classify(self, x: Tensor) -> Tensor:
         logits: Tensor = self.over_group(self.get_submodule("c7")(x)).flatten(1)
         return logits
+
+    def _new_classifier(self, num_classes: int) -> list[nn.Module]:
+        return [self._convolution(self.num_features, num_classes, 4, ratio=self._ratio)]
 
 
 def _register(name: str, parameters: int, description: str, **defaults: object) -> None:

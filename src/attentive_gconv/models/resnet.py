@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialMaxPool2d
 from attentive_gconv.nn.arguments import checked
@@ -66,7 +67,7 @@ class PreActivationBlock(nn.Module):
         return out
 
 
-class ResNet(nn.Module):
+class ResNet(ImageClassifier):
     """The residual network of the CIFAR-10 experiments: 6·num_blocks + 2 convolutions deep, fiber maps not counted.
 
     Args:
@@ -74,17 +75,19 @@ class ResNet(nn.Module):
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: the widths of the three stages.
         num_blocks: blocks in each stage; 7 is ResNet-44.
-        num_classes, in_channels: classes, and channels of the images.
+        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
         ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
         normal_init: draw the kernels from N(0, 2 / fan_in), as the planar network does, instead of U(-s, s).
 
     Shape:
         ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 32 x 32; any sides that are
-        multiples of 4 will do, and for the trivial group any of at least 4.
+        multiples of 4 will do, and for the trivial group any of at least 4. Intermediate maps: after each stage.
 
     Raises:
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
     """
+
+    classifier = ("c_out",)
 
     @checked(attention=attention_kind, channels=_widths)
     def __init__(
@@ -100,7 +103,7 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.group = find_group(group)
-        conv = partial(convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio)
+        conv = self._convolution = partial(convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio)
         self.c1 = conv(in_channels, channels[0], 3, lifting=True, padding=1)
         before = channels[0]
         for number, (stage, width) in enumerate(zip(STAGES, channels, strict=True)):
@@ -109,20 +112,33 @@ class ResNet(nn.Module):
             self.add_module(stage, nn.Sequential(first, *others))
             before = width
         self.bn_out = batch_norm(before)
-        self.c_out = conv(before, num_classes, 1)
+        self._describe(before, *((stage, channels[i], 2**i) for i, stage in enumerate(STAGES)))
+        self.reset_classifier(num_classes)
         self.over_group = GroupMeanPool()
         if normal_init:
-            normal_convolutions_(self, gain=2.0)
+            self._normal = {"gain": 2.0}
+            normal_convolutions_(self, **self._normal)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images."""
+    def _check(self, x: Tensor) -> None:
         check_images(x, self.group, smallest=4, multiple=4)
-        x = self.c1(x)
-        for stage in STAGES:
-            x = self.get_submodule(stage)(x)
-        x = self.bn_out(x).relu().mean((-2, -1), keepdim=True)
-        logits: Tensor = self.over_group(self.c_out(x)).flatten(1)
+
+    def _stage(self, number: int, x: Tensor) -> Tensor:
+        out: Tensor = self.get_submodule(STAGES[number])(self.c1(x) if number == 0 else x)
+        return out
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        return self.bn_out(x).relu()  # type: ignore[no-any-return]
+
+    def _pool(self, x: Tensor) -> Tensor:
+        features: Tensor = self.over_group(x.mean((-2, -1), keepdim=True)).flatten(1)
+        return features
+
+    def _classify(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.over_group(self.get_submodule("c_out")(x.mean((-2, -1), keepdim=True))).flatten(1)
         return logits
+
+    def _new_classifier(self, num_classes: int) -> list[nn.Module]:
+        return [self._convolution(self.num_features, num_classes, 1)]
 
 
 def _register(name: str, parameters: int, description: str, **defaults: object) -> None:

@@ -22,6 +22,7 @@ from attentive_gconv.nn.dropout import Dropout
 from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 from attentive_gconv.nn.pooling import GroupMaxPool, GroupMeanPool, SpatialAvgPool2d, SpatialMaxPool2d
+from attentive_gconv.nn.transposition import transpose_kernels_
 
 __all__ = [
     "BAM",
@@ -52,4 +53,5 @@ __all__ = [
     "SqueezeExcite",
     "configure_attention",
     "configure_convolution",
+    "transpose_kernels_",
 ]

@@ -69,7 +69,9 @@ def maps_of(kind: type[nn.Module], *others: type) -> Check:
 
 CHECKS: dict[str, Check] = {
     "group": lambda name, value: find_group(value),
-    **dict.fromkeys(("in_channels", "out_channels", "channels", "num_features", "num_classes"), checks.integer),
+    **dict.fromkeys(("in_channels", "out_channels", "channels", "num_features"), checks.integer),
+    # none for a network without a classifier
+    "num_classes": lambda name, value: checks.integer(name, value, least=0),
     **dict.fromkeys(("groups", "ratio", "depth", "spatial_dilation", "first_dilation"), checks.integer),
     "kernel_size": checks.square,
     "spatial_kernel_size": checks.odd,

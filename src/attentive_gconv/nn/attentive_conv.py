@@ -91,6 +91,7 @@ class FullSpatialAttention(TransformedWeights):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        self.group = group
         self.over_group = over_group
         self.dilation = dilation
         index = kernel_index(group, kernel_size, over_group=over_group)

@@ -19,6 +19,7 @@ from torch.nn.modules import module as global_hooks
 
 from attentive_gconv.functional import transform_kernel
 from attentive_gconv.functional.fast.dispatch import is_ordinary
+from attentive_gconv.groups import FiniteGroup
 
 Packed = TypeVar("Packed")
 
@@ -70,6 +71,8 @@ def _unchanged_since_now(weight: Tensor) -> Callable[[Tensor], bool]:
 
 class TransformedWeights(nn.Module):
     """Base of modules with weights that the group transforms: registers their index tables, caches packed weights."""
+
+    group: FiniteGroup
 
     def __init__(self) -> None:
         super().__init__()

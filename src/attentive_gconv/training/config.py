@@ -155,6 +155,8 @@ class TrainConfig:
     """A training run, complete: the same config and seed on the same machine give the same weights.
 
     Attributes:
+        init: trained weights to start from: a run folder, a ``.safetensors`` file, or the name of a network whose
+            weights come with the package; what fits the network is taken over. None for initial weights from the seed.
         protocol: ``"validation"``: a part of the training images is the validation set, the best epoch is chosen on
             it, and the test set is used once, at the end. ``"final"``: all are trained on and nothing is chosen;
             the last epoch's weights are tested once. ``"paper"``: all are trained on, and the test error is
@@ -184,6 +186,7 @@ class TrainConfig:
     batch_size: int
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    init: str | None = None
     protocol: Protocol = "validation"
     evaluate_every: int = 1
     evaluate_from: int = 1
@@ -201,6 +204,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", self.epochs, "must be at least 1")
+        _require(self.init != "", "init", self.init, "is empty: name a run, a file of weights, or a shipped network")
         _require(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie between 0 and 2**32 - 1")
         for name, least in (("workers", 0), ("devices", 1), ("num_nodes", 1), ("accumulate", 1)):

@@ -37,7 +37,8 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
         recipe: the name of a recipe of the library, or the path (a `Path`, or a text with ``/`` or ``.yaml``) of one
             of your own.
         overrides: values by dotted field, e.g. ``{"optimizer.lr": 3e-4, "model.name": "p4cnn"}``. A mapping as value
-            replaces a whole section.
+            replaces a whole section. With ``init`` and no ``model.name`` the network is that of the weights, and
+            images that have to be scaled get its size.
 
     Raises:
         ConfigError: if the recipe is unknown or unreadable, or a setting cannot be used.
@@ -51,15 +52,23 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     per_model = settings.pop("models", {})
     if not isinstance(per_model, dict) or not all(isinstance(entry, dict) for entry in per_model.values()):
         raise ConfigError(f"models (={per_model!r}) must map names of networks to sections of settings")
+    overrides = dict(overrides or {})
+    if isinstance(init := overrides.get("init"), str) and init:
+        # imported here: recipes alone need no PyTorch
+        from attentive_gconv.training.initial import settings_of_init
+
+        dataset = override(settings, overrides).get("dataset")
+        name = dataset.get("name", "") if isinstance(dataset, dict) else ""
+        overrides = {**settings_of_init(init, overrides, name), **overrides}
     # the network has to be known before what differs for it can be looked up
-    chosen = override(settings, overrides or {}).get("model")
+    chosen = override(settings, overrides).get("model")
     name = chosen.get("name", "") if isinstance(chosen, dict) else ""
     for pattern, differences in per_model.items():
         if fnmatch.fnmatchcase(str(name), pattern):
             if "name" in differences.get("model", {}):
                 raise ConfigError(f"models.{pattern}.model.name cannot be set: the pattern already chooses the network")
             settings = merge(settings, differences)
-    return config_from_mapping(override(settings, overrides or {}))
+    return config_from_mapping(override(settings, overrides))
 
 
 def _recipe_path(recipe: str | Path) -> Path:

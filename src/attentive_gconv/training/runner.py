@@ -1,7 +1,7 @@
 """A training run from its config to its result."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from attentive_gconv.settings import ConfigError
 from attentive_gconv.training.checkpoint_io import AtomicCheckpointIO
 from attentive_gconv.training.config import TrainConfig
 from attentive_gconv.training.epoch_files import complete_epoch, read_finished
+from attentive_gconv.training.initial import take_initial_weights
 from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
@@ -160,6 +161,7 @@ class _Run:
         # Lightning converts it only after it has filled it from a checkpoint, which would round what is resumed
         dtype = torch.float64 if config.precision == "64-true" else torch.float32
         self.network.to(dtype)
+        self.init: dict[str, Any] | None = None
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
         with torch.inference_mode():
             # a network that cannot take these images says so here, while the folder is still untouched
@@ -210,6 +212,7 @@ class _Run:
 
     def start(self) -> TrainResult | None:
         """Train in a new folder."""
+        self._take_initial_weights()
         if _is_first_process():
             # another process may have written there since
             self.folder.require_free()
@@ -231,22 +234,39 @@ class _Run:
             raise ConfigError(f"epochs (={self.config.epochs}) is less than the {done} that are already finished")
         if done == self.config.epochs and folder.result_file.exists():
             raise RunFolderError(f"{folder.path} is complete with its {done} epochs: add some with --epochs")
+        starts = read_json(folder.environment_file).get("starts", []) if begun else []
+        if not done:
+            self._take_initial_weights(starts)
         if _is_first_process():
             # a result is that of all epochs, or is not there
             folder.result_file.unlink(missing_ok=True)
             if finished is not None:
                 complete_epoch(folder, finished, self.card, self.monitored)
-            self._write_records(done, read_json(folder.environment_file).get("starts", []) if begun else [])
+            self._write_records(done, starts)
         self.console.print(f"resuming {folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
         if finished is not None and done == self.config.epochs:
             self.recorder.history = finished.history
             return self._finish()
         return self._fit(folder.checkpoint("last") if done else None)
 
+    def _take_initial_weights(self, starts: Sequence[Mapping[str, Any]] = ()) -> None:
+        if self.config.init is None:
+            return
+        self.init = take_initial_weights(self.network, self.config.init, self.card)
+        before = starts[0].get("init", self.init) if starts else self.init
+        if before["sha256"] != self.init["sha256"]:
+            raise RunFolderError(
+                f"init (={self.config.init!r}) no longer holds the weights that {self.folder.path} was started with "
+                "(its sha256 differs): restore them, or start another run"
+            )
+        self.console.print(f"{self.init['network']}: {self.init['summary']}", highlight=False)
+
     def _write_records(self, epoch: int, starts: list[dict[str, Any]]) -> None:
         self.folder.write_config(self.config)
         write_record(self.folder.dataset_file, self._dataset_facts())
         entry = {"from_epoch": epoch, **describe_environment()}
+        if self.init is not None:
+            entry["init"] = self.init
         write_json(self.folder.environment_file, {"starts": [*starts, entry]})
 
     def _dataset_facts(self) -> dict[str, Any]:

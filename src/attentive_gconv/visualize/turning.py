@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attentive_gconv.data.image_file import border_colour
 from attentive_gconv.data.rotation import rotate_images
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
+from attentive_gconv.resizing import border_colour
 from attentive_gconv.visualize.explanation import Explanation, explain, group_of
 
 BATCH = 8

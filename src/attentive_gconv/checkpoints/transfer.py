@@ -1,0 +1,106 @@
+"""Weights of one network taken over by another: what fits is kept, the rest has its initial weights.
+
+The kernel of the first convolution is adapted to another number of input channels, as timm does: one channel to n is
+repeated and divided by n, so that a grey image repeated n times gives the same response; n channels to one are summed;
+n to m are repeated in their order and scaled by n / m.
+
+Source: timm, ``adapt_input_conv``, https://github.com/huggingface/pytorch-image-models.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of the weights, by their names in the state dict.
+
+    Attributes:
+        kept: taken over as they are.
+        adapted: kernels of the first convolution, taken over for another number of channels.
+        made_anew: not taken over, they have initial weights.
+        left_out: the source has them and the network does not, or in another shape.
+    """
+
+    kept: tuple[str, ...]
+    adapted: tuple[str, ...]
+    made_anew: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was kept as it is."""
+        return not (self.adapted or self.made_anew or self.left_out)
+
+    def __str__(self) -> str:
+        """One line for logs."""
+        parts = [f"kept {len(self.kept)} of {len(self.kept + self.adapted + self.made_anew)} tensors"]
+        for words, names in (("adapted", self.adapted), ("made anew", self.made_anew)):
+            if names:
+                parts.append(f"{words}: {', '.join(names[:6])}" + (f" and {len(names) - 6} more" if names[6:] else ""))
+        return "; ".join(parts)
+
+
+@torch.no_grad()
+def transfer_weights(model: nn.Module, source: nn.Module | Mapping[str, Tensor]) -> Transfer:
+    """Fill a network with the weights of another one, by name, as far as they fit.
+
+    Args:
+        model: the network to fill; what does not fit is left as it is.
+        source: a trained network, or its state dict.
+
+    Returns:
+        What was kept, adapted and made anew.
+
+    Raises:
+        ValueError: if nothing fits; the network is then as it was.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> trained = ag.create_model("p4cnn")
+        >>> print(transfer_weights(ag.create_model("p4cnn", num_classes=3, in_channels=3), trained))
+        kept 35 of 37 tensors; adapted: c1.weight; made anew: c7.weight
+    """
+    found = source.state_dict() if isinstance(source, nn.Module) else dict(source)
+    state = model.state_dict()
+    stem = getattr(model, "stem", None)
+    kept = [name for name, value in state.items() if name in found and found[name].shape == value.shape]
+    adapted = [name for name in state.keys() & found.keys() if _is_stem_kernel(name, stem, state[name], found[name])]
+    if not any(state[name].is_floating_point() for name in kept):
+        raise ValueError(
+            f"no weights fit {type(model).__name__}: none has the same name and shape; take a network of the same "
+            "family, group and width"
+        )
+    for name in kept:
+        state[name].copy_(found[name])
+    for name in adapted:
+        state[name].copy_(with_input_channels(found[name], state[name].shape[1]))
+    taken = {*kept, *adapted}
+    return Transfer(
+        tuple(kept),
+        tuple(adapted),
+        tuple(name for name in state if name not in taken),
+        tuple(name for name in found if name not in taken),
+    )
+
+
+def _is_stem_kernel(name: str, stem: str | None, new: Tensor, old: Tensor) -> bool:
+    """Whether this is the kernel of the first convolution, the same but for the number of input channels."""
+    # attention modules from the literature stand in front of their convolution
+    if stem is None or name not in (f"{stem}.weight", f"{stem}.convolution.weight") or new.dim() != old.dim():
+        return False
+    shapes = [(tensor.shape[0], *tensor.shape[2:]) for tensor in (new, old)]
+    return shapes[0] == shapes[1] and new.shape[1] != old.shape[1]
+
+
+def with_input_channels(kernel: Tensor, channels: int) -> Tensor:
+    """A lifting kernel ``(O, C, k, k)`` for another number of input channels, see above."""
+    before = kernel.shape[1]
+    if channels == 1:
+        return kernel.sum(1, keepdim=True)
+    repeated = torch.cat([kernel] * math.ceil(channels / before), 1)[:, :channels]
+    return repeated * (before / channels)

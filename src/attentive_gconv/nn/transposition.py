@@ -1,0 +1,99 @@
+r"""A network for transposed images made one for upright images, exactly: its kernels are transposed.
+
+Let t exchange rows and columns. If t h t⁻¹ is in H for all h in H (rotations: their inverses), then
+
+    (Φ f)(p, h) = f(t⁻¹p, t⁻¹ h t)
+
+is an automorphism of maps on G, and a layer with the kernel Φ⁻¹ψ is Φ⁻¹ ∘ layer ∘ Φ: the cross-correlation of Tx with
+L_h ψ is that of x with L_{t⁻¹ h t} T⁻¹ψ, transposed. So a network whose kernels are all changed in this way gives to x
+what it gave to the transposed image: invariant outputs are equal, maps are moved by Φ⁻¹.
+
+Source: ours; the group law of Cohen & Welling, ICML 2016, https://arxiv.org/abs/1602.07576, applied to an outer
+automorphism.
+"""
+
+import torch
+from torch import nn
+
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups.finite import Matrix
+from attentive_gconv.nn.arguments import checked, instance_of
+from attentive_gconv.nn.packed_weights import TransformedWeights
+
+_PAIRS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+
+
+@checked(model=instance_of(nn.Module))
+@torch.no_grad()
+def transpose_kernels_(model: nn.Module) -> nn.Module:
+    """Transpose a network's kernels in place, so that it takes images with rows and columns exchanged.
+
+    Afterwards ``model(x)`` is, to rounding, what ``model(x.mT)`` was before; maps on the group are transposed, with
+    their poses conjugated. Twice is the identity. Convolutions and attention of the library and square kernels of
+    `torch.nn.Conv2d` are changed; norms, pools and layers that act on channels alone need no change.
+
+    Args:
+        model: a network of such layers.
+
+    Returns:
+        The same network.
+
+    Raises:
+        ValueError: if a layer's group does not contain the conjugates of its elements by the transposition, or a layer
+            of another kind has weights with spatial axes. The network is then as it was.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> model, x = ag.create_model("p4cnn").double().eval(), torch.randn(2, 1, 28, 28, dtype=torch.float64)
+        >>> before = model(x.mT)
+        >>> torch.allclose(ag.nn.transpose_kernels_(model)(x), before)
+        True
+    """
+    changed = []
+    for module in model.modules():
+        own = dict(module.named_parameters(recurse=False))
+        if isinstance(module, TransformedWeights):
+            tables = module._tables.items()
+            changed += [(own[name], _transposed(own[name], table, module.group)) for name, table in tables]
+        elif isinstance(module, nn.Conv2d) and _is_square(module):
+            changed.append((own["weight"], own["weight"].transpose(-2, -1)))
+        elif unknown := [name for name, weight in own.items() if weight.dim() > 2 and max(weight.shape[2:]) > 1]:
+            raise ValueError(
+                f"{type(module).__name__} has weights with spatial axes, {', '.join(unknown)}, whose transposition is "
+                "not known: transpose the images instead"
+            )
+    for weight, new in changed:
+        weight.copy_(new.clone())
+    for module in model.modules():
+        for name in _PAIRS:
+            value = getattr(module, name, None)
+            if isinstance(value, tuple) and len(value) == 2 and value[0] != value[1]:
+                setattr(module, name, value[::-1])
+    return model
+
+
+def _is_square(layer: nn.Conv2d) -> bool:
+    return layer.kernel_size[0] == layer.kernel_size[1] and layer.padding_mode == "zeros"
+
+
+def _transposed(weight: torch.Tensor, table: torch.Tensor, group: FiniteGroup) -> torch.Tensor:
+    """Φ⁻¹ of a kernel: ψ'(p, h) = ψ(tp, t h t⁻¹)."""
+    entries = table.shape[1:]
+    spatial = len(entries) > 1
+    if spatial:
+        weight = weight.transpose(-2, -1)
+    if len(entries) == 2:
+        return weight
+    return weight.index_select(-3 if spatial else -1, torch.tensor(_conjugates(group), device=weight.device))
+
+
+def _conjugates(group: FiniteGroup) -> list[int]:
+    """The elements t h t⁻¹, in the order of h."""
+    number = {matrix: i for i, matrix in enumerate(group.matrices)}
+    conjugates: list[Matrix] = [((d, c), (b, a)) for (a, b), (c, d) in group.matrices]
+    if not all(matrix in number for matrix in conjugates):
+        raise ValueError(
+            f"group {group.name!r} does not contain the conjugates of its elements by the transposition: transpose the "
+            "images instead"
+        )
+    return [number[matrix] for matrix in conjugates]

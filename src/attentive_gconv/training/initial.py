@@ -1,0 +1,79 @@
+"""Weights that a training starts from: those of a run, of a file, or of a network that comes with the package."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.opening import OpenedModel, open_model
+from attentive_gconv.checkpoints.transfer import transfer_weights
+from attentive_gconv.data.datasets import DATASETS
+from attentive_gconv.nn import transpose_kernels_
+from attentive_gconv.settings import ConfigError
+
+
+def open_initial(init: str) -> OpenedModel:
+    """The trained network that is named.
+
+    Raises:
+        ConfigError: if it is a file of weights alone.
+        FileNotFoundError: if there is none.
+    """
+    if init.endswith((".pth", ".pt")):
+        raise ConfigError(f"init (={init!r}) must be a run folder, a .safetensors file, or a network of the package")
+    return open_model(init)
+
+
+def settings_of_init(init: str, overrides: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """The settings that follow from the weights where no override says otherwise: the network, the size of images.
+
+    Args:
+        init: the trained weights.
+        overrides: what was set by hand.
+        dataset: the name of the dataset.
+    """
+    card = open_initial(init).trained.card
+    settings: dict[str, Any] = {}
+    if not {"model", "model.name"} & overrides.keys():
+        options = {key: value for key, value in card.options.items() if key not in ("num_classes", "in_channels")}
+        settings["model"] = {"name": card.model, **options}
+        height, width = card.image_shape[1:]
+        resizable = dataset in DATASETS and DATASETS[dataset].resizable
+        if resizable and height == width and not {"dataset", "dataset.image_size"} & overrides.keys():
+            settings["dataset.image_size"] = height
+    return settings
+
+
+def take_initial_weights(network: nn.Module, init: str, card: ModelCard) -> dict[str, Any]:
+    """Fill a network with trained weights as far as they fit.
+
+    Args:
+        network: the network to be trained.
+        init: the trained weights.
+        card: the card of the network to be trained: weights for images that are stored with other axes than its images
+            are transposed.
+
+    Returns:
+        What is to be known of the weights: their file's name and sha256, what was kept and what made anew.
+
+    Raises:
+        ConfigError: if nothing fits.
+    """
+    opened = open_initial(init)
+    source = opened.trained.module
+    try:
+        if opened.trained.card.transposed != card.transposed:
+            source = transpose_kernels_(source)
+        transfer = transfer_weights(network, source)
+    except ValueError as error:
+        raise ConfigError(f"init (={init!r}) cannot be used for {card.model}: {error}") from error
+    return {
+        "network": opened.trained.card.model,
+        "file": opened.origin.name,
+        "sha256": hashlib.sha256(opened.origin.read_bytes()).hexdigest(),
+        "summary": str(transfer),
+        "adapted": list(transfer.adapted),
+        "made_anew": list(transfer.made_anew),
+    }
