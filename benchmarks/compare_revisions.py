@@ -5,6 +5,10 @@
 
 Each revision has a process of its own, which keeps its networks; the processes take turns, sample by sample, and each
 round starts with the other one. A sample is the mean of as many calls as last 0.3 s. Ratios are formed within rounds.
+
+First each network is trained in both for 20 steps, in float64, from the same weights, on the same images and with the
+same dropout masks; the largest relative difference of a weight is reported. The steps are plain gradient descent with
+momentum: Adam would scale gradients that are zero but for rounding up to its learning rate.
 """
 
 import argparse
@@ -14,7 +18,10 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import torch
 
 from attentive_gconv.bench.timing import order_of_round, quartiles, ratios
 from attentive_gconv.environment import describe_environment
@@ -30,6 +37,32 @@ from attentive_gconv import create_model
 
 torch.set_num_threads(int(sys.argv[1]))
 kept = {}
+
+class GivenMasks(torch.nn.Module):
+    def __init__(self, p):
+        super().__init__()
+        self.p, self.generator = p, torch.Generator().manual_seed(0)
+
+    def forward(self, x):
+        return x * (torch.rand(x.shape, generator=self.generator) >= self.p).to(x.dtype) / (1 - self.p)
+
+def train(model, path, steps=20):
+    torch.manual_seed(0)
+    network = create_model(model).double()
+    for name, module in list(network.named_modules()):
+        if isinstance(module, torch.nn.Dropout):
+            network.set_submodule(name, GivenMasks(module.p))
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in sorted(network.named_parameters()):
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / 10)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(steps):
+        images = torch.randn(8, 1, 28, 28, generator=generator, dtype=torch.float64)
+        labels = torch.randint(0, 10, (8,), generator=generator)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(images), labels).backward()
+        optimizer.step()
+    torch.save(network.state_dict(), path)
 
 def prepare(model, batch, train):
     torch.manual_seed(0)
@@ -51,6 +84,10 @@ def prepare(model, batch, train):
     return call
 
 for line in sys.stdin:
+    if "path" in line:
+        train(**json.loads(line))
+        print(0, flush=True)
+        continue
     if line not in kept:
         kept[line] = prepare(**json.loads(line))
     calls, start = 0, time.perf_counter()
@@ -88,15 +125,24 @@ class Revision:
         Raises:
             RuntimeError: if the process has ended, which it does when the work fails.
         """
+        return float(self._ask(asdict(work)))
+
+    def train(self, model: str, folder: Path) -> dict[str, torch.Tensor]:
+        """The weights of a network after some steps, by name."""
+        path = folder / "weights.pt"
+        self._ask({"model": model, "path": str(path)})
+        return torch.load(path, weights_only=True)  # type: ignore[no-any-return]
+
+    def _ask(self, task: dict[str, Any]) -> str:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(asdict(work)) + "\n")
+        self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
             self.close()
-            raise RuntimeError(f"{work} failed with status {self._process.returncode}; its message stands above")
-        return float(answer)
+            raise RuntimeError(f"{task} failed with status {self._process.returncode}; its message stands above")
+        return answer
 
     def close(self) -> None:
         """End the process."""
@@ -118,6 +164,16 @@ def measure(revisions: tuple[Revision, Revision], work: Work, rounds: int) -> di
     }
 
 
+def difference(revisions: tuple[Revision, Revision], model: str) -> float:
+    """The largest difference of a weight after training in both, relative to the largest weight of its tensor."""
+    with TemporaryDirectory() as folder:
+        before, after = (revision.train(model, Path(folder)) for revision in revisions)
+    if before.keys() != after.keys():
+        raise RuntimeError(f"{model} has other weights in the two revisions: {sorted(before.keys() ^ after.keys())}")
+    scales = {name: value.double().abs().max().clamp_min(1e-300) for name, value in before.items()}
+    return max(float((after[name] - value).abs().max() / scales[name]) for name, value in before.items())
+
+
 def main() -> None:
     """Read the command line, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -135,8 +191,10 @@ def main() -> None:
     if arguments.rounds < 3:
         parser.error(f"--rounds (={arguments.rounds}) must be at least 3")
     revisions = (Revision(source, arguments.threads), Revision(SOURCE, arguments.threads))
-    rows = []
+    rows, differences = [], {}
     for model in arguments.networks:
+        differences[model] = difference(revisions, model)
+        print(model, "weights after 20 steps:", f"{differences[model]:.1e}", flush=True)
         for train, batches in ((True, arguments.train_batches), (False, arguments.inference_batches)):
             for batch in batches:
                 rows.append(measure(revisions, Work(model, batch, train), arguments.rounds))
@@ -144,8 +202,9 @@ def main() -> None:
     for revision in revisions:
         revision.close()
     if arguments.out is not None:
-        protocol = {"rounds": arguments.rounds, "threads": arguments.threads, "before": revision_of(arguments.before)}
-        write_json(arguments.out, {"environment": describe_environment(), **protocol, "rows": rows})
+        protocol = {"rounds": arguments.rounds, "threads": arguments.threads}
+        report = {"before": revision_of(arguments.before), **protocol, "differences": differences, "rows": rows}
+        write_json(arguments.out, {"environment": describe_environment(), **report})
 
 
 def revision_of(checkout: Path) -> str:

@@ -21,16 +21,19 @@ def test_a_revision_beside_itself(monkeypatch, tmp_path, capsys):
     run(monkeypatch, "--before", ROOT, *options, "--out", out)
     report = json.loads(out.read_text())
     assert report["before"] == "abc"
+    assert report["differences"] == {"p4cnn": 0.0}
     assert [(row["batch"], row["train"]) for row in report["rows"]] == [(1, True), (2, False)]
     for row in report["rows"]:
         assert row["before"]["lower"] > 0
         assert row["ratio"]["lower"] <= row["ratio"]["median"] <= row["ratio"]["upper"]
-    assert capsys.readouterr().out.splitlines()[0].startswith("p4cnn 1 step ")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "p4cnn weights after 20 steps: 0.0e+00"
+    assert lines[1].startswith("p4cnn 1 step ")
 
 
 def test_work_that_fails_is_told(capfd):
     revision = compare_revisions.Revision(ROOT / "src", 1)
-    with pytest.raises(RuntimeError, match=r"model='p4cn'.* failed with status 1"):
+    with pytest.raises(RuntimeError, match=r"'model': 'p4cn'.* failed with status 1"):
         revision.time(compare_revisions.Work("p4cn", 1, False))
     assert "unknown model 'p4cn'" in capfd.readouterr().err
 
