@@ -142,3 +142,48 @@ def test_bad_arguments_are_refused():
         check_equivariance(nn.Identity(), "p5", PLANAR)
     with pytest.raises(ValueError, match=r"\|H\|=4 for group 'p4'"):
         check_equivariance(nn.Identity(), "p4", maps("p4m", 1, 4, 4))
+
+
+class TestApproximateElements:
+    LINE = torch.arange(21, dtype=torch.float64)
+    IMAGE = torch.exp(-((LINE[:, None] - 10) ** 2 + (LINE - 7) ** 2) / 8)[None, None]
+
+    def test_they_are_reported_apart(self):
+        layer = build(KIND["lifting"], "c8", 1, 2, 5)
+        errors = check_equivariance(layer, "c8", self.IMAGE, approximate_tolerance=0.1)
+        assert type(errors.exact) is type(errors.max()) is torch.Tensor
+        assert (errors.exact.shape, errors.approximate.shape) == ((4,), (4,))
+        assert torch.equal(errors[::2].as_subclass(torch.Tensor), errors.exact)
+        assert errors.exact.max() < 1e-10 < 1e-4 < errors.approximate.max() < 0.1
+        assert errors.passed
+        exact, approximate = errors.report().splitlines()
+        assert exact.startswith("exact elements 0°, 90°, 180°, 270°: largest error ")
+        assert exact.endswith("tolerance 1.0e-10: passed")
+        assert approximate.startswith("approximate elements 45°, 135°, 225°, 315°: largest error ")
+        assert approximate.endswith("tolerance 1.0e-01: passed")
+
+    def test_each_kind_has_its_tolerance(self):
+        layer = build(KIND["lifting"], "c8", 1, 2, 5)
+        for tolerances, passed in (
+            ((None, 0.1), True),
+            ((None, 1e-6), False),
+            ((0.0, 0.1), False),
+            ((1e-9, None), False),
+        ):
+            assert check_equivariance(layer, "c8", self.IMAGE, *tolerances).passed == passed
+        assert_equivariant(layer, "c8", self.IMAGE, approximate_tolerance=0.1)
+        assert_equivariant(layer, "c8", self.IMAGE, approximate_tolerance=float("inf"))
+        with pytest.raises(AssertionError, match=r"approximate element [1357] \(\d+°\) has .* tolerance 1\.0e-06"):
+            assert_equivariant(layer, "c8", self.IMAGE, approximate_tolerance=1e-6)
+        with pytest.raises(AssertionError, match=r"'c8': element [2467] \("):
+            assert_equivariant(lambda x: x.cumsum(-1), "c8", self.IMAGE, approximate_tolerance=float("inf"))
+
+    def test_none_passes_without_a_tolerance(self):
+        with pytest.raises(ValueError, match=r"has elements that interpolate.*give `approximate_tolerance`, or check"):
+            assert_equivariant(nn.Identity(), "c8", self.IMAGE)
+        assert check_equivariance(nn.Identity(), "c8", self.IMAGE).report().endswith("no tolerance given")
+
+    def test_what_is_not_finite_does_not_pass(self):
+        errors = check_equivariance(lambda x: x + float("nan"), "c8", self.IMAGE, approximate_tolerance=1e9)
+        assert errors.isinf().all()
+        assert not errors.passed

@@ -1,8 +1,12 @@
-"""Equivariance checks, for the library's own tests and for yours.
+r"""Equivariance checks, for the library's own tests and for yours.
 
 A module Φ is equivariant when Φ(L_h x) = L_h Φ(x) for every h in H. What L_h does follows from the shape: it moves a
 planar map (B, C, Y, X), moves and permutes a map on the group (B, C, |H|, Y, X), and leaves vectors (B, K) as they are,
 so that for a classifier the check is one of invariance.
+
+    exact elements        max|Φ(L_h x) - L_h Φ(x)| / max|L_h Φ(x)|        rounding, if the module is equivariant
+    elements that         rms(Φ(L_h x) - L_h Φ(x)) / rms(L_h Φ(x))        what the grid loses, by interpolating x, the
+    interpolate           inside the disc that no rotation moves out      kernels and Φ(x)
 """
 
 from collections.abc import Callable
@@ -13,9 +17,78 @@ from torch import Tensor, nn
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 
-__all__ = ["TOLERANCE", "act", "assert_equivariant", "check_equivariance"]
+__all__ = ["TOLERANCE", "EquivarianceErrors", "act", "assert_equivariant", "check_equivariance"]
 
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+class EquivarianceErrors(Tensor):
+    """Errors of equivariance: a tensor ``(|H|,)`` that also tells exact elements from approximate ones.
+
+    Operations on it return plain tensors.
+
+    Attributes:
+        group: the group.
+        tolerance: of the exact elements.
+        approximate_tolerance: of the others; None if none was given.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> errors = ag.check_equivariance(ag.nn.GroupMaxPool(), "p4", torch.randn(1, 2, 4, 5, 5))
+        >>> errors.exact.max().item(), errors.approximate.numel(), errors.passed
+        (0.0, 0, True)
+        >>> print(errors.report())
+        exact elements 0°, 90°, 180°, 270°: largest error 0.0e+00 (0°), tolerance 1.0e-04: passed
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    group: FiniteGroup
+    tolerance: float
+    approximate_tolerance: float | None
+
+    @property
+    def exact(self) -> Tensor:
+        """The errors of the elements `FiniteGroup.exact_elements`."""
+        return self._of(self.group.exact_elements)
+
+    @property
+    def approximate(self) -> Tensor:
+        """The errors of the other elements, in their order."""
+        return self._of(self._others)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every error is within the tolerance of its kind; approximate elements without one do not pass."""
+        return not self._failed(self.group.exact_elements, self.tolerance) and not self._failed(
+            self._others, self.approximate_tolerance
+        )
+
+    def report(self) -> str:
+        """A line on the exact elements, and one on the approximate ones if there are any."""
+        lines = [self._line("exact", self.group.exact_elements, self.tolerance)]
+        if self._others:
+            lines.append(self._line("approximate", self._others, self.approximate_tolerance))
+        return "\n".join(lines)
+
+    @property
+    def _others(self) -> tuple[int, ...]:
+        return tuple(h for h in range(self.group.order) if h not in self.group.exact_elements)
+
+    def _of(self, elements: tuple[int, ...]) -> Tensor:
+        return self.as_subclass(Tensor)[list(elements)]
+
+    def _failed(self, elements: tuple[int, ...], tolerance: float | None) -> bool:
+        # not "some error is larger": an error may be NaN
+        return bool(elements) and (tolerance is None or not bool((self._of(elements) <= tolerance).all()))
+
+    def _line(self, kind: str, elements: tuple[int, ...], tolerance: float | None) -> str:
+        errors = self._of(elements)
+        worst = int(errors.argmax())
+        names = [self.group.element_name(h) for h in elements]
+        line = f"{kind} elements {', '.join(names)}: largest error {errors[worst]:.1e} ({names[worst]})"
+        if tolerance is None:
+            return f"{line}, no tolerance given"
+        return f"{line}, tolerance {tolerance:.1e}: {'failed' if self._failed(elements, tolerance) else 'passed'}"
 
 
 def act(group: FiniteGroup, h: int, tensor: Tensor) -> Tensor:
@@ -25,7 +98,13 @@ def act(group: FiniteGroup, h: int, tensor: Tensor) -> Tensor:
     return group.act_on_plane(h, tensor) if tensor.dim() == 4 else tensor
 
 
-def check_equivariance(module: Callable[[Tensor], Tensor], group: str | FiniteGroup, x: Tensor) -> Tensor:
+def check_equivariance(
+    module: Callable[[Tensor], Tensor],
+    group: str | FiniteGroup,
+    x: Tensor,
+    tolerance: float | None = None,
+    approximate_tolerance: float | None = None,
+) -> EquivarianceErrors:
     """Measure how far a module is from equivariance, for each element of the group.
 
     The module is called in eval mode without gradients, and left in the mode it was in. A configuration that breaks
@@ -34,10 +113,16 @@ def check_equivariance(module: Callable[[Tensor], Tensor], group: str | FiniteGr
     Args:
         module: a module or function of one tensor.
         group: the group.
-        x: an input, ``(B, C, Y, X)`` or ``(B, C, |H|, Y, X)``, of the module's dtype.
+        x: an input, ``(B, C, Y, X)`` or ``(B, C, |H|, Y, X)``, of the module's dtype. For elements that interpolate
+            take images that are smooth, square, and dark outside the disc: what a rotation moves out of the image, or
+            cannot resolve, is no fault of the module.
+        tolerance: for the report, of exact elements; None follows the dtype of x as in `assert_equivariant`.
+        approximate_tolerance: for the report, of the elements that interpolate.
 
     Returns:
-        float64 ``(|H|,)``: for each h the worst relative error, max|Φ(L_h x) - L_h Φ(x)| / max|L_h Φ(x)|.
+        float64 ``(|H|,)``: for each exact h the worst relative error, max|Φ(L_h x) - L_h Φ(x)| / max|L_h Φ(x)|; for
+        each other the relative error in the root mean square, inside the disc. Its ``exact`` and ``approximate`` have
+        them apart, ``report()`` says whether they are within the tolerances.
 
     Raises:
         ValueError: if x is no batch of maps.
@@ -66,11 +151,16 @@ def check_equivariance(module: Callable[[Tensor], Tensor], group: str | FiniteGr
                     f"the module must return one tensor, got {type(straight).__name__}; wrap it in a function that "
                     "picks one"
                 )
-            errors = [_relative_error(module(act(group, h, x)), act(group, h, straight)) for h in range(group.order)]
+            measures = [_relative_error if h in group.exact_elements else _error_in_disc for h in range(group.order)]
+            errors = [measure(module(act(group, h, x)), act(group, h, straight)) for h, measure in enumerate(measures)]
     finally:
         for part, training in modes.items():
             part.training = training
-    return torch.tensor(errors, dtype=torch.float64)
+    found = torch.tensor(errors, dtype=torch.float64).as_subclass(EquivarianceErrors)
+    found.group = group
+    found.tolerance = TOLERANCE.get(x.dtype, 0.0) if tolerance is None else tolerance
+    found.approximate_tolerance = approximate_tolerance
+    return found
 
 
 def _relative_error(actual: Tensor, expected: Tensor) -> float:
@@ -81,19 +171,42 @@ def _relative_error(actual: Tensor, expected: Tensor) -> float:
     return error / scale if scale > 0 else error
 
 
+def _error_in_disc(actual: Tensor, expected: Tensor) -> float:
+    """The relative error in the root mean square; of maps inside the disc that no rotation moves out of them."""
+    if actual.shape != expected.shape or not (actual.isfinite().all() and expected.isfinite().all()):
+        return float("inf")
+    actual, expected = actual.double(), expected.double()
+    if actual.dim() > 3:
+        y, x = (torch.arange(side, device=actual.device) - (side - 1) / 2 for side in actual.shape[-2:])
+        radius = (min(actual.shape[-2:]) - 1) / 2
+        inside = (y[:, None] ** 2 + x**2) <= radius**2 + 1e-9
+        actual, expected = actual[..., inside], expected[..., inside]
+    scale = float(expected.square().sum().sqrt())
+    error = float((actual - expected).square().sum().sqrt())
+    return error / scale if scale > 0 else error
+
+
 def assert_equivariant(
-    module: Callable[[Tensor], Tensor], group: str | FiniteGroup, x: Tensor, tolerance: float | None = None
+    module: Callable[[Tensor], Tensor],
+    group: str | FiniteGroup,
+    x: Tensor,
+    tolerance: float | None = None,
+    *,
+    approximate_tolerance: float | None = None,
 ) -> None:
-    """Fail unless a module is equivariant to rounding.
+    """Fail unless a module is equivariant: to rounding, and where elements interpolate to a tolerance that you give.
 
     Args:
         module, group, x: as in `check_equivariance`.
-        tolerance: the largest relative error; None follows the dtype of x (1e-10 for float64, 1e-4 for float32,
-            1e-2 for float16, 5e-2 for bfloat16).
+        tolerance: the largest relative error of exact elements; None follows the dtype of x (1e-10 for float64, 1e-4
+            for float32, 1e-2 for float16, 5e-2 for bfloat16).
+        approximate_tolerance: the largest error of the elements that interpolate, if the group has any. There is no
+            usual one: it depends on the images. ``math.inf`` leaves them out.
 
     Raises:
         AssertionError: names the element, its error and the tolerance.
         TypeError: if x is not a floating-point tensor of a dtype named above and no tolerance is given.
+        ValueError: if the group has elements that interpolate and no tolerance is given for them.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -104,11 +217,19 @@ def assert_equivariant(
         if x.dtype not in TOLERANCE:
             raise TypeError(f"x has dtype {x.dtype}, for which there is no usual tolerance; give `tolerance`")
         tolerance = TOLERANCE[x.dtype]
-    errors = check_equivariance(module, group, x)
-    worst = int(errors.argmax())
-    if not errors[worst] <= tolerance:
+    if not group.is_exact and approximate_tolerance is None:
+        raise ValueError(
+            f"group {group.name!r} has elements that interpolate, for which there is no usual tolerance; give "
+            "`approximate_tolerance`, or check its exact subgroup, group.exact, alone"
+        )
+    errors = check_equivariance(module, group, x, tolerance, approximate_tolerance)
+    limits = [tolerance if h in group.exact_elements else approximate_tolerance or 0.0 for h in range(group.order)]
+    excess = [error if not error <= limit else -1.0 for error, limit in zip(errors.tolist(), limits, strict=True)]
+    worst = max(range(group.order), key=lambda h: excess[h])
+    if excess[worst] != -1.0:
         table = ", ".join(f"{group.element_name(h)}: {error:.1e}" for h, error in enumerate(errors.tolist()))
+        kind = "" if worst in group.exact_elements else "approximate "
         raise AssertionError(
-            f"not equivariant to {group.name!r}: element {worst} ({group.element_name(worst)}) has the relative error "
-            f"{errors[worst]:.2e}, tolerance {tolerance:.1e} for {x.dtype}; all elements: {table}"
+            f"not equivariant to {group.name!r}: {kind}element {worst} ({group.element_name(worst)}) has the relative "
+            f"error {errors[worst]:.2e}, tolerance {limits[worst]:.1e} for {x.dtype}; all elements: {table}"
         )

@@ -36,14 +36,14 @@ NO_STATISTICS = ["mean", ("mean", "mean"), ("median",), 3, None, {"mean"}, True,
 
 # by argument; where a class uses the name for something else, by class and argument
 WRONG = {
-    "group": ["p5", "c8", 4, None, True, 1.5, [], "", b"p4", NAN, -1],
+    "group": ["p5", "c0", "c1000", 4, None, True, 1.5, [], "", b"p4", NAN, -1],
     **dict.fromkeys(("in_channels", "out_channels", "channels", "num_features", "num_classes", "num_blocks"), NO_SIZE),
     **dict.fromkeys(("groups", "ratio", "depth", "spatial_dilation", "first_dilation"), NO_SIZE),
     "spatial_kernel_size": [*NO_SIZE, 4, 1025, (3, 3)],
     "kernel_size": [*NO_SIZE, *NO_SIDES, (3, 5)],
     **{key: [*NO_SIZE, *NO_SIDES, "same"] for key in ("stride", "dilation")},
     "padding": [-1, 1.0, "3", "full", None, True, NAN, 10**30, [], (0,), (1, 2, 3), (1, -1), (True, 1), b"\1\1"],
-    **dict.fromkeys(("padding_mode", "gate", "combination", "order", "attention"), NO_NAME),
+    **dict.fromkeys(("padding_mode", "gate", "combination", "order", "attention", "pool"), NO_NAME),
     **dict.fromkeys(("bias", "norm", "over_group", "channel", "spatial", "normal_init"), NO_FLAG),
     **dict.fromkeys(("ceil_mode", "inplace", "affine", "track_running_stats"), NO_FLAG),
     **dict.fromkeys(("wscale", "eps"), NO_POSITIVE),
@@ -70,9 +70,11 @@ FAMILIES = ("AllCNNC", "DenseNet", "ResNet", "RotMNISTNet")
 NO_ODD, NO_INTEGER = [*NO_SIZE, 4, (3, 3), 1025], [*NO_SIZE, (1, 1), "same"]
 NO_POOL = [value for value in WRONG["kernel_size"] if value != (3, 5)]
 NO_MAPS = [*WRONG["maps"], {"": nn.ReLU()}, {"a.b": nn.ReLU()}, {"forward": nn.ReLU()}, {"keys": nn.ReLU()}]
+POOLS = ("SpatialMaxPool2d", "SpatialAvgPool2d", "SpatialBlurPool2d")
 WRONG_HERE = {
-    **{(name, "kernel_size"): NO_POOL for name in ("SpatialMaxPool2d", "SpatialAvgPool2d")},
-    **{(name, "padding"): [*WRONG["padding"], "same"] for name in ("SpatialMaxPool2d", "SpatialAvgPool2d")},
+    ("RotMNISTNet", "kernel_size"): [*NO_ODD, 1],
+    **{(name, "kernel_size"): NO_POOL for name in POOLS},
+    **{(name, "padding"): [*WRONG["padding"], "same"] for name in POOLS},
     **{(name, "kernel_size"): NO_ODD for name in ("InputAttention", "SpatialAttention", "PlanarSpatialAttention")},
     **{(name, "dilation"): NO_INTEGER for name in ("InputAttention", "SpatialAttention", "PlanarSpatialAttention")},
     **{(name, "dilation"): NO_INTEGER for name in ("BAM", "ContextAttention")},
@@ -116,7 +118,7 @@ SMALL = {
     "CoAttention": {"group": "p4", "channels": 4},
     **{key: {"group": "p4"} for key in ("SpatialAttention", "PlanarSpatialAttention")},
     "GroupBatchNorm2d": {"num_features": 4},
-    **{key: {"kernel_size": 2} for key in ("SpatialMaxPool2d", "SpatialAvgPool2d")},
+    **{key: {"kernel_size": 2} for key in POOLS},
     "Attend": {"maps": {"channel": nn.ReLU()}},
     "ParallelAttention": {"maps": {"channel": ag.nn.ChannelAttention("p4", 4)}},
 }

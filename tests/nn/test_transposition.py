@@ -23,6 +23,16 @@ def test_logits_of_every_kind_of_attention(group, attention):
     torch.testing.assert_close(ag.nn.transpose_kernels_(model)(images), other, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("attention", ["none", "full", "input"])
+@pytest.mark.parametrize("group", ["c8", "d6"])
+def test_kernels_on_rings_are_transposed_too(group, attention):
+    model = ag.create_model("c8cnn", group=group, attention=attention, channels=2).double()
+    images = torch.randn(2, 1, 28, 28, dtype=torch.float64)
+    randomise_norms_(model, images)
+    before = model(images.mT)
+    torch.testing.assert_close(ag.nn.transpose_kernels_(model)(images), before, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("group", ["p4", "p4m"])
 def test_maps_are_transposed_and_their_poses_conjugated(group):
     group = ag.group(group)

@@ -12,7 +12,14 @@ from attentive_gconv.functional.definition.attentive_convolution import (
 )
 from attentive_gconv.functional.definition.general_attention import attentive_conv2d_general, patches
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
-from attentive_gconv.functional.filters import kernel_index, transform_kernel
+from attentive_gconv.functional.filter_basis import filter_basis
+from attentive_gconv.functional.filters import (
+    KernelTransform,
+    kernel_index,
+    kernel_transform,
+    sample_kernel,
+    transform_kernel,
+)
 from attentive_gconv.functional.gating import (
     AMPLIFY,
     COMBINATIONS,
@@ -36,6 +43,7 @@ __all__ = [
     "FullAttentionWeights",
     "InputAttentionWeights",
     "Irrep",
+    "KernelTransform",
     "SpatialGate",
     "SuppressionMaps",
     "attentive_conv2d",
@@ -43,6 +51,7 @@ __all__ = [
     "attentive_conv2d_general",
     "channel_statistics",
     "channel_suppression_map",
+    "filter_basis",
     "fourier_matrix",
     "fourier_rows",
     "group_conv2d",
@@ -50,10 +59,12 @@ __all__ = [
     "input_attention",
     "input_attention_definition",
     "kernel_index",
+    "kernel_transform",
     "orbit_index",
     "patches",
     "position_statistics",
     "real_irreps",
+    "sample_kernel",
     "separate_responses",
     "spatial_suppression_map",
     "suppression_map_tiles",

@@ -18,7 +18,7 @@ https://arxiv.org/abs/2505.15441.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ def real_irreps(group: FiniteGroup) -> tuple[Irrep, ...]:
         group: the group H.
 
     Raises:
-        ValueError: if the group has other representations.
+        ValueError: if the group has other representations, or elements that interpolate.
 
     Example:
         >>> import attentive_gconv as ag
@@ -70,8 +70,13 @@ def real_irreps(group: FiniteGroup) -> tuple[Irrep, ...]:
         >>> [(irrep.dimension, irrep.rows) for irrep in real_irreps(ag.group("p4"))]
         [(1, 1), (1, 1), (2, 1)]
     """
+    if not group.is_exact:
+        raise ValueError(
+            f"group {group.name!r} has elements that do not map the pixel grid to itself: offsets of a kernel have no "
+            "orbits; its exact subgroup is `exact`"
+        )
     found = [Irrep(tuple(((sign,),) for sign in signs), 1) for signs in _sign_homomorphisms(group)]
-    own = Irrep(group.matrices, 2)
+    own = Irrep(cast("tuple[tuple[tuple[int, ...], ...], ...]", group.matrices), 2)
     if all(_inner_product(own, other) == 0 for other in found):
         found.append(own._replace(rows=2 * group.order // sum(trace * trace for trace in own.character)))
     if sum(irrep.dimension * irrep.rows for irrep in found) != group.order:

@@ -1,19 +1,20 @@
-"""Finite groups of symmetries of the pixel grid, by name."""
+"""Finite groups of symmetries of the plane, by name: of the pixel grid, exact, and of any angle, approximate."""
 
 import difflib
 import re
 
-from attentive_gconv.groups.finite import FiniteGroup
-from attentive_gconv.groups.planar import p4, p4m, z2
+from attentive_gconv.groups.finite import ApproximateGroupWarning, FiniteGroup
+from attentive_gconv.groups.planar import MAX_ROTATIONS, cyclic, dihedral, p4, p4m, z2
 
-__all__ = ["FiniteGroup", "group", "list_groups"]
+__all__ = ["ApproximateGroupWarning", "FiniteGroup", "group", "list_groups"]
 
 _GROUPS = {"z2": z2, "p4": p4, "p4m": p4m}
 _SAME_AS = {"c1": "z2", "c4": "p4", "d4": "p4m", "p1": "z2", "p4mm": "p4m"}
+_FAMILIES = {"c": cyclic, "d": dihedral}
 
 
 def list_groups() -> list[str]:
-    """Names of the available groups, for `group`.
+    """Names of the paper's groups, for `group`, which also makes ``"c<N>"`` and ``"d<N>"``.
 
     Example:
         >>> list_groups()
@@ -25,36 +26,45 @@ def list_groups() -> list[str]:
 def group(name: str | FiniteGroup) -> FiniteGroup:
     """Get a group by name; a `FiniteGroup` is returned as it is, so that layers take either.
 
+    Rotations by other angles than multiples of 90° do not map the pixel grid to itself. A group that has some is
+    approximate beyond the subgroup `FiniteGroup.exact`, and says so once, with an `ApproximateGroupWarning`.
+
     Args:
-        name: ``"z2"``, ``"p4"``, ``"p4m"``, or a `FiniteGroup` of your own.
+        name: ``"z2"``, ``"p4"``, ``"p4m"``; ``"c8"`` or any ``"c<N>"``, N rotations; ``"d8"`` or any ``"d<N>"``, N
+            rotations and N mirrorings, N up to 360; or a `FiniteGroup` of your own. ``"c1"``, ``"c4"`` and ``"d4"`` are
+            z2, p4 and p4m.
 
     Raises:
         TypeError: if the argument is neither.
-        ValueError: if the name is unknown; the message offers the nearest. Groups that the square grid cannot
-            represent exactly (``"c8"``: rotations by 45°) are refused, never rounded.
+        ValueError: if the name is unknown; the message offers the nearest.
 
     Example:
-        >>> group("p4m").order
-        8
+        >>> group("p4m").order, group("d4").name, group("c8").exact.name
+        (8, 'p4m', 'p4')
     """
     if isinstance(name, FiniteGroup):
         return name
     if not isinstance(name, str):
         raise TypeError(f"group (={name!r}) must be a name such as 'p4' or a FiniteGroup")
-    if name in _GROUPS:
-        return _GROUPS[name]()
-    known = ", ".join(repr(known) for known in _GROUPS)
+    if found := _GROUPS.get(_SAME_AS.get(name, name)):
+        return found()
+    if match := re.fullmatch(r"([cd])([1-9][0-9]*)", name):
+        count = int(match[2])
+        if count > MAX_ROTATIONS:
+            raise ValueError(f"group {name!r} has more than {MAX_ROTATIONS} rotations; take fewer, such as 'c16'")
+        return _FAMILIES[match[1]](count)
+    raise ValueError(_unknown(name))
+
+
+def _unknown(name: str) -> str:
+    """What is wrong with a name, and what may be meant."""
     wanted = name.strip().lower()
-    if wanted in _GROUPS or wanted in _SAME_AS:
-        raise ValueError(f"unknown group {name!r}: did you mean {_SAME_AS.get(wanted, wanted)!r}? Known are {known}")
-    if (match := re.fullmatch(r"[cd](\d+)", wanted)) and int(match[1]) not in (1, 2, 4):
-        raise ValueError(
-            f"group {name!r} is not available: its rotations by {360 / max(int(match[1]), 1):g}° do not map the square "
-            f"pixel grid to itself, so equivariance would not be exact; known are {known}"
-        )
-    near = difflib.get_close_matches(wanted, [*_GROUPS, *_SAME_AS], n=1, cutoff=0.4)
-    hint = f" did you mean {_SAME_AS.get(near[0], near[0])!r}?" if near else ""
-    raise ValueError(
-        f"unknown group {name!r}:{hint} Known are {known}; a group of your own is "
-        "attentive_gconv.groups.FiniteGroup(name, matrices)"
+    if not (wanted in _GROUPS or re.fullmatch(r"[cd][1-9][0-9]{0,2}", wanted)):
+        near = difflib.get_close_matches(wanted, [*_GROUPS, *_SAME_AS], n=1, cutoff=0.4)
+        wanted = near[0] if near else ""
+    hint = f" did you mean {_SAME_AS.get(wanted, wanted)!r}?" if wanted else ""
+    known = ", ".join(repr(known) for known in _GROUPS)
+    return (
+        f"unknown group {name!r}:{hint} Known are {known}, and 'cN' and 'dN', as 'c8' for 8 rotations and 'd8' for "
+        "these with mirrorings; a group of your own is attentive_gconv.groups.FiniteGroup(name, matrices)"
     )

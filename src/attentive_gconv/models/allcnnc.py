@@ -17,10 +17,18 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.blocks import (
+    POOLS,
+    attention_kind,
+    batch_norm,
+    check_images,
+    convolution,
+    normal_convolutions_,
+    pool_kind,
+)
 from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.models.registry import register
-from attentive_gconv.nn import Dropout, SpatialMaxPool2d
+from attentive_gconv.nn import Dropout
 from attentive_gconv.nn.arguments import checked
 
 POOLED = (3, 6)
@@ -39,6 +47,7 @@ class AllCNNC(ImageClassifier):
         input_dropout, dropout: probabilities of dropout on the images, and after c3 and c6.
         ratio: reduction of the channel attention, from c2 on.
         normal_init: draw the kernels from N(0, 0.05²), as the planar network does, instead of U(-s, s).
+        pool: ``"max"``, or ``"blur"`` for the anti-aliased form, see `attentive_gconv.nn.SpatialBlurPool2d`.
 
     Shape:
         ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 32 x 32; any sides that are
@@ -50,7 +59,7 @@ class AllCNNC(ImageClassifier):
 
     classifier = ("c9", "bn9")
 
-    @checked(attention=attention_kind)
+    @checked(attention=attention_kind, pool=pool_kind)
     def __init__(
         self,
         group: str | FiniteGroup = "p4",
@@ -62,6 +71,7 @@ class AllCNNC(ImageClassifier):
         dropout: float = 0.5,
         ratio: int = 16,
         normal_init: bool = False,
+        pool: str = "max",
     ) -> None:
         super().__init__()
         self.group = find_group(group)
@@ -76,7 +86,7 @@ class AllCNNC(ImageClassifier):
         self.reset_classifier(num_classes)
         self.input_dropout = Dropout(input_dropout)
         self.dropout = Dropout(dropout)
-        self.pool = SpatialMaxPool2d(2)
+        self.pool = POOLS[pool]()
         if normal_init:
             self._normal = {"std": 0.05}
             normal_convolutions_(self, **self._normal)

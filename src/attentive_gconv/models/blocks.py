@@ -16,6 +16,7 @@ from attentive_gconv.nn.attentive_conv import AttentiveGroupConv2d, AttentiveLif
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
+from attentive_gconv.nn.pooling import SpatialMaxPool2d, blurred_max_pool
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ ATTENTION: dict[str, Attention] = {
 
 
 attention_kind = one_of(*ATTENTION)
+
+POOLS: dict[str, Callable[[], nn.Module]] = {"max": lambda: SpatialMaxPool2d(2), "blur": blurred_max_pool}
+pool_kind = one_of(*POOLS)
 
 
 def convolution(

@@ -22,10 +22,18 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
+from attentive_gconv.models.blocks import (
+    POOLS,
+    attention_kind,
+    batch_norm,
+    check_images,
+    convolution,
+    normal_convolutions_,
+    pool_kind,
+)
 from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.models.registry import register
-from attentive_gconv.nn import GroupMeanPool, SpatialMaxPool2d
+from attentive_gconv.nn import GroupMeanPool
 from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.checks import integer, refusal
 
@@ -47,10 +55,17 @@ class PreActivationBlock(nn.Module):
         conv: makes a group convolution of (in_channels, out_channels, kernel_size).
         in_channels, out_channels: the widths, different only where the block downsamples.
         downsample: whether it does.
+        pool: makes the pool of a block that does.
     """
 
     def __init__(
-        self, conv: Callable[..., nn.Module], in_channels: int, out_channels: int, *, downsample: bool
+        self,
+        conv: Callable[..., nn.Module],
+        in_channels: int,
+        out_channels: int,
+        *,
+        downsample: bool,
+        pool: Callable[[], nn.Module],
     ) -> None:
         super().__init__()
         self.bn1 = batch_norm(in_channels)
@@ -58,7 +73,7 @@ class PreActivationBlock(nn.Module):
         self.bn2 = batch_norm(out_channels)
         self.c2 = conv(out_channels, out_channels, 3, padding=1)
         self.fiber_map = conv(in_channels, out_channels, 1) if downsample else nn.Identity()
-        self.pool = SpatialMaxPool2d(2) if downsample else nn.Identity()
+        self.pool = pool() if downsample else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Sum of the skip path and the residual path."""
@@ -78,6 +93,7 @@ class ResNet(ImageClassifier):
         num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
         ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
         normal_init: draw the kernels from N(0, 2 / fan_in), as the planar network does, instead of U(-s, s).
+        pool: ``"max"``, or ``"blur"`` for the anti-aliased form, see `attentive_gconv.nn.SpatialBlurPool2d`.
 
     Shape:
         ``(B, in_channels, Y, X)`` -> logits ``(B, num_classes)``. The paper's images are 32 x 32; any sides that are
@@ -89,7 +105,7 @@ class ResNet(ImageClassifier):
 
     classifier = ("c_out",)
 
-    @checked(attention=attention_kind, channels=_widths)
+    @checked(attention=attention_kind, pool=pool_kind, channels=_widths)
     def __init__(
         self,
         group: str | FiniteGroup = "p4m",
@@ -100,15 +116,17 @@ class ResNet(ImageClassifier):
         in_channels: int = 3,
         ratio: int | None = None,
         normal_init: bool = False,
+        pool: str = "max",
     ) -> None:
         super().__init__()
         self.group = find_group(group)
         conv = self._convolution = partial(convolution, self.group, attention=attention, wscale=2**0.5, ratio=ratio)
         self.c1 = conv(in_channels, channels[0], 3, lifting=True, padding=1)
         before = channels[0]
+        block = partial(PreActivationBlock, conv, pool=POOLS[pool])
         for number, (stage, width) in enumerate(zip(STAGES, channels, strict=True)):
-            first = PreActivationBlock(conv, before, width, downsample=number > 0)
-            others = (PreActivationBlock(conv, width, width, downsample=False) for _ in range(num_blocks - 1))
+            first = block(before, width, downsample=number > 0)
+            others = (block(width, width, downsample=False) for _ in range(num_blocks - 1))
             self.add_module(stage, nn.Sequential(first, *others))
             before = width
         self.bn_out = batch_norm(before)

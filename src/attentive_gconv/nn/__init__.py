@@ -21,7 +21,13 @@ from attentive_gconv.nn.conv import GroupConv2d, LiftingConv2d, configure_convol
 from attentive_gconv.nn.dropout import Dropout
 from attentive_gconv.nn.input_attentive_conv import InputAttentiveGroupConv2d, InputAttentiveLiftingConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
-from attentive_gconv.nn.pooling import GroupMaxPool, GroupMeanPool, SpatialAvgPool2d, SpatialMaxPool2d
+from attentive_gconv.nn.pooling import (
+    GroupMaxPool,
+    GroupMeanPool,
+    SpatialAvgPool2d,
+    SpatialBlurPool2d,
+    SpatialMaxPool2d,
+)
 from attentive_gconv.nn.transposition import transpose_kernels_
 
 __all__ = [
@@ -49,6 +55,7 @@ __all__ = [
     "SoftMask",
     "SpatialAttention",
     "SpatialAvgPool2d",
+    "SpatialBlurPool2d",
     "SpatialMaxPool2d",
     "SqueezeExcite",
     "configure_attention",

@@ -21,7 +21,7 @@ from attentive_gconv.functional import (
     FullAttentionWeights,
     SuppressionMaps,
     attentive_conv2d,
-    kernel_index,
+    kernel_transform,
     suppression_map_tiles,
 )
 from attentive_gconv.functional.chunking import DEFAULT_BUDGET
@@ -94,9 +94,9 @@ class FullSpatialAttention(TransformedWeights):
         self.group = group
         self.over_group = over_group
         self.dilation = dilation
-        index = kernel_index(group, kernel_size, over_group=over_group)
-        weight = torch.empty((out_channels, 2, *index.shape[1:]), device=device, dtype=dtype)
-        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), index)
+        transform = kernel_transform(group, kernel_size, over_group=over_group)
+        weight = torch.empty((out_channels, 2, *transform.entries), device=device, dtype=dtype)
+        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), transform)
 
     def forward(self) -> Tensor:
         """The layer takes its kernel from a call, so that hooks on this module run."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attentive_gconv.functional import group_conv2d, kernel_index
+from attentive_gconv.functional import group_conv2d, kernel_transform
 from attentive_gconv.functional.fast.irreps_conv import (
     FORMS,
     Geometry,
@@ -70,9 +70,9 @@ class GroupConvolution(TransformedWeights):
         self.wscale = wscale
         divides("in_channels", in_channels, groups)
         divides("out_channels", out_channels, groups)
-        index = kernel_index(self.group, self.kernel_size, over_group=self.over_group)
-        shape = (out_channels, in_channels // groups, *index.shape[1:])
-        self.add_transformed_weight("weight", torch.empty(shape, device=device, dtype=dtype), index)
+        transform = kernel_transform(self.group, self.kernel_size, over_group=self.over_group)
+        shape = (out_channels, in_channels // groups, *transform.entries)
+        self.add_transformed_weight("weight", torch.empty(shape, device=device, dtype=dtype), transform)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.conv = "auto"
         self._runs_irreps = False  # what the last input took

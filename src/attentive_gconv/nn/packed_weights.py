@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as global_hooks
 
-from attentive_gconv.functional import transform_kernel
-from attentive_gconv.functional.fast.dispatch import is_ordinary
+from attentive_gconv.functional import KernelTransform, sample_kernel, transform_kernel
+from attentive_gconv.functional.fast.dispatch import is_ordinary, without_autocast
 from attentive_gconv.groups import FiniteGroup
 
 Packed = TypeVar("Packed")
@@ -70,36 +70,49 @@ def _unchanged_since_now(weight: Tensor) -> Callable[[Tensor], bool]:
 
 
 class TransformedWeights(nn.Module):
-    """Base of modules with weights that the group transforms: registers their index tables, caches packed weights."""
+    """Base of modules with weights that the group transforms: registers the transforms, caches packed weights."""
 
     group: FiniteGroup
 
     def __init__(self) -> None:
         super().__init__()
         self._cache = PackedWeightsCache()
-        self._tables: dict[str, Tensor] = {}
+        self._tables: dict[str, KernelTransform] = {}
 
-    def add_transformed_weight(self, name: str, weight: Tensor, index: Tensor) -> None:
-        """Register a learned weight and the table of its transforms (a buffer that no checkpoint holds)."""
+    def add_transformed_weight(self, name: str, weight: Tensor, transform: KernelTransform) -> None:
+        """Register a learned weight and its transforms (buffers that no checkpoint holds)."""
         self.register_parameter(name, nn.Parameter(weight))
-        self.register_buffer(f"{name}_index", index.to(weight.device), persistent=False)
-        self._tables[name] = index
+        self._tables[name] = transform
+        self.register_buffer(f"{name}_index", transform.index.to(weight.device), persistent=False)
+        if transform.basis is not None:
+            self.register_buffer(f"{name}_basis", transform.basis.to(weight), persistent=False)
 
     def index(self, name: str) -> Tensor:
         """The table of a weight's transforms, on the weight's device.
 
         A module made on the meta device gets its weights from a checkpoint, and no checkpoint holds the table.
         """
-        table, device = cast("Tensor", getattr(self, f"{name}_index")), getattr(self, name).device
-        if table.device != device:
-            table = self._tables[name].to(device)
+        return self._placed(name, "index")
+
+    def _placed(self, name: str, kind: str) -> Tensor:
+        table, weight = cast("Tensor", getattr(self, f"{name}_{kind}")), getattr(self, name)
+        if table.device != weight.device:
+            table = _like(getattr(self._tables[name], kind), weight)
             if not torch.compiler.is_compiling():
-                setattr(self, f"{name}_index", table)
+                setattr(self, f"{name}_{kind}", table)
         return table
+
+    def sampled(self, name: str) -> Tensor:
+        """The weight as `transform_kernel` takes it: itself, or its samples turned by all that interpolates."""
+        weight: Tensor = getattr(self, name)
+        if self._tables[name].basis is None:
+            return weight
+        with without_autocast(weight):
+            return sample_kernel(weight, self._placed(name, "basis").to(weight.dtype))
 
     def transformed(self, name: str, scale: float = 1.0) -> Tensor:
         """The weight's transforms, times a factor: ``(O, |H|, ...)``."""
-        weight: Tensor = getattr(self, name)
+        weight = self.sampled(name)
         return transform_kernel(weight if scale == 1 else scale * weight, self.index(name))
 
     def packed(self, weights: Sequence[Tensor], key: Hashable, pack: Callable[[], Packed]) -> Packed:
@@ -128,12 +141,13 @@ class TransformedWeights(nn.Module):
         self._cache.clear()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
-        """As `torch.nn.Module` has it; the tables survive `to_empty`, since no checkpoint could restore them."""
+        """As `torch.nn.Module` has it; the transforms survive `to_empty`, since no checkpoint could restore them, and
+        are those of the new dtype.
+        """
         self._place_tables()
         super()._apply(_in_any_layout(fn), recurse)  # type: ignore[no-untyped-call]
         self.clear_cache()
-        for name, table in self._tables.items():
-            setattr(self, f"{name}_index", table.to(getattr(self, name).device))
+        self._place_tables(always=True)
         return self
 
     def _load_from_state_dict(self, *args: Any) -> None:
@@ -141,11 +155,18 @@ class TransformedWeights(nn.Module):
         super()._load_from_state_dict(*args)
         self._place_tables()
 
-    def _place_tables(self) -> None:
-        """Bring the tables to where the weights are, from the meta device too."""
-        for name, table in self._tables.items():
-            if getattr(self, f"{name}_index").device != (device := getattr(self, name).device):
-                setattr(self, f"{name}_index", table.to(device))
+    def _place_tables(self, *, always: bool = False) -> None:
+        """Bring the transforms to where the weights are, from the meta device too."""
+        for name, transform in self._tables.items():
+            weight = getattr(self, name)
+            for kind, table in (("index", transform.index), ("basis", transform.basis)):
+                if table is not None and (always or getattr(self, f"{name}_{kind}").device != weight.device):
+                    setattr(self, f"{name}_{kind}", _like(table, weight))
+
+
+def _like(table: Tensor, weight: Tensor) -> Tensor:
+    """A table on the weight's device, numbers in its dtype."""
+    return table.to(weight.device, weight.dtype if table.is_floating_point() else None)
 
 
 def _in_any_layout(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -1,9 +1,19 @@
-"""Pooling over space, which keeps the group axis, and over the group, which ends it.
+r"""Pooling over space, which keeps the group axis, and over the group, which ends it.
 
 Spatial pooling acts on every (channel, group) plane alike, so it commutes with L_h wherever its windows tile the map
-symmetrically. A pool over the group axis gives a planar map that moves with the input and no longer depends on pose.
-Source: Cohen & Welling, ICML 2016, §6.3, https://arxiv.org/abs/1602.07576.
+symmetrically. Max and average pooling alias: of what is finer than the new grid, they keep what happens to fall on it,
+so that a small shift or rotation changes the output by more than it should. Blur pooling takes it away first,
+
+    out = (b ⋆ x)[::stride],   b the binomial filter, [1, 2, 1] / 4 on each axis for three taps
+
+and a maximum is blurred as max pooling with stride 1, then a blur pool: `blurred_max_pool`.
+
+A pool over the group axis gives a planar map that moves with the input and no longer depends on pose.
+Sources: Cohen & Welling, ICML 2016, §6.3, https://arxiv.org/abs/1602.07576; Zhang, "Making Convolutional Networks
+Shift-Invariant Again", ICML 2019, https://arxiv.org/abs/1904.11486 (blur pooling; it pads by reflection, we replicate).
 """
+
+from math import comb
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -97,6 +107,70 @@ class SpatialAvgPool2d(_SpatialPool2d):
         pooled = F.avg_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
         out: Tensor = pooled.unflatten(1, x.shape[1:-2])
         return out
+
+
+class SpatialBlurPool2d(_SpatialPool2d):
+    """Blur pooling over space: a binomial filter, then every second position (anti-aliased subsampling).
+
+    Args:
+        kernel_size: taps of the filter on each axis; 3 is [1, 2, 1] / 4.
+        stride: how many positions become one.
+        padding: at each side, by repeating the border.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, Y', X')``; planar maps ``(B, C, Y, X)`` likewise.
+
+    Raises:
+        ValueError: on other shapes, or arguments out of range.
+
+    Source:
+        Zhang, ICML 2019, https://arxiv.org/abs/1904.11486.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.SpatialBlurPool2d(3, padding=1)(torch.randn(2, 8, 4, 23, 23)).shape
+        torch.Size([2, 8, 4, 12, 12])
+        >>> ag.nn.SpatialBlurPool2d(3)(torch.tensor([[[[0.0, 4.0, 0.0]] * 3]])).item()
+        2.0
+    """
+
+    @checked(kernel_size=checks.pair, padding=checks.padding_pair)
+    def __init__(self, kernel_size: int | Pair = 3, stride: int | Pair = 2, padding: int | Pair = 0) -> None:
+        super().__init__(kernel_size, stride, padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Blur and subsample every plane."""
+        rows, columns = self.padding
+        planes = F.pad(self._planes(x), (columns, columns, rows, rows), "replicate")
+        for axis in (-1, -2):
+            taps, stride = self.kernel_size[axis], self.stride[axis]
+            length = (planes.shape[axis] - taps) // stride + 1
+            weights = [comb(taps - 1, tap) / 2 ** (taps - 1) for tap in range(taps)]
+            planes = _strided_sum(planes.movedim(axis, -1), stride, length, weights).movedim(-1, axis)
+        out: Tensor = planes.unflatten(1, x.shape[1:-2])
+        return out
+
+
+def _strided_sum(rows: Tensor, stride: int, length: int, weights: list[float]) -> Tensor:
+    """Correlate the last axis with weights, at every ``stride``-th position.
+
+    By strided slices: as a convolution it would be hundreds of convolutions of one channel.
+    """
+    total = rows.new_zeros(())
+    for tap, weight in enumerate(weights):
+        total = total + weight * rows[..., tap : tap + stride * (length - 1) + 1 : stride]
+    return total
+
+
+def blurred_max_pool() -> nn.Sequential:
+    """Anti-aliased 2 x 2 max pooling: the maxima with stride 1, blurred, every second one; for even sides.
+
+    Example:
+        >>> import torch
+        >>> blurred_max_pool()(torch.randn(2, 8, 4, 24, 24)).shape
+        torch.Size([2, 8, 4, 12, 12])
+    """
+    return nn.Sequential(SpatialMaxPool2d(2, stride=1), SpatialBlurPool2d(3, stride=2, padding=1))
 
 
 def _require_group_axis(module: nn.Module, x: Tensor) -> None:

@@ -6,7 +6,8 @@ Let t exchange rows and columns. If t h t⁻¹ is in H for all h in H (rotations
 
 is an automorphism of maps on G, and a layer with the kernel Φ⁻¹ψ is Φ⁻¹ ∘ layer ∘ Φ: the cross-correlation of Tx with
 L_h ψ is that of x with L_{t⁻¹ h t} T⁻¹ψ, transposed. So a network whose kernels are all changed in this way gives to x
-what it gave to the transposed image: invariant outputs are equal, maps are moved by Φ⁻¹.
+what it gave to the transposed image: invariant outputs are equal, maps are moved by Φ⁻¹. Kernels that are sampled from
+weights on rings get the weights whose samples are the transposed ones: the grid is symmetric, so there are some.
 
 Source: ours; the group law of Cohen & Welling, ICML 2016, https://arxiv.org/abs/1602.07576, applied to an outer
 automorphism.
@@ -15,8 +16,10 @@ automorphism.
 import torch
 from torch import nn
 
+from attentive_gconv.functional import KernelTransform
 from attentive_gconv.groups import FiniteGroup
-from attentive_gconv.groups.finite import Matrix
+from attentive_gconv.groups.finite import matrix_key
+from attentive_gconv.groups.interpolation import Matrix
 from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.packed_weights import TransformedWeights
 
@@ -53,8 +56,8 @@ def transpose_kernels_(model: nn.Module) -> nn.Module:
     for module in model.modules():
         own = dict(module.named_parameters(recurse=False))
         if isinstance(module, TransformedWeights):
-            tables = module._tables.items()
-            changed += [(own[name], _transposed(own[name], table, module.group)) for name, table in tables]
+            transforms = module._tables.items()
+            changed += [(own[name], _transposed(own[name], transform, module.group)) for name, transform in transforms]
         elif isinstance(module, nn.Conv2d) and _is_square(module):
             changed.append((own["weight"], own["weight"].transpose(-2, -1)))
         elif unknown := [name for name, weight in own.items() if weight.dim() > 2 and max(weight.shape[2:]) > 1]:
@@ -76,24 +79,29 @@ def _is_square(layer: nn.Conv2d) -> bool:
     return layer.kernel_size[0] == layer.kernel_size[1] and layer.padding_mode == "zeros"
 
 
-def _transposed(weight: torch.Tensor, table: torch.Tensor, group: FiniteGroup) -> torch.Tensor:
+def _transposed(weight: torch.Tensor, transform: KernelTransform, group: FiniteGroup) -> torch.Tensor:
     """Φ⁻¹ of a kernel: ψ'(p, h) = ψ(tp, t h t⁻¹)."""
-    entries = table.shape[1:]
-    spatial = len(entries) > 1
-    if spatial:
+    entries = transform.index.shape[1:]
+    pose_axis = -len(transform.entries)
+    if transform.basis is not None:
+        side = transform.basis.shape[-1]
+        samples = transform.basis[:, :side]  # by the identity
+        exchange = samples.mT.flatten(1) @ torch.linalg.pinv(samples.flatten(1))
+        weight = weight @ exchange.to(weight)
+    elif len(entries) > 1:
         weight = weight.transpose(-2, -1)
     if len(entries) == 2:
         return weight
-    return weight.index_select(-3 if spatial else -1, torch.tensor(_conjugates(group), device=weight.device))
+    return weight.index_select(pose_axis, torch.tensor(_conjugates(group), device=weight.device))
 
 
 def _conjugates(group: FiniteGroup) -> list[int]:
     """The elements t h t⁻¹, in the order of h."""
-    number = {matrix: i for i, matrix in enumerate(group.matrices)}
+    number = {matrix_key(matrix): i for i, matrix in enumerate(group.matrices)}
     conjugates: list[Matrix] = [((d, c), (b, a)) for (a, b), (c, d) in group.matrices]
-    if not all(matrix in number for matrix in conjugates):
+    if not all(matrix_key(matrix) in number for matrix in conjugates):
         raise ValueError(
             f"group {group.name!r} does not contain the conjugates of its elements by the transposition: transpose the "
             "images instead"
         )
-    return [number[matrix] for matrix in conjugates]
+    return [number[matrix_key(matrix)] for matrix in conjugates]

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from attentive_gconv.functional import ChannelGate, kernel_index, position_statistics
+from attentive_gconv.functional import ChannelGate, kernel_transform, position_statistics
 from attentive_gconv.functional.gating import STATISTICS, channel_logits
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
@@ -63,7 +63,7 @@ class GateWeights(TransformedWeights):
             places = (group.order,) if over_group else ()
             weight = torch.empty((*lead, *shape, *places), device=device, dtype=dtype)
             if over_group:
-                self.add_transformed_weight(name, weight, kernel_index(group, over_group=True))
+                self.add_transformed_weight(name, weight, kernel_transform(group, over_group=True))
             else:
                 self.register_parameter(name, nn.Parameter(weight))
 
