@@ -88,7 +88,8 @@ def ship(path: Path, folder: Path = FOLDER) -> Path:
     card = card_of(run, content)
     if options := unusual_options(load_weights(weights).card):
         raise RunFolderError(f"{path} has the options {options}: only networks as `create_model(NAME)` makes them")
-    target = folder / f"{card['model']}.safetensors"
+    tag = run.read_config().dataset.name.replace("-", "_")
+    target = folder / f"{card['model']}.{tag}.safetensors"
     write_atomically(target, content)
     write_json(target.with_suffix(".json"), card)
     return target

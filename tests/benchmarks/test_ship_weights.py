@@ -75,7 +75,7 @@ def test_only_finished_runs_of_the_honest_protocol_are_shipped(run, folder, tmp_
     assert not folder.exists()
     (tmp_path / "result.json").rename(run / "result.json")
     main()
-    assert "p4cnn.safetensors" in capsys.readouterr().out
+    assert "p4cnn.tiny.safetensors" in capsys.readouterr().out
     train(tiny_config(epochs=1, protocol="paper", model__channels=10), tmp_path / "paper")
     with pytest.raises(RunFolderError, match="weights come from 'final' or 'validation'"):
         ship(tmp_path / "paper", folder)
@@ -95,5 +95,8 @@ def test_the_folder_of_the_data_is_left_out():
 def test_every_shipped_card_is_that_of_its_weights():
     """Of the weights that are in the package; there may be none in a checkout."""
     for name in ag.list_pretrained():
-        assert ag.checkpoints.pretrained_card(name)["model"] == name
+        model, _, tag = name.partition(".")
+        card = ag.checkpoints.pretrained_card(name)
+        assert (card["model"], tag) == (model, "rot_mnist")
+        assert ag.checkpoints.pretrained_card(model) == card
         assert sum(p.numel() for p in ag.create_model(name, pretrained=True).parameters()) > 0

@@ -26,7 +26,7 @@ def run(agconv, tiny, tmp_path):
 def shipped(run, tmp_path, monkeypatch):
     """The run's p4cnn as the package's default."""
     monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path / "weights")
-    monkeypatch.setattr(pretrained, "DEFAULT", "p4cnn")
+    monkeypatch.setattr(pretrained, "DEFAULT", "p4cnn.tiny")
     return ship(run, tmp_path / "weights")
 
 
@@ -39,10 +39,11 @@ def image(tmp_path):
 def test_an_image_alone_is_given_to_the_default(agconv, shipped, run, image, tmp_path):
     by_run = agconv("predict", run, image, "--json")
     by_name = agconv("predict", "p4cnn", image, "--json")
+    assert agconv("predict", "p4cnn.tiny", image, "--json").stdout == by_name.stdout
     alone = agconv("predict", image, "--json")
     assert by_run.exit_code == by_name.exit_code == alone.exit_code == 0
     assert by_run.stdout == by_name.stdout == alone.stdout
-    assert "network: p4cnn, which comes with the package" in alone.stderr
+    assert "network: p4cnn.tiny, which comes with the package" in alone.stderr
     assert by_name.stderr.count("network:") == 0
     result = agconv("explain", image, "--out", tmp_path / "out", "--no-animation")
     assert result.exit_code == 0, result.stderr
@@ -52,7 +53,7 @@ def test_a_missing_run_is_no_image(agconv, shipped, image):
     result = agconv("predict", "runs/af0", image)
     assert result.exit_code == 1
     assert (
-        "there is no run folder or file of weights runs/af0; networks that come with the package: p4cnn"
+        "there is no run folder or file of weights runs/af0; networks that come with the package: p4cnn.tiny"
         in result.stderr
     )
 
@@ -76,4 +77,4 @@ def test_shipped_weights_open_by_name_unless_there_is_such_a_file(shipped, tmp_p
     (tmp_path / "p4cnn").mkdir()
     with pytest.raises(ValueError, match="is no run folder"):
         open_model("p4cnn")
-    assert ag.list_pretrained() == ["p4cnn"]
+    assert ag.list_pretrained() == ["p4cnn.tiny"]

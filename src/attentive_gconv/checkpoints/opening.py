@@ -15,7 +15,7 @@ from attentive_gconv.data import DataSplits, load_dataset
 from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.lookup import find
 from attentive_gconv.models import model_entry
-from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_file
+from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_file, pretrained_name
 from attentive_gconv.settings import ConfigError
 
 
@@ -106,7 +106,7 @@ def open_model(
         FileNotFoundError: if there is nothing at that place.
     """
     path = Path(target)
-    shipped_name = str(target) if not path.exists() and str(target) in list_pretrained() else None
+    shipped_name = None if path.exists() else _shipped_name(str(target))
     if shipped_name is not None:
         path = pretrained_file(shipped_name)
     if not path.exists():
@@ -124,6 +124,12 @@ def open_model(
     if path.is_dir():
         return _open_run(RunFiles(path), which)
     return OpenedModel(load_weights(path) if shipped_name is None else load_shipped(shipped_name), path)
+
+
+def _shipped_name(target: str) -> str | None:
+    """The whole name of shipped weights, if the target names some."""
+    names = list_pretrained()
+    return pretrained_name(target) if target in {*names, *(name.partition(".")[0] for name in names)} else None
 
 
 def _open_run(folder: RunFiles, which: str | None) -> OpenedModel:

@@ -13,7 +13,7 @@ from torch import nn
 
 from attentive_gconv.checkpoints.state_dicts import differences
 from attentive_gconv.checkpoints.transfer import Transfer, transfer_weights
-from attentive_gconv.models import FeatureMaps, ImageClassifier, build_model
+from attentive_gconv.models import FeatureMaps, ImageClassifier, build_model, list_models
 from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_card, pretrained_file
 from attentive_gconv.nn import transpose_kernels_
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT", "create_model", "list_pretrained", "load_shipped", "pretrained_card", "pretrained_file"]
 
 # what is used where no network is named
-DEFAULT = "alpha_f_p4cnn"
+DEFAULT = "alpha_f_p4cnn.rot_mnist"
 
 _LOG = logging.getLogger("attentive_gconv")
 
@@ -39,11 +39,11 @@ def create_model(
     """Create a network by name, with initial weights or with the shipped ones.
 
     Args:
-        name: one of `list_models`.
-        pretrained: take the weights of `list_pretrained`, which were trained on the re-made rot-MNIST; the model is
-            then in eval mode. It takes upright images, preprocessed by `attentive_gconv.models.transform`. With another
-            ``num_classes`` or ``in_channels`` all weights that fit are kept, the first kernel is adapted, and what was
-            made anew is logged as a warning of the logger ``attentive_gconv``.
+        name: one of `list_models`; with a tag, as ``"p4cnn.rot_mnist"``, one of `list_pretrained`.
+        pretrained: take the weights of that name, or without a tag the network's first. The model is then in eval mode
+            and takes upright images, preprocessed by `attentive_gconv.models.transform`. With another ``num_classes``
+            or ``in_channels`` all weights that fit are kept, the first kernel is adapted, and what was made anew is
+            logged as a warning of the logger ``attentive_gconv``.
         features_only: give the network as `attentive_gconv.models.FeatureMaps`, which returns intermediate maps.
         out_indices: which of them; None all.
         **options: arguments of the family's class that differ from the named variant's, such as ``num_classes`` (0: no
@@ -65,7 +65,7 @@ def create_model(
     """
     if out_indices is not None and not features_only:
         raise ValueError(f"`out_indices` (={out_indices!r}) has no meaning without features_only=True")
-    model = build_model(name, **options)
+    model = build_model(name if name in list_models() else name.partition(".")[0], **options)
     if pretrained:
         _fill(name, model)
     return FeatureMaps(model, out_indices).train(model.training) if features_only else model

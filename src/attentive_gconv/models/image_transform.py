@@ -75,7 +75,7 @@ def transform(name: str, *, in_channels: int | None = None) -> ImageTransform:
     """Preprocessing of the network that ``create_model(name, pretrained=True)`` gives.
 
     Args:
-        name: one of `attentive_gconv.list_pretrained`.
+        name: one of `attentive_gconv.list_pretrained`, or its network alone.
         in_channels: as given to `create_model`; the mean and std of another number of channels are their averages.
 
     Returns:
@@ -91,7 +91,7 @@ def transform(name: str, *, in_channels: int | None = None) -> ImageTransform:
         torch.Size([1, 10])
     """
     card = pretrained_card(name)
-    channels, *size = model_entry(name).image_shape
+    channels, *size = model_entry(card["model"]).image_shape
     mean, std = card["mean"], card["std"]
     if in_channels is not None and in_channels != channels:
         channels, mean, std = in_channels, *([sum(v) / len(v)] * in_channels for v in (mean, std))

@@ -1,7 +1,8 @@
 """The weights that come with the package: which there are, their cards, and their files.
 
-``NAME.safetensors`` and its card ``NAME.json`` lie in ``checkpoints/shipped``. The card says how the weights were made,
-and which sha256 they must have: a file that was damaged or exchanged is not read.
+``MODEL.TAG.safetensors`` and its card ``MODEL.TAG.json`` lie in ``checkpoints/shipped``; the tag says what the weights
+were trained on. The card says how they were made, and which sha256 they must have: a file that was damaged or exchanged
+is not read.
 """
 
 import hashlib
@@ -15,14 +16,33 @@ FOLDER = Path(__file__).parents[1] / "checkpoints" / "shipped"
 
 
 def list_pretrained() -> list[str]:
-    """The networks whose trained weights come with the package.
+    """The trained weights that come with the package, as ``"MODEL.TAG"``; the tag says what they were trained on.
 
     Example:
         >>> import attentive_gconv as ag
-        >>> set(ag.list_pretrained()) <= set(ag.list_models())
+        >>> {name.partition(".")[0] for name in ag.list_pretrained()} <= set(ag.list_models())
         True
     """
     return sorted(path.stem for path in FOLDER.glob("*.json") if path.with_suffix(".safetensors").is_file())
+
+
+def pretrained_name(name: str) -> str:
+    """The whole name ``"MODEL.TAG"`` of shipped weights; a network alone stands for the first of its tags.
+
+    Raises:
+        ValueError: if no weights of that name come with the package; the message offers the nearest.
+
+    Example:
+        >>> pretrained_name("p4cnn")
+        'p4cnn.rot_mnist'
+    """
+    names = list_pretrained()
+    if not names:
+        raise ValueError(
+            f"no trained weights come with this installation (none in {FOLDER.name}/): train {name!r} first"
+        )
+    alone = {each.partition(".")[0]: each for each in reversed(names)}
+    return find("pretrained model", name, alone | {each: each for each in names})
 
 
 def pretrained_card(name: str) -> dict[str, Any]:
@@ -34,13 +54,7 @@ def pretrained_card(name: str) -> dict[str, Any]:
     Raises:
         ValueError: if no weights of that name come with the package; the message offers the nearest.
     """
-    names = list_pretrained()
-    if not names:
-        raise ValueError(
-            f"no trained weights come with this installation (none in {FOLDER.name}/): train {name!r} first"
-        )
-    find("pretrained model", name, dict.fromkeys(names))
-    card: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
+    card: dict[str, Any] = json.loads((FOLDER / f"{pretrained_name(name)}.json").read_text(encoding="utf-8"))
     return card
 
 
@@ -50,7 +64,7 @@ def pretrained_file(name: str) -> Path:
     Raises:
         ValueError: if there are none, or the file is not the one that was shipped.
     """
-    card, path = pretrained_card(name), FOLDER / f"{name}.safetensors"
+    card, path = pretrained_card(name), FOLDER / f"{pretrained_name(name)}.safetensors"
     if hashlib.sha256(path.read_bytes()).hexdigest() != card["sha256"]:
         raise ValueError(
             f"{path.name} is not the file that was shipped (its sha256 differs): install the package again"
