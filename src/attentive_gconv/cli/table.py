@@ -66,8 +66,6 @@ def table_command(
     from attentive_gconv.checkpoints.run_files import read_json
     from attentive_gconv.experiments.run_table import Table
     from attentive_gconv.experiments.sweep import Job, Result, finish_all
-    from attentive_gconv.training import load_recipe
-    from attentive_gconv.training.run_folder import RunFolder
 
     flags = {
         "dataset.name": dataset,
@@ -80,12 +78,7 @@ def table_command(
     names = _chosen(dataset, models)
     baseline, compared = _comparisons(names, baseline, pairs)
     out = out or Path("runs") / f"table-{dataset}-{protocol}"
-    wanted = [
-        Job(f"{name}, seed {seed}", config, RunFolder(out / "runs" / f"{name}-{seed}"))
-        for name in names
-        for seed in range(seeds)
-        for config in [load_recipe(recipe or dataset, {**overrides, "model.name": name, "seed": seed})]
-    ]
+    wanted = _jobs(names, seeds, recipe or dataset, overrides, out / "runs")
     at_once = _concurrent(jobs, wanted[0].config)
     table = Table(
         dataset,
@@ -112,6 +105,23 @@ def table_command(
         typer.echo(f"agconv: {job.label} failed: {reason}", err=True)
     if failures:
         raise typer.Exit(1)
+
+
+def _jobs(names: list[str], seeds: int, recipe: str, overrides: dict[str, Any], runs: Path) -> "list[Job]":
+    """One training for each network and seed."""
+    from attentive_gconv.experiments.sweep import Job
+    from attentive_gconv.training import load_recipe
+    from attentive_gconv.training.run_folder import RunFolder
+
+    return [
+        Job(
+            f"{name}, seed {seed}",
+            load_recipe(recipe, {**overrides, "model.name": name, "seed": seed}),
+            RunFolder(runs / f"{name}-{seed}"),
+        )
+        for name in names
+        for seed in range(seeds)
+    ]
 
 
 def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
