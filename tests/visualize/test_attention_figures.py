@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import attentive_gconv as ag
-from attentive_gconv.visualize import attention_figures
+from attentive_gconv.visualize import attention_figures, turning
 from attentive_gconv.visualize.animation import TurnFigure, save_turn
 from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.turning import full_turn
@@ -124,3 +124,31 @@ def test_arrays_are_those_of_the_network():
     np.testing.assert_array_equal(arrays["poses"], explanation.poses)
     np.testing.assert_array_equal(arrays["layer:c3.attention"], explanation.layers["c3.attention"])
     assert set(arrays) >= {"image", "output", "sum", "pose_at", "strengths"}
+
+
+@pytest.mark.parametrize("group", ["c8", "c16"])
+def test_groups_beyond_90_degrees_have_as_many_panels(group):
+    model, g = network(group), ag.group(group)
+    explanation = ag.explain(model, IMAGE)
+    assert explanation.poses.shape == (g.order, 28, 28)
+    whole = attention_figures.overview(explanation, IMAGE)
+    titles = [axes.get_title() for axes in whole.axes]
+    for _, arrow in Display().poses(g):
+        assert sum(title.startswith(f"{arrow.name}: ") for title in titles) == 1
+    assert {arrow.name for _, arrow in Display().poses(g)} == {g.element_name(h) for h in range(g.order)}
+    layers = attention_figures.layer_maps(explanation, IMAGE)
+    assert sum(axes.get_title() == "22.5°" for axes in layers.axes) == (6 if group == "c16" else 0)
+    sheet = attention_figures.rotation_sheet(model.double(), IMAGE.double())
+    assert len(sheet.axes) == 3 * g.order + 1
+    assert "in the exact poses" in sheet.get_suptitle()
+
+
+def test_poses_of_an_approximate_group_keep_the_background():
+    """What a rotation by 45° brings in from outside has the border's value; the exact poses differ by rounding."""
+    model, image = network("c8").double(), torch.full((1, 28, 28), -0.4).double()
+    image[:, 9:19, 12:16] = 2.0
+    poses = turning.all_poses(model, image)
+    assert torch.allclose(poses.images[:, 0, 0, 0], torch.tensor(-0.4).double())
+    exact = list(poses.group.exact_elements)
+    assert poses.differences[exact].abs().max() < 1e-10 * poses.maps.abs().max()
+    assert 0 < poses.differences.abs().max() < 0.5 * poses.maps.abs().max()

@@ -127,8 +127,12 @@ def rotation_sheet(
     figure = new_figure(1.5 * order + 0.9, 4.9)
     scale = float(poses.maps.abs().max())
     worst = float(poses.differences.abs().max()) / scale if scale else 0.0
+    exact = list(poses.group.exact_elements)
+    at_exact = float(poses.differences[exact].abs().max()) / scale if scale else 0.0
+    approximate = "" if poses.group.is_exact else f" in the exact poses, {worst:.1e} in the others"
     figure.suptitle(
-        f"{title + ': ' if title else ''}largest difference {worst:.1e} of the largest value", fontsize="medium"
+        f"{title + ': ' if title else ''}largest difference {at_exact:.1e} of the largest value{approximate}",
+        fontsize="medium",
     )
     grid = figure.subplots(3, order, squeeze=False)
     maps, differences = display.plane(poses.maps), display.plane(poses.differences)

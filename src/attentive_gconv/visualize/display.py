@@ -55,7 +55,7 @@ class Display:
         (a, b), (c, d) = group.matrices[element]
         if self.transposed:
             a, b, c, d = d, c, b, a
-        angle = round(math.degrees(math.atan2(c, a))) % 360  # from up, counter-clockwise: (y, x) = (-a, -c)
+        angle = round(math.degrees(math.atan2(c, a)), 1) % 360  # from up, counter-clockwise: (y, x) = (-a, -c)
         return Arrow(x=float(-c), y=float(-a), degrees=angle, mirrored=a * d - b * c < 0)
 
     def poses(self, group: FiniteGroup) -> list[tuple[int, "Arrow"]]:
@@ -76,10 +76,10 @@ class Arrow:
 
     x: float
     y: float
-    degrees: int
+    degrees: float
     mirrored: bool
 
     @property
     def name(self) -> str:
         """Name of the direction, for titles."""
-        return f"mirrored, {self.degrees}°" if self.mirrored else f"{self.degrees}°"
+        return f"mirrored, {self.degrees:g}°" if self.mirrored else f"{self.degrees:g}°"

@@ -32,7 +32,7 @@ class Poses:
         group: the group.
         images: L_h x, ``(|H|, C, Y, X)``.
         maps: K(L_h x), ``(|H|, Y, X)``.
-        differences: L_h⁻¹ K(L_h x) - K(x), ``(|H|, Y, X)``.
+        differences: L_h⁻¹ K(L_h x) - K(x), ``(|H|, Y, X)``; of elements that interpolate, inside the disc alone.
         outputs: of the network, ``(|H|, K)``.
     """
 
@@ -66,10 +66,21 @@ def all_poses(model: nn.Module, image: Tensor, group: str | FiniteGroup | None =
         own = group_of(model)
         group = own if own.order > 1 else "p4"
     chosen = find_group(group)
-    images = torch.stack([chosen.act_on_plane(h, image) for h in range(chosen.order)])
+    images = torch.stack([_moved(chosen, h, image) for h in range(chosen.order)])
     maps, outputs = _sums(model, images, options)
-    back = torch.stack([chosen.act_on_plane(chosen.inverse(h), maps[h]) for h in range(chosen.order)])
-    return Poses(chosen, images, maps, back - maps[0], outputs)
+    back = torch.stack([_moved(chosen, chosen.inverse(h), maps[h][None])[0] for h in range(chosen.order)])
+    differences = back - maps[0]
+    others = [h for h in range(chosen.order) if h not in chosen.exact_elements]
+    differences[others] *= disc(image.shape[-1])
+    return Poses(chosen, images, maps, differences, outputs)
+
+
+def _moved(group: FiniteGroup, h: int, image: Tensor) -> Tensor:
+    """L_h of an image ``(C, Y, X)``; where it interpolates, the colour of the border comes in from outside."""
+    if h in group.exact_elements:
+        return group.act_on_plane(h, image)
+    fill = border_colour(image).view(-1, 1, 1)
+    return group.act_on_plane(h, image - fill) + fill
 
 
 @dataclass(frozen=True)

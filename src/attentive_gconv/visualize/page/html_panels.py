@@ -75,7 +75,7 @@ def view_panel(view: NetworkView) -> str:
     if explanation.group.order > 1:
         maps, shares = display.plane(explanation.poses), explanation.strengths.tolist()
         for h, arrow in display.poses(explanation.group):
-            sign = f'<span style="display:inline-block;transform:rotate(-{arrow.degrees}deg)">↑</span>'
+            sign = f'<span style="display:inline-block;transform:rotate(-{arrow.degrees:g}deg)">↑</span>'
             caption = f"{sign} {html.escape(arrow.name)}: {100 * shares[h]:.0f} %"
             poses.append(figure(coloured(maps[h], maps.min(), maps.max()), caption, small=True))
     rows = "".join(

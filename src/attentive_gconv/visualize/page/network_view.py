@@ -57,6 +57,7 @@ def view_network(
     turn = turned(trained.module, image, torch.tensor([degrees], dtype=torch.float64), sense=display.sense())
     poses = all_poses(trained.module, image)
     largest = float(poses.maps.abs().max())
+    exact = poses.differences[list(poses.group.exact_elements)]
     probabilities = turn.outputs[0].softmax(0)
     best = probabilities.topk(min(5, len(card.classes)))
     return NetworkView(
@@ -66,5 +67,5 @@ def view_network(
         explanation=explain(trained.module, turn.images[0]),
         display=display,
         error=float(turn.errors[0]),
-        at_right_angles=float(poses.differences.abs().max()) / largest if largest else 0.0,
+        at_right_angles=float(exact.abs().max()) / largest if largest else 0.0,
     )
