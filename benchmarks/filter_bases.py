@@ -12,7 +12,7 @@ exp(-d²/2ℓ²) for ℓ of 1.5 and 2 pixels, or that of MNIST's digits.
 
     bilinear, bicubic    k² values, read off at turned places; in the disc only, or with the corners
     gaussian             circular harmonics on Gaussian rings sampled at the pixels (escnn: σ = 0.6)
-    optimal              the same harmonics on rings, sampled by optimal interpolation: the library's
+    optimal              the same harmonics on rings, sampled by optimal interpolation, slightly blurred: the library's
 """
 
 import argparse
@@ -30,7 +30,7 @@ from torch import Tensor
 import attentive_gconv as ag
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
-from attentive_gconv.functional.filter_basis import filter_basis, ring_frequencies
+from attentive_gconv.functional.ring_filters import filter_basis, ring_frequencies
 from attentive_gconv.groups import ApproximateGroupWarning
 
 Correlation = Callable[[Tensor], Tensor]

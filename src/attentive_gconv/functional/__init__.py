@@ -12,7 +12,6 @@ from attentive_gconv.functional.definition.attentive_convolution import (
 )
 from attentive_gconv.functional.definition.general_attention import attentive_conv2d_general, patches
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
-from attentive_gconv.functional.filter_basis import filter_basis
 from attentive_gconv.functional.filters import (
     KernelTransform,
     kernel_index,
@@ -32,6 +31,7 @@ from attentive_gconv.functional.gating import (
 from attentive_gconv.functional.irreps import Irrep, fourier_matrix, fourier_rows, orbit_index, real_irreps
 from attentive_gconv.functional.operands import ChannelGate, FullAttentionWeights, InputAttentionWeights, SpatialGate
 from attentive_gconv.functional.operations import attentive_conv2d, group_conv2d, input_attention
+from attentive_gconv.functional.ring_filters import filter_basis
 
 __all__ = [
     "AMPLIFY",

@@ -8,7 +8,7 @@ A group layer learns one kernel ψ and uses all its transforms (L_h ψ), h in H:
 
 On groups of the pixel grid each is a permutation of the kernel's entries, so an index table built once turns all |H|
 transforms into a single `index_select`. On other groups h = k·r, k exact and r one of R representatives: the R kernels
-turned by r are sampled from the learned weights (`attentive_gconv.functional.filter_basis`), and L_k L_r ψ is again a
+turned by r are sampled from the learned weights (`attentive_gconv.functional.ring_filters`), and L_k L_r ψ is again a
 permutation, of these. So a layer is exactly equivariant to the exact subgroup whatever the others do.
 
 Source: Cohen & Welling, ICML 2016, §4.4 and §7, https://arxiv.org/abs/1602.07576. The tables are ours.
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from attentive_gconv.functional.filter_basis import filter_basis
+from attentive_gconv.functional.ring_filters import filter_basis
 from attentive_gconv.groups import FiniteGroup
 
 

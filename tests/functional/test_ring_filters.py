@@ -7,7 +7,7 @@ import torch
 
 import attentive_gconv as ag
 from attentive_gconv.functional import filter_basis, kernel_transform, sample_kernel, transform_kernel
-from attentive_gconv.functional.filter_basis import ring_frequencies
+from attentive_gconv.functional.ring_filters import ring_frequencies
 
 GROUPS = ["c3", "c8", "c16", "d6", "d8"]
 

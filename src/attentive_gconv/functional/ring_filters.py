@@ -4,15 +4,18 @@ A kernel of a group that is not one of the pixel grid is a combination of P func
 
     ψ = Σ_b w_b·φ_b,    φ(ρ, m) = δ(|x| - ρ)·cos m∠x  and  δ(|x| - ρ)·sin m∠x,     ρ = 0, 1, 2, … or ½, 1½, …
 
-which any rotation turns exactly: by a shift of the angle. On the k x k offsets t of the grid, each is what the value at
-the ring's points p counts, where the image between the pixels is estimated from the pixels:
+which any rotation turns exactly: by a shift of the angle. On the k x k offsets t of the grid, each is what the values
+at the ring's points p count, where the image between the pixels, slightly blurred, is estimated from the pixels:
 
-    B_h[t, b] = Σ_t' (G⁻¹)[t, t'] · mean_p c(t' - M_h p)·φ_b(p),    G[t, t'] = c(t - t'),    c(d) = exp(-|d|²/2)
+    B_h[t, b] = Σ_t' (G⁻¹)[t, t'] · mean_p c_σ(t' - M_h p)·φ_b(p),    G[t, t'] = c_0(t - t')
+    c_σ(d) ∝ exp(-|d|² / 2(1 + σ²)),    the covariance of a pixel and a point blurred by σ = 0.3
 
-Among all estimates this one has the least mean squared error on images with the autocorrelation c, and so the response
-of the turned kernel to a turned image is as near to the unturned one as samples on the grid allow (kriging). The
-frequencies m are those that a ring of so many pixels can hold: up to 2ρ, less one on even rings, and at most 2 on the
-outermost. All transforms of a kernel are therefore one matrix times its P learned weights.
+Among all estimates this one has the least mean squared error on images with the autocorrelation c_0 (kriging), so that
+the turned kernel responds to a turned image as the unturned one does to the unturned image, as nearly as samples on the
+grid allow. The blur takes away what they do not: the finest detail.
+
+The frequencies m are those that a ring of so many pixels can hold: up to 2ρ, less one on even rings, and at most 2 on
+the outermost. All transforms of a kernel are therefore one matrix times its P learned weights.
 
 Source: the rings and their frequencies are those of Weiler & Cesa, "General E(2)-Equivariant Steerable CNNs", NeurIPS
 2019, https://arxiv.org/abs/1911.08251, and its released code, which samples Gaussian rings instead; optimal
@@ -27,6 +30,7 @@ from torch import Tensor
 
 from attentive_gconv.groups import FiniteGroup
 
+BLUR = 0.3  # σ in pixels; more reaches beyond the kernel's border
 POINTS = 64  # of a ring, for the mean: exact for all frequencies that occur
 
 
@@ -74,15 +78,15 @@ def filter_basis(group: FiniteGroup, kernel_size: int) -> Tensor | None:
         columns = []
         for radius, highest in ring_frequencies(kernel_size):
             points = radius * torch.stack((-angles.sin(), angles.cos()), 1) @ matrix.T
-            columns.append(_covariance(offsets, points) @ _waves(angles, highest) / POINTS)
+            columns.append(_covariance(offsets, points, BLUR) @ _waves(angles, highest) / POINTS)
         turned.append(torch.linalg.solve(_covariance(offsets, offsets), torch.cat(columns, 1)))
     samples = torch.stack(turned)  # (R, k², P)
     return _normalised(samples, kernel_size).permute(2, 0, 1).reshape(-1, len(turned) * kernel_size, kernel_size)
 
 
-def _covariance(a: Tensor, b: Tensor) -> Tensor:
-    """c(a - b) for every pair of points."""
-    return torch.exp(-(a[:, None] - b).square().sum(-1) / 2)
+def _covariance(a: Tensor, b: Tensor, blur: float = 0.0) -> Tensor:
+    """c(a - b) for every pair of points, up to a factor."""
+    return torch.exp(-(a[:, None] - b).square().sum(-1) / (2 * (1 + blur**2)))
 
 
 def _waves(angles: Tensor, highest: int) -> Tensor:
