@@ -25,6 +25,7 @@ ORDER = [
     ("data",),
     ("checkpoints",),
     ("inference",),
+    ("export",),
     ("training",),
     ("experiments", "visualize", "bench"),
     ("__init__",),

@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from attentive_gconv import functional, models, nn, testing
+    from attentive_gconv import export, functional, models, nn, testing
     from attentive_gconv.checkpoints import create_model, list_pretrained, load_reference_checkpoint
     from attentive_gconv.groups import FiniteGroup, group, list_groups
     from attentive_gconv.models import list_models
@@ -29,6 +29,7 @@ __all__ = [
     "check_equivariance",
     "create_model",
     "explain",
+    "export",
     "functional",
     "group",
     "list_groups",

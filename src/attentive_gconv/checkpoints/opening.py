@@ -115,6 +115,11 @@ def open_model(
         raise FileNotFoundError(f"there is no run folder or file of weights {path}{remedy}")
     if which is not None and not path.is_dir():
         raise ConfigError(f"weights (={which!r}) chooses within a run folder, and {path} is a file: leave it out")
+    if path.suffix in (".onnx", ".pt2"):
+        raise ConfigError(
+            f"{path} is an exported graph, without the modules of the network: give the run folder or the weights it "
+            "was exported from; `agconv predict` and `agconv evaluate` take .onnx files"
+        )
     if path.suffix in (".pth", ".pt"):
         if model is None or dataset is None:
             raise ConfigError(f"{path} holds weights alone: name its network (--model) and its images (--dataset)")

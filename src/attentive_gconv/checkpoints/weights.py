@@ -51,7 +51,7 @@ def write_state(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> Non
     """The same from a state dict."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     text = json.dumps(asdict(card))
-    write_atomically(path, save(tensors, metadata={METADATA_KEY: text, DIGEST_KEY: _digest(text, tensors)}))
+    write_atomically(path, save(tensors, metadata={METADATA_KEY: text, DIGEST_KEY: weights_digest(text, tensors)}))
 
 
 def load_weights(path: str | Path) -> TrainedModel:
@@ -124,7 +124,7 @@ def _checked_state(path: Path, file: Any, card: ModelCard) -> dict[str, Tensor]:
         )
     state = {name: file.get_tensor(name) for name in shapes}
     metadata = file.metadata()
-    if DIGEST_KEY in metadata and metadata[DIGEST_KEY] != _digest(metadata[METADATA_KEY], state):
+    if DIGEST_KEY in metadata and metadata[DIGEST_KEY] != weights_digest(metadata[METADATA_KEY], state):
         raise WeightsError(f"{path} is damaged: its content has another sha256 than it says; copy or train it again")
     problems = unusable(state)
     kinds = {tensor.dtype for tensor in state.values() if tensor.dtype in FLOATS}
@@ -135,7 +135,8 @@ def _checked_state(path: Path, file: Any, card: ModelCard) -> dict[str, Tensor]:
     return state
 
 
-def _digest(card: str, state: Mapping[str, Tensor]) -> str:
+def weights_digest(card: str, state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of a model card and of every tensor's name, dtype, shape and bytes."""
     digest = hashlib.sha256(card.encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

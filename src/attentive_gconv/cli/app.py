@@ -11,6 +11,7 @@ from attentive_gconv.cli.demo import demo_command
 from attentive_gconv.cli.errors import OneLineErrors, debug_errors
 from attentive_gconv.cli.evaluate import evaluate_command
 from attentive_gconv.cli.explain import explain_command
+from attentive_gconv.cli.export import export_command
 from attentive_gconv.cli.models import models_command
 from attentive_gconv.cli.predict import predict_command
 from attentive_gconv.cli.table import table_command
@@ -19,7 +20,7 @@ from attentive_gconv.cli.train import train_command
 app = typer.Typer(
     name="agconv",
     cls=OneLineErrors,
-    help="Attentive group equivariant convolutional networks: train, evaluate, predict, explain, measure.",
+    help="Attentive group equivariant convolutional networks: train, evaluate, predict, explain, export, measure.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,6 +48,7 @@ app.command("train")(train_command)
 app.command("evaluate")(evaluate_command)
 app.command("predict")(predict_command)
 app.command("explain")(explain_command)
+app.command("export")(export_command)
 app.command("table")(table_command)
 app.command("models")(models_command)
 app.command("data")(data_command)

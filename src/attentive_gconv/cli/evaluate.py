@@ -14,6 +14,7 @@ from attentive_gconv.cli.options import (
     TARGET_ARGUMENT,
     WEIGHTS_OPTION,
     named_target,
+    open_target,
 )
 from attentive_gconv.cli.output import plain_console, plain_table
 
@@ -71,14 +72,16 @@ def evaluate_command(
     """Evaluate a trained network: error, accuracy, recall and precision by class, changes with rotations."""
     import torch
 
-    from attentive_gconv.checkpoints import open_model
     from attentive_gconv.cli.devices import find_device
     from attentive_gconv.inference import evaluate
 
     directory = str(data_dir) if data_dir else None
     folder = str(dataset_dir) if dataset_dir else None
-    chosen_device = find_device(device)
-    opened = open_model(
+    exported = target is not None and target.suffix == ".onnx"
+    if exported and (dtype is Arithmetic.FLOAT64 or device not in ("auto", "cpu")):
+        raise ValueError(f"{target} runs on the CPU in float32: leave out --dtype and --device")
+    chosen_device = find_device("cpu" if exported else device)
+    opened = open_target(
         named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=folder
     )
     splits = opened.load_splits(directory, dataset, folder)

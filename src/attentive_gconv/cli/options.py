@@ -40,8 +40,8 @@ TARGET_AND_IMAGES_ARGUMENT = Annotated[
     list[Path],
     typer.Argument(
         metavar="[RUN_OR_WEIGHTS] IMAGE...",
-        help=f"{TARGET_HELP}; then PNG or JPEG files of any size. If the first is an image too, the network is "
-        "alpha_f_p4cnn of the package.",
+        help=f"{TARGET_HELP}, or for predict an exported .onnx file; then PNG or JPEG files of any size. If the first is "
+        "an image too, the network is alpha_f_p4cnn of the package.",
     ),
 ]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -118,10 +118,41 @@ def named_target(target: Path | None) -> Path:
     return Path(DEFAULT)
 
 
+def open_target(target: Path, **options: Any) -> "OpenedModel":
+    """Open a network, also one in an ONNX file; the options are those of `attentive_gconv.checkpoints.open_model`.
+
+    Raises:
+        ConfigError: if an option has no meaning for an ONNX file.
+    """
+    from attentive_gconv.checkpoints import OpenedModel, open_model
+    from attentive_gconv.settings import ConfigError
+
+    if target.suffix != ".onnx":
+        return open_model(target, **options)
+    from attentive_gconv.export import open_onnx
+
+    for name in ("which", "model"):
+        if options.get(name) is not None:
+            raise ConfigError(
+                f"{name} (={options[name]!r}) has no meaning for {target}, an exported file: leave it out"
+            )
+    folders = {"dir": options.get("data_dir"), "folder": options.get("dataset_dir")}
+    return OpenedModel(open_onnx(target), target, folders=folders)
+
+
 def open_for_images(
-    target: Path, weights: Weights | None, model: str | None, dataset: str | None, data_dir: Path | None
+    target: Path,
+    weights: Weights | None,
+    model: str | None,
+    dataset: str | None,
+    data_dir: Path | None,
+    *,
+    exported: bool = False,
 ) -> "OpenedModel":
     """Open the network that images are given to; a dataset and its folder are needed for .pth files only.
+
+    Args:
+        exported: whether an ONNX file will do.
 
     Raises:
         ConfigError: if they are given for something else.
@@ -132,4 +163,5 @@ def open_for_images(
     if target.suffix not in (".pth", ".pt") and (dataset is not None or data_dir is not None):
         raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which holds what is needed")
     directory = str(data_dir) if data_dir else None
-    return open_model(target, which=weights, model=model, dataset=dataset, data_dir=directory)
+    opening = open_target if exported else open_model
+    return opening(target, which=weights, model=model, dataset=dataset, data_dir=directory)

@@ -49,7 +49,7 @@ def predict_command(
     if as_csv and as_json:
         raise ValueError("--csv and --json are two formats: give one of them")
     target, images = target_and_images(arguments)
-    opened = open_for_images(target, weights, model, dataset, data_dir)
+    opened = open_for_images(target, weights, model, dataset, data_dir, exported=True)
     predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
     printer = _print_json if as_json else _print_csv if as_csv else _print_table
     printer(predictions)

@@ -12,6 +12,7 @@ from attentive_gconv.functional.definition.attentive_convolution import attentiv
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
 from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.conv2d import group_conv2d_fast
+from attentive_gconv.functional.fast.full_attention.chunked_form import attentive_conv2d_by_chunks
 from attentive_gconv.functional.fast.full_attention.library_operator import stream_by_operator
 from attentive_gconv.functional.fast.full_attention.streaming import stream
 from attentive_gconv.functional.fast.input_attention.custom_function import input_attention_fast
@@ -66,9 +67,10 @@ def attentive_conv2d(
         x: ``(B, C, |H'|, Y, X)``; |H'| is 1 in a lifting layer.
         weights: transformed weights and options of the convolution and its attention.
         method: ``"streaming"`` or ``"definition"``. Whatever looks into an operation gets the definition, with a
-            warning: transforms of `torch.func`, forward-mode derivatives, dispatch modes, tracing; so does, silently,
-            `torch.export`. Gradients of gradients (``create_graph=True``) go through it. `torch.compile` keeps the
-            streaming form whole, with ``recompute``.
+            warning: transforms of `torch.func`, forward-mode derivatives, dispatch modes, tracing. `torch.export` gets
+            standard operators in chunks of outputs, for a batch of 64 within the budget. Gradients of gradients
+            (``create_graph=True``) go through the definition. `torch.compile` keeps the streaming form whole, with
+            ``recompute``.
         recompute: activation checkpointing: keep only x for backward and compute the rest again there. Less memory,
             one more forward pass.
         memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
@@ -94,10 +96,12 @@ def attentive_conv2d(
         >>> torch.allclose(attentive_conv2d(x, weights, backend="torch"), exact)
         True
     """
-    if not dispatch.takes_streaming(method, x, *weights.tensors()):
-        return attentive_conv2d_definition(x, weights)
     if memory_budget < 1:
         raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
+    if dispatch.takes_chunks(method):
+        return attentive_conv2d_by_chunks(x, weights, memory_budget)
+    if not dispatch.takes_streaming(method, x, *weights.tensors()):
+        return attentive_conv2d_definition(x, weights)
     if dispatch.is_compiling():
         return stream_by_operator(x, weights, memory_budget=memory_budget, backend=backend)
     return stream(x, weights, recompute=recompute, memory_budget=memory_budget, backend=backend)

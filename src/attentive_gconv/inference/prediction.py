@@ -66,7 +66,8 @@ def _predict(trained: TrainedModel, file: str, top: int, invert: bool, fit: Fit)
         image = read_image(file, trained.card, invert=invert, fit=fit)
     except ImageError as error:
         return Prediction(file, (), str(error))
-    dtype = next(trained.module.parameters()).dtype
+    # an exported network has no parameters
+    dtype = next((parameter.dtype for parameter in trained.module.parameters()), image.dtype)
     with torch.inference_mode():
         probabilities = trained.module(image[None].to(dtype)).softmax(1)[0]
     best = probabilities.topk(top)

@@ -4,7 +4,8 @@
     -----------------------------------------------------------------  -------------------------------------------------
     torch.func transforms, batched gradients, forward-mode             definition: these look into an operation, or take
     derivatives, tensor subclasses, fake and meta tensors, dispatch    it elsewhere, and need plain PyTorch operations
-    and function modes (FLOP counters, loggers), tracing, export
+    and function modes (FLOP counters, loggers), tracing
+    torch.export                                                       definition; full attention: by chunks of outputs
     torch.compile                                                      definition; full attention: library operators
     a gradient of a gradient, from any fast form                       definition, in the backward pass
     autocast                                                           full attention: float32 inside, the result in the
@@ -130,6 +131,11 @@ def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
     if not (x.is_meta or torch.compiler.is_exporting()):
         _say_that_full_attention_takes_its_definition()
     return False
+
+
+def takes_chunks(method: str) -> bool:
+    """Whether full attention is exported: as standard operators, in chunks of outputs."""
+    return method == "streaming" and torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
 
 
 @cache

@@ -82,7 +82,7 @@ def test_other_sizes_are_compiled_with_sizes_unknown() -> None:
         torch.testing.assert_close(compiled(x), layer(x), rtol=1e-12, atol=1e-12)
 
 
-def test_export_takes_the_definition() -> None:
+def test_export_takes_standard_operators() -> None:
     layer, x = _layer("Group")
     program = torch.export.export(layer.eval(), (x,))
     assert all("attentive_gconv" not in str(node.target) for node in program.graph.nodes)

@@ -1,0 +1,103 @@
+"""`agconv export`."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attentive_gconv.cli.options import (
+    DATASET_DIR_OPTION,
+    DATASET_OPTION,
+    MODEL_OPTION,
+    TARGET_ARGUMENT,
+    WEIGHTS_OPTION,
+    named_target,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from attentive_gconv.checkpoints import OpenedModel
+
+
+class Format(StrEnum):
+    """Format of the exported file."""
+
+    ONNX = "onnx"
+    PT2 = "pt2"
+    AOTI = "aoti"
+
+
+_FORMAT_OPTION = Annotated[
+    Format,
+    typer.Option(help="onnx: for onnxruntime; pt2: for torch.export.load; aoti: compiled, needs a C++ compiler."),
+]
+_OUT_OPTION = Annotated[Path | None, typer.Option(help="File to write; default: the network's name.")]
+_INT8_OPTION = Annotated[
+    bool, typer.Option("--int8", help="Quantize to 8-bit integers, calibrated on training images. ONNX alone.")
+]
+_IMAGES_OPTION = Annotated[int, typer.Option(min=1, help="With --int8: number of training images to calibrate on.")]
+_LICENSE_OPTION = Annotated[
+    str | None, typer.Option(help="Licence of the weights, for the file's metadata; the package's own are under MIT.")
+]
+_SIZE_OPTION = Annotated[
+    bool, typer.Option(help="Let images have other sizes, where the network takes them; or keep that of the card.")
+]
+
+
+def export_command(
+    target: TARGET_ARGUMENT = None,
+    format: _FORMAT_OPTION = Format.ONNX,
+    out: _OUT_OPTION = None,
+    int8: _INT8_OPTION = False,
+    calibration_images: _IMAGES_OPTION = 512,
+    license: _LICENSE_OPTION = None,
+    dynamic_size: _SIZE_OPTION = True,
+    weights: WEIGHTS_OPTION = None,
+    model: MODEL_OPTION = None,
+    dataset: DATASET_OPTION = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="For --int8 and .pth files: the folder that holds the datasets.")
+    ] = None,
+    dataset_dir: DATASET_DIR_OPTION = None,
+) -> None:
+    """Write a trained network to a file that runs without this library: ONNX, torch.export or AOTInductor.
+
+    The file takes batches of any size and holds the model card: `agconv predict FILE.onnx IMAGE...` gives the answers
+    of the network itself.
+    """
+    from attentive_gconv.checkpoints import open_model
+    from attentive_gconv.checkpoints.pretrained import FOLDER
+    from attentive_gconv.export.formats import FORMATS, export
+
+    if int8 and format is not Format.ONNX:
+        raise ValueError(f"--int8 quantizes --format onnx alone, not {format.value}: leave one of the two out")
+    directory = str(data_dir) if data_dir else None
+    folder = str(dataset_dir) if dataset_dir else None
+    opened = open_model(
+        named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=folder
+    )
+    card = opened.trained.card
+    path = out or Path(card.model + ("-int8" if int8 else "")).with_suffix(FORMATS[format])
+    shipped = opened.origin.parent == FOLDER
+    export(
+        opened.trained.module,
+        path,
+        format.value,
+        card=card,
+        license=license if license is not None else "MIT" if shipped else "",
+        dynamic_size=dynamic_size,
+        calibration=_training_images(opened, directory, folder, calibration_images) if int8 else None,
+    )
+    print(f"wrote {path} ({path.stat().st_size:,} bytes): {card.model}, {len(card.classes)} classes", file=sys.stderr)
+
+
+def _training_images(opened: "OpenedModel", data_dir: str | None, dataset_dir: str | None, count: int) -> "Tensor":
+    """Training images, standardised, at equal distances: folders of images are sorted by class."""
+    import torch
+
+    train = opened.load_splits(data_dir, dataset_dir=dataset_dir).train
+    count = min(count, len(train))
+    return torch.stack([train[i * len(train) // count][0] for i in range(count)])

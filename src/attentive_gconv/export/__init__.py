@@ -1,0 +1,28 @@
+"""Export: networks as plain modules and as files that are opened without this library.
+
+conv2d_network  `to_conv2d`: a network as `nn.Conv2d`, `nn.Linear` and functions of `torch`
+formats         `export`: files of ONNX, `torch.export` and AOTInductor, with the model card inside
+onnx_file       `open_onnx`: such a file as a network again
+int8            quantized ONNX files
+
+`to_conv2d` needs torch alone; files need ``pip install 'attentive-gconv[train]'``, those of ONNX ``[onnx]``, too.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from attentive_gconv.export.conv2d_network import to_conv2d
+
+if TYPE_CHECKING:
+    from attentive_gconv.export.formats import export
+    from attentive_gconv.export.onnx_file import open_onnx
+
+__all__ = ["export", "open_onnx", "to_conv2d"]
+
+_LATER = {"export": "formats", "open_onnx": "onnx_file"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

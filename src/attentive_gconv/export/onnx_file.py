@@ -1,0 +1,163 @@
+"""ONNX files of networks: writing, and opening what may come from anywhere.
+
+The metadata's ``sha256`` is that of the card and the graph: a file that was damaged or changed is not opened.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attentive_gconv.checkpoints.model_card import ModelCard
+from attentive_gconv.checkpoints.weights import DIGEST_KEY, METADATA_KEY, TrainedModel, WeightsError
+from attentive_gconv.files import write_atomically
+
+try:
+    import onnx
+    import onnxruntime
+    from google.protobuf.message import DecodeError
+except ImportError as error:
+    raise ImportError("ONNX files need onnx and onnxruntime: pip install 'attentive-gconv[onnx]'") from error
+
+# what one message of protobuf can hold
+MOST_BYTES = 2**31 - 1
+
+
+class OnnxNetwork(nn.Module):
+    """A network in an ONNX file, run by onnxruntime on the CPU: images ``(B, C, Y, X)`` to logits, float32.
+
+    Args:
+        content: the file.
+        threads: of onnxruntime; by default as many as PyTorch has.
+    """
+
+    def __init__(self, content: bytes, threads: int | None = None) -> None:
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or torch.get_num_threads()
+        options.log_severity_level = 3  # errors: the warnings concern what its optimizer does
+        self.session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
+        self.input = self.session.get_inputs()[0].name
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits."""
+        (logits,) = self.session.run(None, {self.input: images.detach().cpu().float().numpy()})
+        return torch.from_numpy(logits)
+
+
+def graph_of(program: torch.export.ExportedProgram) -> onnx.ModelProto:
+    """The program as an ONNX graph, input ``images`` and output ``logits``.
+
+    Raises:
+        ImportError: without onnxscript.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError("`format` (='onnx') needs onnxscript: pip install 'attentive-gconv[onnx]'") from error
+    found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=["logits"])
+    assert found is not None
+    graph: onnx.ModelProto = found.model_proto
+    # traces of the exporter: Python names, files and lines of this machine
+    for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
+        del part.metadata_props[:]
+    for node in graph.graph.node:
+        node.doc_string = ""
+    return graph
+
+
+def write_onnx(path: Path, graph: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
+    """Write a graph with its metadata; ``sha256`` becomes that of the card and the graph."""
+    del graph.metadata_props[:]
+    found = {**metadata, DIGEST_KEY: _digest(metadata[METADATA_KEY], graph)}
+    for key, value in found.items():
+        graph.metadata_props.add(key=key, value=value)
+    write_atomically(path, graph.SerializeToString(deterministic=True))
+
+
+def open_onnx(path: str | Path) -> TrainedModel:
+    """Open the network of an ``.onnx`` file that `export` wrote with a model card.
+
+    Nothing is read from other files, and the graph has no operator but those of ONNX and onnxruntime.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        WeightsError: if the file is damaged or too large, has no model card, or does not fit it.
+
+    Example:
+        >>> import tempfile, torch, attentive_gconv as ag
+        >>> from attentive_gconv.checkpoints import open_model
+        >>> trained = open_model("p4cnn").trained
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = ag.export.export(trained.module, f"{folder}/p4cnn.onnx", card=trained.card)
+        ...     network = ag.export.open_onnx(path)
+        >>> network.card.dataset, network.module(torch.zeros(3, 1, 28, 28)).shape
+        ('rot-mnist', torch.Size([3, 10]))
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.stat().st_size > MOST_BYTES:
+        raise WeightsError(f"{path} is larger than an ONNX file without external data can be ({MOST_BYTES:,} bytes)")
+    content = path.read_bytes()
+    try:
+        graph = onnx.load_model_from_string(content)
+    except DecodeError as error:
+        raise WeightsError(f"{path} is no ONNX file, or damaged ({error}); copy or export it again") from error
+    card = _card_of(path, graph)
+    _check_interface(path, graph, card)
+    try:
+        network = OnnxNetwork(content)
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise WeightsError(f"{path} cannot be run by onnxruntime: {str(error).splitlines()[0]}") from error
+    return TrainedModel(network.eval(), card)
+
+
+def _card_of(path: Path, graph: onnx.ModelProto) -> ModelCard:
+    metadata = {entry.key: entry.value for entry in graph.metadata_props}
+    if not metadata.get(METADATA_KEY):
+        raise WeightsError(
+            f"{path} has no model card, which says its classes, mean and std: write it with `agconv export`, or "
+            "with the card of `attentive_gconv.export.export`"
+        )
+    try:
+        card = ModelCard.from_json(metadata[METADATA_KEY])
+    except ValueError as error:
+        raise WeightsError(f"{path} describes no network of this version: {error}") from error
+    del graph.metadata_props[:]
+    if metadata.get(DIGEST_KEY) != _digest(metadata[METADATA_KEY], graph):
+        raise WeightsError(f"{path} is damaged: its content has another sha256 than it says; copy or export it again")
+    return card
+
+
+def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> None:
+    """The input takes images of the card, the output has its classes, and no tensor lies in another file."""
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.graph.initializer):
+        raise WeightsError(f"{path} takes weights from other files, which is refused: export it again, as one file")
+    shapes = [[_shape(value) for value in values] for values in (graph.graph.input, graph.graph.output)]
+    channels, *sides = card.image_shape
+    wanted = [[0, channels, *sides]], [[0, len(card.classes)]]
+    for found, expected in zip(shapes, wanted, strict=True):
+        fits = len(found) == len(expected) and all(
+            len(a) == len(b) and all(x in (0, y) for x, y in zip(a, b, strict=True))
+            for a, b in zip(found, expected, strict=True)
+        )
+        if not fits:
+            raise WeightsError(
+                f"{path} has inputs and outputs {shapes}, and its model card says images {card.image_shape} and "
+                f"{len(card.classes)} classes: export it again"
+            )
+
+
+def _shape(value: Any) -> list[int]:
+    """Sizes; 0 where any will do."""
+    return [size.dim_value for size in value.type.tensor_type.shape.dim]
+
+
+def _digest(card: str, graph: onnx.ModelProto) -> str:
+    digest = hashlib.sha256(card.encode())
+    digest.update(graph.SerializeToString(deterministic=True))
+    return digest.hexdigest()

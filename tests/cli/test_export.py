@@ -1,0 +1,73 @@
+"""`agconv export`, and the commands that take its files."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder, make = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    paths = [folder / f"{i}.png" for i in range(3)]
+    for path in paths:
+        Image.fromarray(make.integers(0, 255, (28, 28), dtype=np.uint8)).save(path)
+    return [str(path) for path in paths]
+
+
+def test_an_exported_file_gives_the_answers_of_the_network(agconv, images, tmp_path):
+    out = tmp_path / "net.onnx"
+    done = agconv("export", "p4cnn", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert "p4cnn, 10 classes" in done.stderr
+    answers = []
+    for target in ("p4cnn", str(out)):
+        run = agconv("predict", target, *images, "--top", "10", "--json")
+        assert run.exit_code == 0, run.output
+        answers.append(json.loads(run.stdout))
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours["file"] == theirs["file"]
+        assert [guess["class"] for guess in ours["guesses"]] == [guess["class"] for guess in theirs["guesses"]]
+        assert [guess["probability"] for guess in ours["guesses"]] == pytest.approx(
+            [guess["probability"] for guess in theirs["guesses"]], abs=1e-5
+        )
+    metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+    assert metadata["license"] == "MIT"
+
+
+def test_commands_that_need_the_network_itself_refuse_an_exported_file(agconv, images, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.touch()
+    for command in (["explain", str(path), images[0]], ["export", str(path)]):
+        run = agconv(*command)
+        assert run.exit_code == 1
+        assert "exported" in run.stderr
+    run = agconv("predict", str(path), images[0], "--weights", "best")
+    assert run.exit_code == 1
+    assert "has no meaning for" in run.stderr
+    run = agconv("predict", str(path), images[0])
+    assert run.exit_code == 1
+    assert "no model card" in run.stderr
+    assert "Traceback" not in run.output
+
+
+def test_int8_needs_onnx(agconv, tmp_path):
+    run = agconv("export", "p4cnn", "--int8", "--format", "pt2", "--out", str(tmp_path / "net.pt2"))
+    assert run.exit_code == 1
+    assert "--int8 quantizes --format onnx alone" in run.stderr
+
+
+def test_int8_of_a_run_and_evaluation_of_the_file(agconv, run, tmp_path):
+    out = tmp_path / "net.onnx"
+    done = agconv("export", run, "--int8", "--calibration-images", 16, "--out", out)
+    assert done.exit_code == 0, done.stderr
+    figures = json.loads(agconv("evaluate", out, "--json").stdout)
+    assert figures["images"] == 18
+    assert figures["changed_by_rotation"] == {"90": 0, "180": 0, "270": 0}
+    assert figures["loss"] == pytest.approx(json.loads(agconv("evaluate", run, "--json").stdout)["loss"], rel=0.1)
+    for option in (["--dtype", "float64"], ["--device", "cuda"]):
+        refused = agconv("evaluate", out, *option)
+        assert refused.exit_code == 1
+        assert "runs on the CPU in float32" in refused.stderr
