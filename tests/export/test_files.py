@@ -3,9 +3,10 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -13,6 +14,7 @@ import torch
 import attentive_gconv as ag
 from attentive_gconv.checkpoints import TrainedModel, WeightsError
 from attentive_gconv.export import export, open_onnx
+from attentive_gconv.export.onnx_file import OnnxNetwork, write_onnx
 from attentive_gconv.models.blocks import ATTENTION
 from networks import randomise_norms_
 
@@ -81,10 +83,15 @@ def test_onnx_opens_in_a_process_without_this_library_and_without_torch(trained,
         "numpy.save(sys.argv[2], net.run(None, {'images': numpy.ones((2, 1, 28, 28), 'float32')})[0])"
     )
     subprocess.run([sys.executable, "-c", code, str(onnx_file), str(tmp_path / "out.npy")], check=True, cwd=tmp_path)
-    import numpy as np
-
     logits = torch.from_numpy(np.load(tmp_path / "out.npy"))
     torch.testing.assert_close(logits, trained.module(torch.ones(2, 1, 28, 28)).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_float64_stays_what_it_is(trained, tmp_path):
+    model = ag.create_model("p4cnn", channels=2).double().eval()
+    images = torch.randn(3, 1, 28, 28, dtype=torch.float64)
+    network = OnnxNetwork(export(model, tmp_path / "net.onnx").read_bytes())
+    torch.testing.assert_close(network(images), model(images).detach(), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.slow
@@ -108,8 +115,6 @@ def test_every_network_and_kind_of_attention_becomes_onnx(name, options, tmp_pat
     images = torch.randn(2, *ag.models.model_entry(name).image_shape)
     model = randomise_norms_(model, images)
     content = export(model, tmp_path / "net.onnx").read_bytes()
-    from attentive_gconv.export.onnx_file import OnnxNetwork
-
     network = OnnxNetwork(content)
     with torch.no_grad():
         for batch in (images, images[:1]):
@@ -164,10 +169,6 @@ def test_bad_files_are_refused_with_a_remedy(trained, onnx_file, tmp_path):
 
 
 def test_a_card_that_does_not_fit_the_graph_and_outside_data_are_refused(trained, onnx_file, tmp_path):
-    from dataclasses import replace
-
-    from attentive_gconv.export.onnx_file import write_onnx
-
     metadata = {"attentive_gconv": json.dumps(asdict(replace(trained.card, classes=("a", "b"))))}
     write_onnx(tmp_path / "a.onnx", onnx.load(onnx_file), metadata)
     with pytest.raises(WeightsError, match="2 classes: export it again"):

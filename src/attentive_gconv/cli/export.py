@@ -69,8 +69,8 @@ def export_command(
     of the network itself.
     """
     from attentive_gconv.checkpoints import open_model
-    from attentive_gconv.checkpoints.pretrained import FOLDER
     from attentive_gconv.export.formats import FORMATS, export
+    from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_file
 
     if int8 and format is not Format.ONNX:
         raise ValueError(f"--int8 quantizes --format onnx alone, not {format.value}: leave one of the two out")
@@ -81,7 +81,7 @@ def export_command(
     )
     card = opened.trained.card
     path = out or Path(card.model + ("-int8" if int8 else "")).with_suffix(FORMATS[format])
-    shipped = opened.origin.parent == FOLDER
+    shipped = opened.origin in map(pretrained_file, list_pretrained())
     export(
         opened.trained.module,
         path,

@@ -40,8 +40,8 @@ TARGET_AND_IMAGES_ARGUMENT = Annotated[
     list[Path],
     typer.Argument(
         metavar="[RUN_OR_WEIGHTS] IMAGE...",
-        help=f"{TARGET_HELP}, or for predict an exported .onnx file; then PNG or JPEG files of any size. If the first is "
-        "an image too, the network is alpha_f_p4cnn of the package.",
+        help=f"{TARGET_HELP}, or for predict an exported .onnx file; then PNG or JPEG files of any size. If the first "
+        "is an image too, the network is alpha_f_p4cnn of the package.",
     ),
 ]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")

@@ -8,6 +8,7 @@ All hold the module of `to_conv2d`: they are opened without this library. The me
 ``attentive_gconv`` (the model card as JSON), ``license`` and ``sha256``.
 """
 
+import copy
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -74,6 +75,8 @@ def export(
         raise ValueError(f"`path` (={str(path)!r}) must end in {FORMATS[format]!r} for format={format!r}")
     if calibration is not None and format != "onnx":
         raise ValueError(f"`calibration` quantizes format='onnx' alone, not {format!r}: leave it out")
+    if calibration is not None:
+        model = copy.deepcopy(model).float()
     if image_shape is None and card is not None:
         image_shape = card.image_shape
     plain, program = plain_program(model, image_shape, dynamic_size=dynamic_size)

@@ -27,7 +27,9 @@ MOST_BYTES = 2**31 - 1
 
 
 class OnnxNetwork(nn.Module):
-    """A network in an ONNX file, run by onnxruntime on the CPU: images ``(B, C, Y, X)`` to logits, float32.
+    """A network in an ONNX file, run by onnxruntime on the CPU: images ``(B, C, Y, X)`` to logits.
+
+    It computes in the dtype of the file, whatever that of the images is.
 
     Args:
         content: the file.
@@ -40,11 +42,13 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3  # errors: the warnings concern what its optimizer does
         self.session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
+        (images,) = self.session.get_inputs()
+        self.input = images.name
+        self.dtype = torch.float64 if images.type == "tensor(double)" else torch.float32
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
-        (logits,) = self.session.run(None, {self.input: images.detach().cpu().float().numpy()})
+        (logits,) = self.session.run(None, {self.input: images.detach().cpu().to(self.dtype).numpy()})
         return torch.from_numpy(logits)
 
 
@@ -135,7 +139,12 @@ def _card_of(path: Path, graph: onnx.ModelProto) -> ModelCard:
 
 def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> None:
     """The input takes images of the card, the output has its classes, and no tensor lies in another file."""
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.graph.initializer):
+    nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
+    attributes = [attribute for node in nodes for attribute in node.attribute]
+    if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
+        raise WeightsError(f"{path} holds graphs within its graph, as no file of ours does: export it again")
+    tensors = [*graph.graph.initializer, *(tensor for a in attributes for tensor in (a.t, *a.tensors))]
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         raise WeightsError(f"{path} takes weights from other files, which is refused: export it again, as one file")
     shapes = [[_shape(value) for value in values] for values in (graph.graph.input, graph.graph.output)]
     channels, *sides = card.image_shape

@@ -31,7 +31,7 @@ from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
 from attentive_gconv.nn.checks import real
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
-from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, uniform_kernel_
+from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, packs_for_inference, uniform_kernel_
 
 
 class FullChannelAttention(GateWeights):
@@ -72,7 +72,7 @@ class FullChannelAttention(GateWeights):
         # a lifting layer has no h' to compare with h: every h has the same gate
         weight: Tensor = getattr(self, name)
         gates = weight[:, None, ..., None].expand(-1, self.group.order, -1, -1, 1)
-        return gates if torch.is_grad_enabled() else gates.clone()  # never the parameter's own memory
+        return gates.clone() if packs_for_inference() else gates  # never the parameter's own memory
 
 
 class FullSpatialAttention(TransformedWeights):
@@ -261,7 +261,7 @@ class _FullAttention(GroupConvolution):
             scale=self.scale,
             combination=COMBINATIONS[self.combination],
         )
-        return weights if torch.is_grad_enabled() else weights.by_input_pose()
+        return weights.by_input_pose() if packs_for_inference() else weights
 
 
 class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):

@@ -28,7 +28,7 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.nn.arguments import PADDING_MODES, checked, instance_of, one_of
 from attentive_gconv.nn.checks import divides, explicit_padding
-from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
+from attentive_gconv.nn.packed_weights import TransformedWeights, packs_for_inference, uniform_kernel_
 
 
 class GroupConvolution(TransformedWeights):
@@ -96,7 +96,7 @@ class GroupConvolution(TransformedWeights):
 
     def _packed_kernel(self) -> Tensor:
         """The same; in inference from the cache."""
-        inference = not torch.is_grad_enabled()
+        inference = packs_for_inference()
         return self.packed(
             (self.weight,), self.scale, lambda: self.kernel().contiguous() if inference else self.kernel()
         )

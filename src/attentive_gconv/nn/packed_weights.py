@@ -18,10 +18,15 @@ from torch import Tensor, nn
 from torch.nn.modules import module as global_hooks
 
 from attentive_gconv.functional import KernelTransform, sample_kernel, transform_kernel
-from attentive_gconv.functional.fast.dispatch import is_ordinary, without_autocast
+from attentive_gconv.functional.fast.dispatch import is_ordinary, is_tracing, without_autocast
 from attentive_gconv.groups import FiniteGroup
 
 Packed = TypeVar("Packed")
+
+
+def packs_for_inference() -> bool:
+    """Whether weights are packed as inference wants them: gradients are off, and nothing is traced."""
+    return not torch.is_grad_enabled() and not is_tracing()
 
 
 class PackedWeightsCache:

@@ -59,13 +59,18 @@ def is_compiling() -> bool:
     return torch.compiler.is_compiling()
 
 
+def is_tracing() -> bool:
+    """Whether `torch.jit.trace` records the operations: its check, without gradients, must see the same ones."""
+    return torch.jit.is_tracing()
+
+
 def _is_looked_into(*tensors: Tensor | None) -> bool:
     """Whether a transform, a mode, a tracer or a special tensor needs to see the operations of PyTorch inside."""
     if torch._C._are_functorch_transforms_active():
         return True
     if torch.compiler.is_compiling():
         return torch.compiler.is_exporting()
-    if torch.jit.is_tracing() or _modes_are_active():
+    if is_tracing() or _modes_are_active():
         return True
     return not all(t is None or _is_plain(t) for t in tensors)
 

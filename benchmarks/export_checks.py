@@ -1,0 +1,122 @@
+"""Exported files on many images: equality in batches of every size, and what int8 changes, over all poses.
+
+    python benchmarks/export_checks.py --data-dir DIR --out benchmarks/results/export-checks.json
+
+1. Random batches of 1 to 64 normal images: the largest difference of the logits of pt2 and onnx to the network's.
+2. All test images of rot-MNIST in all poses: in float32 (onnx) and int8, the error, and how many images have a pose in
+   which the prediction, or a bit of the logits, differs from that of the upright image.
+
+The networks are those whose weights come with the package; int8 is calibrated on 512 training images.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import attentive_gconv as ag
+from attentive_gconv.checkpoints import OpenedModel, open_model
+from attentive_gconv.data import DataSplits
+from attentive_gconv.environment import describe_environment
+from attentive_gconv.export import export
+from attentive_gconv.export.onnx_file import OnnxNetwork
+from attentive_gconv.files import write_json
+
+CALIBRATION = 512
+
+
+def equality(model: nn.Module, networks: dict[str, Any], shape: tuple[int, ...], batches: int) -> dict[str, Any]:
+    """The largest difference of logits on random batches, absolute and relative to the largest logit."""
+    make = torch.Generator().manual_seed(0)
+    worst, largest = dict.fromkeys(networks, 0.0), 0.0
+    other_classes = dict.fromkeys(networks, 0)
+    for _ in range(batches):
+        size = int(torch.randint(1, 65, (), generator=make))
+        images = torch.randn(size, *shape, generator=make)
+        expected = model(images)
+        largest = max(largest, float(expected.abs().max()))
+        for name, network in networks.items():
+            found = network(images)
+            worst[name] = max(worst[name], float((found - expected).abs().max()))
+            other_classes[name] += int((found.argmax(1) != expected.argmax(1)).sum())
+    rounded = {name: float(f"{value:.3g}") for name, value in worst.items()}
+    return {"batches": batches, "largest_logit": round(largest, 2), "difference": rounded, "classes": other_classes}
+
+
+def over_poses(network: Any, images: Tensor, labels: Tensor, group: ag.FiniteGroup) -> dict[str, Any]:
+    """Error, and differences between the poses of an image; seconds of processor time for all of it."""
+    wrong = predictions = logits = 0
+    begun = time.process_time()
+    for batch, truth in zip(images.split(250), labels.split(250), strict=True):
+        upright = network(batch)
+        wrong += int((upright.argmax(1) != truth).sum())
+        turned = [network(group.act_on_plane(h, batch).contiguous()) for h in range(1, group.order)]
+        predictions += int(torch.stack([t.argmax(1) != upright.argmax(1) for t in turned]).any(0).sum())
+        logits += int(torch.stack([(t != upright).any(1) for t in turned]).any(0).sum())
+    return {
+        "error": wrong / len(labels),
+        "images_with_another_prediction": predictions,
+        "images_with_other_logits": logits,
+        "milliseconds_per_image": round(1000 * (time.process_time() - begun) / len(labels) / group.order, 4),
+    }
+
+
+def stacked(splits: DataSplits, limit: int | None) -> tuple[Tensor, Tensor]:
+    """The test images and labels."""
+    count = min(len(splits.test), limit or len(splits.test))
+    images = torch.stack([splits.test[i][0] for i in range(count)])
+    return images, splits.test.labels[:count]
+
+
+@torch.no_grad()
+def check(opened: OpenedModel, splits: DataSplits, folder: Path, batches: int, limit: int | None) -> dict[str, Any]:
+    """All figures of a network."""
+    model, card = opened.trained.module, opened.trained.card
+    calibration = torch.stack([splits.train[i][0] for i in range(CALIBRATION)])
+    files = {"pt2": export(model, folder / "net.pt2", "pt2", card=card)}
+    files["onnx"] = export(model, folder / "net.onnx", card=card)
+    files["int8"] = export(model, folder / "int8.onnx", card=card, calibration=calibration)
+    onnx, int8 = (OnnxNetwork(files[name].read_bytes(), threads=1) for name in ("onnx", "int8"))
+    pt2 = torch.export.load(files["pt2"]).module()
+    images, labels = stacked(splits, limit)
+    group = ag.group(str(ag.models.model_entry(card.model).defaults["group"]))
+    return {
+        "equality": equality(model, {"pt2": pt2, "onnx": onnx}, card.image_shape, batches),
+        "test_images": len(labels),
+        "poses": group.order,
+        "float32": over_poses(onnx, images, labels, group),
+        "int8": over_poses(int8, images, labels, group),
+        "bytes": {name: path.stat().st_size for name, path in files.items()},
+    }
+
+
+def main() -> None:
+    """Read the command line, check, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--networks", default=",".join(ag.list_pretrained()), help="names, by commas")
+    parser.add_argument("--data-dir", required=True, help="folder that holds the datasets")
+    parser.add_argument("--batches", type=int, default=1000, help="random batches (default: 1000)")
+    parser.add_argument("--limit", type=int, help="the first so many test images only")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"networks": {}}
+    for name in arguments.networks.split(","):
+        if name in known["networks"]:
+            continue
+        opened = open_model(name)
+        splits = opened.load_splits(arguments.data_dir)
+        with tempfile.TemporaryDirectory() as folder:
+            found = check(opened, splits, Path(folder), arguments.batches, arguments.limit)
+        known["networks"][name] = found
+        write_json(arguments.out, {"environment": describe_environment(), "networks": known["networks"]})
+        print(name, json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
