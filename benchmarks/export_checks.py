@@ -98,7 +98,7 @@ def check(opened: OpenedModel, splits: DataSplits, folder: Path, batches: int, l
 def main() -> None:
     """Read the command line, check, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--networks", default=",".join(ag.list_pretrained()), help="names, by commas")
+    parser.add_argument("--networks", default="p4cnn,alpha_f_p4cnn,z2cnn", help="names, by commas")
     parser.add_argument("--data-dir", required=True, help="folder that holds the datasets")
     parser.add_argument("--batches", type=int, default=1000, help="random batches (default: 1000)")
     parser.add_argument("--limit", type=int, help="the first so many test images only")

@@ -50,7 +50,7 @@ def prepared(name: str) -> tuple[torch.nn.Module, Tensor]:
     """The network in eval mode, and a batch of noise."""
     torch.manual_seed(0)
     images = torch.randn(batch_of(name), *ag.models.model_entry(name).image_shape)
-    if name in ag.list_pretrained():
+    if name in {shipped.partition(".")[0] for shipped in ag.list_pretrained()}:
         return ag.create_model(name, pretrained=True), images
     model = ag.create_model(name)
     with torch.no_grad():

@@ -80,7 +80,7 @@ def export_command(
         named_target(target), which=weights, model=model, dataset=dataset, data_dir=directory, dataset_dir=folder
     )
     card = opened.trained.card
-    path = out or Path(card.model + ("-int8" if int8 else "")).with_suffix(FORMATS[format])
+    path = out or Path(f"{card.model}{'-int8' if int8 else ''}{FORMATS[format]}")
     shipped = opened.origin in map(pretrained_file, list_pretrained())
     export(
         opened.trained.module,
