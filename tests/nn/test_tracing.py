@@ -11,6 +11,7 @@ from attentive_gconv.models.blocks import ATTENTION, convolution
 pytestmark = [
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
     pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning"),
     pytest.mark.filterwarnings("ignore:under transforms of torch.func.*full attention:RuntimeWarning"),
 ]
 

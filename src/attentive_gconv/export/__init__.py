@@ -5,21 +5,21 @@ formats         `export`: files of ONNX, `torch.export` and AOTInductor, with th
 onnx_file       `open_onnx`: such a file as a network again
 int8            quantized ONNX files
 
-`to_conv2d` needs torch alone; files need ``pip install 'attentive-gconv[train]'``, those of ONNX ``[onnx]``, too.
+Each is imported when it is first asked for. `to_conv2d` needs torch alone; files need
+``pip install 'attentive-gconv[train]'``, those of ONNX ``[onnx]``, too.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from attentive_gconv.export.conv2d_network import to_conv2d
-
 if TYPE_CHECKING:
+    from attentive_gconv.export.conv2d_network import to_conv2d
     from attentive_gconv.export.formats import export
     from attentive_gconv.export.onnx_file import open_onnx
 
 __all__ = ["export", "open_onnx", "to_conv2d"]
 
-_LATER = {"export": "formats", "open_onnx": "onnx_file"}
+_LATER = {"export": "formats", "open_onnx": "onnx_file", "to_conv2d": "conv2d_network"}
 
 
 def __getattr__(name: str) -> Any:

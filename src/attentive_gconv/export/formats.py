@@ -45,7 +45,7 @@ def export(
     """Write a network to a file that is opened without this library, with an atomic write.
 
     Args:
-        model: a network in eval mode, ours or one built of our layers.
+        model: a network in eval mode, ours or one built of our layers. ONNX files are in float32 in any case.
         path: the file; it ends in ``.onnx`` or, in the other formats, ``.pt2``.
         format: ``"onnx"``, ``"pt2"`` or ``"aoti"`` (needs a C++ compiler).
         card: the model card, for the file's metadata; `agconv predict` needs it.
@@ -75,7 +75,7 @@ def export(
         raise ValueError(f"`path` (={str(path)!r}) must end in {FORMATS[format]!r} for format={format!r}")
     if calibration is not None and format != "onnx":
         raise ValueError(f"`calibration` quantizes format='onnx' alone, not {format!r}: leave it out")
-    if calibration is not None:
+    if format == "onnx":  # onnxruntime has no convolution in float64
         model = copy.deepcopy(model).float()
     if image_shape is None and card is not None:
         image_shape = card.image_shape

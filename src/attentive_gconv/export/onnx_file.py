@@ -4,7 +4,7 @@ The metadata's ``sha256`` is that of the card and the graph: a file that was dam
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,7 @@ MOST_BYTES = 2**31 - 1
 
 
 class OnnxNetwork(nn.Module):
-    """A network in an ONNX file, run by onnxruntime on the CPU: images ``(B, C, Y, X)`` to logits.
-
-    It computes in the dtype of the file, whatever that of the images is.
+    """A network in an ONNX file, run by onnxruntime on the CPU: images ``(B, C, Y, X)`` to logits, in float32.
 
     Args:
         content: the file.
@@ -42,18 +40,16 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3  # errors: the warnings concern what its optimizer does
         self.session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-        (images,) = self.session.get_inputs()
-        self.input = images.name
-        self.dtype = torch.float64 if images.type == "tensor(double)" else torch.float32
+        self.input = self.session.get_inputs()[0].name
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""
-        (logits,) = self.session.run(None, {self.input: images.detach().cpu().to(self.dtype).numpy()})
+        (logits,) = self.session.run(None, {self.input: images.detach().cpu().float().numpy()})
         return torch.from_numpy(logits)
 
 
-def graph_of(program: torch.export.ExportedProgram) -> onnx.ModelProto:
-    """The program as an ONNX graph, input ``images`` and output ``logits``.
+def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str] = ("logits",)) -> onnx.ModelProto:
+    """The program as an ONNX graph, input ``images`` and outputs of these names.
 
     Raises:
         ImportError: without onnxscript.
@@ -62,7 +58,7 @@ def graph_of(program: torch.export.ExportedProgram) -> onnx.ModelProto:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError("`format` (='onnx') needs onnxscript: pip install 'attentive-gconv[onnx]'") from error
-    found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=["logits"])
+    found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=list(outputs))
     assert found is not None
     graph: onnx.ModelProto = found.model_proto
     # traces of the exporter: Python names, files and lines of this machine

@@ -33,7 +33,7 @@ def plain_graph(program: torch.export.ExportedProgram, name: str) -> fx.GraphMod
     """A module of plain layers that computes what the program does.
 
     Args:
-        program: of a network in eval mode, with one input and one output.
+        program: of a network in eval mode, with one input; outputs may be several.
         name: of the class of the module.
     """
     return _Rewriter(program).module(name)
@@ -64,8 +64,8 @@ class _Rewriter:
                 constant = names.get(node.name)
                 self.become[node] = self.graph.placeholder("images") if constant is None else held[constant].detach()
             elif node.op == "output":
-                (result,) = self._values(node.args[0])
-                self.graph.output(self._node(result))
+                results = tuple(map(self._node, self._values(node.args[0])))
+                self.graph.output(results if len(results) > 1 else results[0])
             elif node.users:  # the others are assertions
                 self.become[node] = self._call(node)
         return fx.GraphModule(self.root, self.graph, name).eval()
