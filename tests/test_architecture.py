@@ -16,7 +16,7 @@ PACKAGE = Path(ag.__file__).parent
 ORDER = [
     ("lookup", "files", "environment", "resizing"),
     ("settings",),
-    ("yaml_settings",),
+    ("yaml_settings", "importing"),
     ("groups",),
     ("functional",),
     ("nn",),

@@ -67,6 +67,8 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
             raise ConfigError(f"{path} (={value!r}) must be a list, e.g. [1, 2]")
         return tuple(_convert(entry, typing.get_args(hint)[0], f"{path}[{i}]") for i, entry in enumerate(value))
     if origin is dict:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} (={value!r}) must be a section, i.e. `name: value` pairs")
         return dict(value)
     if hint is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)

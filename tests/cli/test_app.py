@@ -102,6 +102,16 @@ def test_it_runs_as_a_module():
     assert done.stderr == ""
 
 
+def test_the_list_of_networks_needs_no_pytorch():
+    code = (
+        "import sys; from typer.testing import CliRunner; from attentive_gconv.cli.app import app\n"
+        "assert 'p4cnn' in CliRunner().invoke(app, ['models']).stdout\n"
+        "print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_imports_nothing_slow():
     code = (
         "import sys; from attentive_gconv.cli.app import app\n"

@@ -124,6 +124,12 @@ def test_unknown_names_are_refused_with_a_suggestion(name, message):
         ag.group(name)
 
 
+@pytest.mark.parametrize(("alias", "name"), [("c1", "z2"), ("p1", "z2"), ("c4", "p4"), ("d4", "p4m"), ("p4mm", "p4m")])
+def test_other_names_of_the_same_groups(alias, name):
+    assert ag.group(alias) == ag.group(name)
+    assert ag.nn.LiftingConv2d(alias, 1, 2, 3).group.name == name
+
+
 @pytest.mark.parametrize("name", [None, 4, ["p4"]])
 def test_group_of_another_type_is_refused(name):
     with pytest.raises(TypeError, match=r"group \(=.*\) must be a name"):

@@ -38,10 +38,14 @@ NO_STATISTICS = ["mean", ("mean", "mean"), ("median",), 3, None, {"mean"}, True,
 WRONG = {
     "group": ["p5", "c0", "c1000", 4, None, True, 1.5, [], "", b"p4", NAN, -1],
     **dict.fromkeys(("in_channels", "out_channels", "channels", "num_features", "num_classes", "num_blocks"), NO_SIZE),
+    **dict.fromkeys(("num_groups", "num_channels"), NO_SIZE),
     **dict.fromkeys(("groups", "ratio", "depth", "spatial_dilation", "first_dilation"), NO_SIZE),
     "spatial_kernel_size": [*NO_SIZE, 4, 1025, (3, 3)],
     "kernel_size": [*NO_SIZE, *NO_SIDES, (3, 5)],
-    **{key: [*NO_SIZE, *NO_SIDES, "same"] for key in ("stride", "dilation")},
+    **{key: [*NO_SIZE, *NO_SIDES, "same"] for key in ("stride", "dilation", "scale_factor")},
+    "output_size": [*NO_SIZE, *NO_SIDES],
+    "mode": NO_NAME,
+    "subgroup": ["p5", "p4m", 4, None, True, [], ""],
     "padding": [-1, 1.0, "3", "full", None, True, NAN, 10**30, [], (0,), (1, 2, 3), (1, -1), (True, 1), b"\1\1"],
     **dict.fromkeys(("padding_mode", "gate", "combination", "order", "attention", "pool"), NO_NAME),
     **dict.fromkeys(("bias", "norm", "over_group", "channel", "spatial", "normal_init"), NO_FLAG),
@@ -73,6 +77,9 @@ NO_MAPS = [*WRONG["maps"], {"": nn.ReLU()}, {"a.b": nn.ReLU()}, {"forward": nn.R
 POOLS = ("SpatialMaxPool2d", "SpatialAvgPool2d", "SpatialBlurPool2d")
 WRONG_HERE = {
     ("RotMNISTNet", "kernel_size"): [*NO_ODD, 1],
+    ("GroupConvTranspose2d", "padding"): [*WRONG["padding"], "same"],
+    ("UNet", "depth"): [*NO_SIZE, 11],
+    ("UNet", "num_classes"): NO_SIZE,
     **{(name, "kernel_size"): NO_POOL for name in POOLS},
     **{(name, "padding"): [*WRONG["padding"], "same"] for name in POOLS},
     **{(name, "kernel_size"): NO_ODD for name in ("InputAttention", "SpatialAttention", "PlanarSpatialAttention")},
@@ -117,7 +124,12 @@ SMALL = {
     **dict.fromkeys(("SoftMask", "SqueezeExcite", "InputAttention"), ATTENTION),
     "CoAttention": {"group": "p4", "channels": 4},
     **{key: {"group": "p4"} for key in ("SpatialAttention", "PlanarSpatialAttention")},
-    "GroupBatchNorm2d": {"num_features": 4},
+    **{key: {"num_features": 4} for key in ("GroupBatchNorm2d", "GroupInstanceNorm2d")},
+    "GroupNorm2d": {"num_groups": 2, "num_channels": 4},
+    "GroupConvTranspose2d": CONVOLUTION,
+    "GroupRestriction": {"group": "p4", "subgroup": "z2"},
+    **{key: {"output_size": 2} for key in ("SpatialAdaptiveAvgPool2d", "SpatialAdaptiveMaxPool2d")},
+    "SpatialUpsample2d": {"scale_factor": 2},
     **{key: {"kernel_size": 2} for key in POOLS},
     "Attend": {"maps": {"channel": nn.ReLU()}},
     "ParallelAttention": {"maps": {"channel": ag.nn.ChannelAttention("p4", 4)}},
@@ -125,7 +137,7 @@ SMALL = {
 CLASSES = {name: getattr(ag.nn, name) for name in ag.nn.__all__ if isinstance(getattr(ag.nn, name), type)}
 CLASSES = {
     **{name: owner for name, owner in CLASSES.items() if not inspect.isabstract(owner)},
-    **{name: getattr(ag.models, name) for name in FAMILIES},
+    **{name: getattr(ag.models, name) for name in (*FAMILIES, "UNet")},
 }
 WITHOUT_ARGUMENTS = ("GroupMaxPool", "GroupMeanPool")
 

@@ -65,7 +65,8 @@ def create_model(
     """
     if out_indices is not None and not features_only:
         raise ValueError(f"`out_indices` (={out_indices!r}) has no meaning without features_only=True")
-    model = build_model(name if name in list_models() else name.partition(".")[0], **options)
+    tagged = isinstance(name, str) and name not in list_models()
+    model = build_model(name.partition(".")[0] if tagged else name, **options)
     if pretrained:
         _fill(name, model)
     return FeatureMaps(model, out_indices).train(model.training) if features_only else model

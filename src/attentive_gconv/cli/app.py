@@ -22,7 +22,6 @@ app = typer.Typer(
     cls=OneLineErrors,
     help="Attentive group equivariant convolutional networks: train, evaluate, predict, explain, export, measure.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

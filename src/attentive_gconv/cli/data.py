@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION, JSON_OPTION
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, IMPORT_OPTION, JSON_OPTION
 from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def data_command(
     image_size: Annotated[
         int | None, typer.Option(help="For image-folder: side in pixels that images are resized to.")
     ] = None,
-    augmentation: Annotated[str, typer.Option(help="Data augmentation: none, flip-crop or rotation.")] = "none",
+    augmentation: Annotated[
+        str, typer.Option(help="Data augmentation: none, flip-crop, rotation, or a class of torchvision.transforms.v2.")
+    ] = "none",
     seed: Annotated[int, typer.Option(help="Seed of the generated datasets (digits, re-made rot-mnist).")] = 0,
     source: Annotated[str, typer.Option(help="Source of the dataset; auto: the first that is there.")] = "auto",
     protocol: Annotated[
@@ -36,6 +38,7 @@ def data_command(
         Path | None, typer.Option(help="PNG file for a grid of samples; default: DATASET-samples.png.", metavar="FILE")
     ] = None,
     as_json: JSON_OPTION = False,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Prepare a dataset: download it if it is missing, describe its splits, and draw a grid of samples."""
     # torch takes its time: not before it is needed, so that --help is quick

@@ -9,6 +9,7 @@ import typer
 
 from attentive_gconv.cli.options import (
     DATASET_DIR_OPTION,
+    IMPORT_OPTION,
     JSON_OPTION,
     MODEL_OPTION,
     TARGET_ARGUMENT,
@@ -68,6 +69,7 @@ def evaluate_command(
     rotations: _ROTATIONS_OPTION = True,
     confusion: _CONFUSION_OPTION = False,
     as_json: JSON_OPTION = False,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Evaluate a trained network: error, accuracy, recall and precision by class, changes with rotations."""
     import torch

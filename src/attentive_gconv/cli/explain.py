@@ -12,6 +12,7 @@ from attentive_gconv.cli.options import (
     DATA_DIR_OPTION,
     DATASET_OPTION,
     FIT_OPTION,
+    IMPORT_OPTION,
     INVERT_OPTION,
     MODEL_OPTION,
     TARGET_AND_IMAGES_ARGUMENT,
@@ -75,6 +76,7 @@ def explain_command(
     model: MODEL_OPTION = None,
     dataset: DATASET_OPTION = None,
     data_dir: DATA_DIR_OPTION = None,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Visualize the attention of a network on images: figures, an animation, and the maps as arrays.
 

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from attentive_gconv.cli.options import JSON_OPTION
+from attentive_gconv.cli.options import IMPORT_OPTION, JSON_OPTION
 from attentive_gconv.cli.output import plain_console, plain_table
 
 
 def models_command(
     pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. '*p4cnn'.")] = "*",
     as_json: JSON_OPTION = False,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """List the networks: group, number of parameters, image shape, description."""
     from attentive_gconv.models import list_models, model_entry

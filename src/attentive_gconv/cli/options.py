@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     from attentive_gconv.checkpoints import OpenedModel
 
 
+def _import_modules(context: typer.Context, names: list[str] | None) -> list[str] | None:
+    if names and not context.resilient_parsing:
+        from attentive_gconv.importing import import_module
+
+        for name in names:
+            import_module(name)
+    return names
+
+
+IMPORT_OPTION = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="MODULE",
+        help="Import a module, or a .py file, that registers networks or datasets of your own; may be repeated.",
+        callback=_import_modules,
+        is_eager=True,
+    ),
+]
 JSON_OPTION = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table; numbers are not rounded.")]
 
 

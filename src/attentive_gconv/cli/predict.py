@@ -12,6 +12,7 @@ from attentive_gconv.cli.options import (
     DATA_DIR_OPTION,
     DATASET_OPTION,
     FIT_OPTION,
+    IMPORT_OPTION,
     INVERT_OPTION,
     JSON_OPTION,
     MODEL_OPTION,
@@ -38,6 +39,7 @@ def predict_command(
     data_dir: DATA_DIR_OPTION = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     as_json: JSON_OPTION = False,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Classify image files. Files that cannot be read are named on stderr, and the exit status is then 1.
 

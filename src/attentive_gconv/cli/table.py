@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, IMPORT_OPTION, with_settings
 from attentive_gconv.cli.output import plain_console
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def table_command(
     baseline: _BASELINE_OPTION = None,
     pairs: _PAIRS_OPTION = None,
     jobs: _JOBS_OPTION = None,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Reproduce a table of the paper: train what is missing, and show the results beside the published ones.
 
@@ -73,6 +74,7 @@ def table_command(
         "dataset.folder": str(dataset_dir) if dataset_dir else None,
         "epochs": epochs,
         "protocol": protocol,
+        "imports": imports or None,
     }
     overrides = _overrides(flags, set_ or [])
     names = _chosen(dataset, models)
@@ -198,7 +200,7 @@ def _in_words(wanted: "list[Job]", recipe: str | None, overrides: dict[str, Any]
     """What the runs of the table share, for the reader."""
     from attentive_gconv.training import load_recipe
 
-    shown = {"epochs", "protocol", "dataset.name", "dataset.dir", "dataset.folder"}
+    shown = {"epochs", "protocol", "dataset.name", "dataset.dir", "dataset.folder", "imports"}
     changed = [f"{name}={value}" for name, value in overrides.items() if name not in shown]
     dataset = wanted[0].config.dataset.name
     text = f"{_counts(job.config.epochs for job in wanted)} epochs"
@@ -226,7 +228,7 @@ def _like_the_papers(config: "TrainConfig") -> bool:
     if name not in PUBLISHED:
         return False
     papers = load_recipe(name, {"model.name": config.model.name, "optimizer.lr": config.optimizer.lr})
-    fields = ("model", "optimizer", "schedule", "batch_size")
+    fields = ("model", "optimizer", "schedule", "batch_size", "init")
     same = all(getattr(papers, field) == getattr(config, field) for field in fields)
     augmented = config.dataset.augmentation != papers.dataset.augmentation
     return same and (not augmented or (_published_as(config) in PUBLISHED and _published_as(config) != name))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION, with_settings
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, IMPORT_OPTION, with_settings
 from attentive_gconv.cli.output import plain_console
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ _SET_OPTION = Annotated[
 _AUGMENTATION_OPTION = Annotated[
     str | None,
     typer.Option(
-        help="Data augmentation: none, flip-crop, or rotation (by random angles).",
+        help="Data augmentation: none, flip-crop, rotation (by random angles), a class of torchvision.transforms.v2, "
+        "or the import path of one.",
         rich_help_panel=_SETTINGS,
     ),
 ]
@@ -103,6 +104,12 @@ _WORKERS_OPTION = Annotated[
 ]
 
 
+_PRINT_CONFIG_OPTION = Annotated[
+    bool,
+    typer.Option("--print-config", help="Print all settings as a recipe, and train nothing.", rich_help_panel=_RUN),
+]
+
+
 def train_command(
     dataset: _DATASET_ARGUMENT = None,
     model: _MODEL_OPTION = None,
@@ -128,6 +135,8 @@ def train_command(
     accumulate: _ACCUMULATE_OPTION = None,
     sync_batch_norm: _SYNC_BATCH_NORM_OPTION = None,
     workers: _WORKERS_OPTION = None,
+    imports: IMPORT_OPTION = None,
+    print_config: _PRINT_CONFIG_OPTION = False,
 ) -> None:
     """Train a network by a recipe. The run folder holds settings, metrics, checkpoints and provenance.
 
@@ -156,9 +165,13 @@ def train_command(
         "accumulate": accumulate,
         "sync_batch_norm": sync_batch_norm,
         "workers": workers,
+        "imports": imports or None,
     }
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
     console = plain_console()
+    if print_config:
+        typer.echo(_settings(dataset, recipe, out if resume else None, overrides), nl=False)
+        return
     if resume:
         result, folder = _resume(recipe, out, overrides, console)
     else:
@@ -183,14 +196,34 @@ def _resume(
 def _start(
     dataset: str | None, recipe: str | None, out: Path | None, overrides: dict[str, Any], console: Console
 ) -> tuple["TrainResult | None", Path]:
-    from attentive_gconv.settings import ConfigError
     from attentive_gconv.training import load_recipe, train
+
+    config = load_recipe(_named_recipe(dataset, recipe), overrides)
+    out = out or Path("runs") / f"{config.dataset.name}-{config.model.name}-{config.seed}"
+    return train(config, out, console=console), out
+
+
+def _settings(dataset: str | None, recipe: str | None, resumed: Path | None, overrides: dict[str, Any]) -> str:
+    """All settings of a run as a recipe."""
+    from attentive_gconv.training import RunFolder, load_recipe
+    from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
+    from attentive_gconv.training.recipe import override
+    from attentive_gconv.yaml_settings import dump_settings
+
+    if resumed is not None:
+        stored = RunFolder(resumed).read_config()
+        config = config_from_mapping(override(config_to_mapping(stored), overrides))
+    else:
+        config = load_recipe(_named_recipe(dataset, recipe), overrides)
+    return dump_settings(config_to_mapping(config))
+
+
+def _named_recipe(dataset: str | None, recipe: str | None) -> str:
+    from attentive_gconv.settings import ConfigError
 
     if dataset is None and recipe is None:
         raise ConfigError("name a dataset (`agconv data` lists them), or give the file of a --recipe")
-    config = load_recipe(recipe or str(dataset), overrides)
-    out = out or Path("runs") / f"{config.dataset.name}-{config.model.name}-{config.seed}"
-    return train(config, out, console=console), out
+    return recipe or str(dataset)
 
 
 def _report(console: Console, result: "TrainResult", out: Path) -> None:

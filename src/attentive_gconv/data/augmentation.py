@@ -7,11 +7,19 @@ works on pixels in [0, 1], before they are standardised.
 ``rotation`` turns an image about its centre by an angle uniform in [0°, 360°), with bilinear interpolation and black
 from outside.
 
+Any other name is a class of `torchvision.transforms.v2`, or the import path of one that the user has imported. It works
+on one image ``(C, Y, X)`` in [0, 1] at a time, with all generators of random numbers seeded from the image's index, so
+that it is reproducible, too.
+
 Source: He et al., CVPR 2016, §4.2, https://arxiv.org/abs/1512.03385, where ``flip-crop`` is that of CIFAR-10.
 """
 
+import random
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,6 +27,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attentive_gconv.data.rotation import rotate_images
+from attentive_gconv.importing import check_arguments, find_class, is_imported_on_purpose
+
+Transform = Callable[[Tensor], Tensor]
 
 AUGMENTATIONS = {
     "none": "no augmentation",
@@ -36,7 +47,12 @@ class RandomAugmentation(ABC):
 
     Args:
         count: how many images the dataset has.
+
+    Attributes:
+        of_pixels: whether the images must be pixels in [0, 1]; else 0 is black and any scale will do.
     """
+
+    of_pixels: ClassVar[bool] = False
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -100,7 +116,103 @@ class Rotation(RandomAugmentation):
         return rotate_images(images, torch.from_numpy(values[0]))
 
 
-def make_augmentation(name: str, count: int) -> RandomAugmentation | None:
-    """The augmentation of `AUGMENTATIONS` by name, for a dataset of this many images; None for ``"none"``."""
+class Transformed(RandomAugmentation):
+    """Data augmentation by a transform of one image, such as those of torchvision.
+
+    Args:
+        count: how many images the dataset has.
+        transform: ``(C, Y, X)`` in [0, 1] to the same shape. It may draw from the generators of torch, numpy, Python.
+    """
+
+    of_pixels = True
+
+    def __init__(self, count: int, transform: Transform) -> None:
+        super().__init__(count)
+        self.transform = transform
+
+    def _draw(self, random: np.random.RandomState, count: int) -> tuple[np.ndarray, ...]:
+        return (random.randint(0, 2**31, count),)
+
+    def _change(self, images: Tensor, *values: np.ndarray) -> Tensor:
+        return torch.stack([self._one(image, int(seed)) for image, seed in zip(images, values[0], strict=True)])
+
+    def _one(self, image: Tensor, seed: int) -> Tensor:
+        with seeded_generators(seed):
+            changed = self.transform(image)
+        if not isinstance(changed, Tensor) or changed.shape != image.shape or changed.dtype != image.dtype:
+            got = f"{changed.dtype} {tuple(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
+            raise ValueError(
+                f"`augmentation` (={augmentation_name(self.transform)}) gives {got} for an image {image.dtype} "
+                f"{tuple(image.shape)}: it must keep shape and dtype"
+            )
+        return changed
+
+
+@contextmanager
+def seeded_generators(seed: int) -> Iterator[None]:
+    """Within, the generators of torch (CPU), numpy and Python start from a seed; afterwards they are as before."""
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            np.random.seed(seed)
+            random.seed(seed)
+            yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def find_augmentation(augmentation: str | Transform, options: Mapping[str, Any] | None = None) -> str | Transform:
+    """The name of an augmentation of the library, or a transform.
+
+    Args:
+        augmentation: one of `AUGMENTATIONS`, a class of `torchvision.transforms.v2` by name, the import path of a class
+            of transforms or of a function of one image, or a transform itself.
+        options: arguments of the class, or further ones of the function.
+
+    Raises:
+        ValueError: if there is none, or it does not take the options.
+
+    Example:
+        >>> find_augmentation("RandomRotation", {"degrees": 10})
+        RandomRotation(degrees=[-10.0, 10.0], ...)
+    """
+    options = dict(options or {})
+    if not isinstance(augmentation, str) or augmentation in AUGMENTATIONS:
+        if options:
+            raise ValueError(f"`augmentation_options` (={options}) have no meaning for augmentation {augmentation!r}")
+        return augmentation
+    within = "torchvision.transforms.v2"
+
+    def suits(found: Any) -> bool:
+        # as settings may come from anybody, nothing else is called but what the user has imported for it
+        known = isinstance(found, type) and issubclass(found, torch.nn.Module)
+        return known or (callable(found) and is_imported_on_purpose(getattr(found, "__module__", "")))
+
+    kind = find_class("augmentation", augmentation, within=within, suits=suits, names=AUGMENTATIONS)
+    check_arguments("augmentation_options", kind, options, fixed=(), fields=())
+    if not isinstance(kind, type):
+        return partial(kind, **options) if options else kind
+    try:
+        transform: Transform = kind(**options)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`augmentation` (={augmentation!r}) refuses `augmentation_options` (={options}): {error}"
+        ) from error
+    if not callable(transform):
+        raise ValueError(f"`augmentation` (={augmentation!r}) makes no transform, but {type(transform).__name__}")
+    return transform
+
+
+def augmentation_name(augmentation: str | Transform) -> str:
+    """What the facts about a dataset say."""
+    return augmentation if isinstance(augmentation, str) else getattr(augmentation, "__name__", repr(augmentation))
+
+
+def make_augmentation(augmentation: str | Transform, count: int) -> RandomAugmentation | None:
+    """What `find_augmentation` gives, for a dataset of this many images; None for ``"none"``."""
     kinds: dict[str, type[RandomAugmentation]] = {"flip-crop": FlipCrop, "rotation": Rotation}
-    return kinds[name](count) if name != "none" else None
+    if not isinstance(augmentation, str):
+        return Transformed(count, augmentation)
+    return kinds[augmentation](count) if augmentation != "none" else None

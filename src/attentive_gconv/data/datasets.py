@@ -1,10 +1,13 @@
 """Register of datasets by name, and `load_dataset`."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from attentive_gconv.data import cifar10, digits, elpv, image_folder, pcam, rot_mnist
+from attentive_gconv.data.augmentation import Transform, find_augmentation
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.splits import DataSplits
 from attentive_gconv.files import expand_user
@@ -78,6 +81,59 @@ DATASETS = {
 }
 
 
+def register_dataset(
+    name: str,
+    load: Callable[[LoadRequest], DataSplits],
+    *,
+    summary: str = "",
+    sources: Mapping[str, str] | None = None,
+    augmentations: Sequence[str] = ("flip-crop", "rotation"),
+    own_folder: bool = False,
+    resizable: bool = False,
+) -> DatasetEntry:
+    """Register a dataset of your own under a name, for `load_dataset`, recipes and the command line.
+
+    A command of `agconv` knows it with ``--import MODULE``, the module that registers it.
+
+    Args:
+        name: letters, digits, ``_``, ``.`` and ``-``; it must not be taken.
+        load: makes the splits of a `LoadRequest`: folder, protocol, seed, augmentation. It must be reproducible.
+        summary: one line for lists.
+        sources: where it can come from, each with a line about it; ``"auto"`` is added.
+        augmentations: which of ``"flip-crop"`` and ``"rotation"`` suit its images; transforms of one image always do.
+        own_folder, resizable: whether ``dataset_dir`` and ``image_size`` mean something to it.
+
+    Raises:
+        ValueError: if the name is taken or no name.
+        TypeError: if ``load`` cannot be called.
+
+    Example:
+        >>> import torch
+        >>> from attentive_gconv.data import DataSplits, InMemoryDataset, load_dataset, register_dataset
+        >>> def load(request):
+        ...     images, labels = torch.randn(30, 1, 28, 28), torch.arange(30) % 2
+        ...     train, valid, test = (InMemoryDataset(images[i::3], labels[i::3]) for i in range(3))
+        ...     facts = {"name": "noise", "description": "noise", "source": "drawn", "classes": ("even", "odd")}
+        ...     facts |= {"image_shape": (1, 28, 28), "mean": (0.0,), "std": (1.0,), "protocol": request.protocol}
+        ...     return DataSplits(train=train, valid=valid, test=test, **facts)
+        >>> entry = register_dataset("noise", load, sources={"drawn": "drawn here"})
+        >>> load_dataset("noise").class_counts()["test"]
+        [5, 5]
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        raise ValueError(f"`name` (={name!r}) must be letters, digits, '_', '.' and '-', and begin with no sign")
+    if name in DATASETS:
+        raise ValueError(f"a dataset named {name!r} is registered already: take another name")
+    if not callable(load):
+        raise TypeError(f"`load` (={load!r}) must be a function of a LoadRequest that returns DataSplits")
+    known = {"auto": "the first that is there", **(sources or {})}
+    entry = DatasetEntry(
+        summary, known, load, augmentations=tuple(augmentations), own_folder=own_folder, resizable=resizable
+    )
+    DATASETS[name] = entry
+    return entry
+
+
 def list_datasets() -> list[str]:
     """Names of the available datasets, for `load_dataset`.
 
@@ -96,7 +152,8 @@ def load_dataset(
     seed: int = 0,
     source: str = "auto",
     download: bool = True,
-    augmentation: str = "none",
+    augmentation: str | Transform = "none",
+    augmentation_options: Mapping[str, Any] | None = None,
     dataset_dir: str | Path | None = None,
     image_size: int | None = None,
 ) -> DataSplits:
@@ -111,8 +168,10 @@ def load_dataset(
         seed: of what is random in the making of the dataset; it is not the seed of a training.
         source: where the dataset comes from, if there is a choice; ``"auto"`` takes what is there.
         download: whether missing files may be downloaded.
-        augmentation: what happens to the training images at random, ``"none"``, ``"rotation"``, or
-            ``"flip-crop"`` (of ``cifar10``, ``elpv``, ``pcam`` and ``image-folder``).
+        augmentation: what happens to the training images at random: ``"none"``, ``"rotation"``, ``"flip-crop"`` (of
+            ``cifar10``, ``elpv``, ``pcam`` and ``image-folder``), the name of a class of `torchvision.transforms.v2`,
+            the import path of one, or a transform of images ``(C, Y, X)`` in [0, 1].
+        augmentation_options: arguments of that class.
         dataset_dir: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
         image_size: of ``image-folder`` and ``elpv``, the side that the images are scaled to; by default those of a
             folder are left as they are, those of ``elpv`` become 64×64.
@@ -137,7 +196,7 @@ def load_dataset(
         seed=seed,
         source=source,
         download=download,
-        augmentation=augmentation,
+        augmentation=find_augmentation(augmentation, augmentation_options),
         dataset_dir=None if dataset_dir is None else expand_user(dataset_dir),
         image_size=image_size,
     )
@@ -159,6 +218,6 @@ def _check_meaning(name: str, entry: DatasetEntry, request: LoadRequest) -> None
             f"`protocol` (={request.protocol!r}) has no meaning for {name}: its validation set is official, and the "
             "paper's authors chose on it as well; take 'validation'"
         )
-    if request.augmentation not in ("none", *entry.augmentations):
+    if isinstance(request.augmentation, str) and request.augmentation not in ("none", *entry.augmentations):
         others = ", ".join(map(repr, ("none", *entry.augmentations)))
         raise ValueError(f"`augmentation` (={request.augmentation!r}) has no meaning for {name}: take {others}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from attentive_gconv.data.augmentation import AUGMENTATIONS
+from attentive_gconv.data.augmentation import AUGMENTATIONS, Transform
 from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.lookup import find
 
@@ -31,7 +31,7 @@ class LoadRequest:
         download: whether missing originals may be downloaded.
         dataset_dir: the folder of a dataset of one's own.
         image_size: side that its images are scaled to; None leaves them as they are.
-        augmentation: one of `AUGMENTATIONS`.
+        augmentation: one of `AUGMENTATIONS`, or a transform of one image.
     """
 
     folder: Path | None
@@ -41,11 +41,12 @@ class LoadRequest:
     download: bool = True
     dataset_dir: Path | None = None
     image_size: int | None = None
-    augmentation: str = "none"
+    augmentation: str | Transform = "none"
 
     def __post_init__(self) -> None:
         find("protocol", self.protocol, PROTOCOLS)
-        find("augmentation", self.augmentation, AUGMENTATIONS)
+        if isinstance(self.augmentation, str):
+            find("augmentation", self.augmentation, AUGMENTATIONS)
         size = self.image_size
         if size is not None and (type(size) is not int or not 1 <= size <= LARGEST_SIDE):
             raise ValueError(f"`image_size` (={size!r}) must be a number of pixels from 1 to {LARGEST_SIDE}")

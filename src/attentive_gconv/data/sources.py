@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from attentive_gconv.data.augmentation import make_augmentation
+from attentive_gconv.data.augmentation import Transform, augmentation_name, make_augmentation
 from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.splits import DataSplits, LabelledDataset
 
@@ -47,7 +47,7 @@ class SourceDataset(LabelledDataset):
         part: the source and the labels of all its images.
         positions: which of them, int64 ``(N,)``; None is all.
         mean, std: a number a channel; images become ``(image - mean) / std``.
-        augmentation: one of `attentive_gconv.data.augmentation.AUGMENTATIONS`.
+        augmentation: one of `attentive_gconv.data.augmentation.AUGMENTATIONS`, or a transform of one image.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SourceDataset(LabelledDataset):
         mean: Sequence[float],
         std: Sequence[float],
         *,
-        augmentation: str = "none",
+        augmentation: str | Transform = "none",
     ) -> None:
         positions = torch.arange(len(part.labels)) if positions is None else positions
         super().__init__(part.labels[positions])
@@ -118,7 +118,7 @@ def splits_from_sources(
         mean=mean,
         std=std,
         protocol=request.protocol,
-        augmentation=request.augmentation,
+        augmentation=augmentation_name(request.augmentation),
         cache_path=cache_path,
     )
 

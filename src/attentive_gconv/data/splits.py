@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from attentive_gconv.data.augmentation import RandomAugmentation, make_augmentation
+from attentive_gconv.data.augmentation import RandomAugmentation, Transform, augmentation_name, make_augmentation
 
 
 class LabelledDataset(Dataset[tuple[Tensor, int]]):
@@ -42,6 +42,7 @@ class InMemoryDataset(LabelledDataset):
         labels: int64 [N].
         augmentation: random changes of the images when they are read.
         black: the value of a black pixel in ``images``.
+        std: what pixels in [0, 1] were divided by.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class InMemoryDataset(LabelledDataset):
         *,
         augmentation: RandomAugmentation | None = None,
         black: float = 0.0,
+        std: float = 1.0,
     ) -> None:
         if images.ndim != 4 or labels.shape != images.shape[:1]:
             raise ValueError(
@@ -61,6 +63,7 @@ class InMemoryDataset(LabelledDataset):
         self.images = images
         self.augmentation = augmentation
         self.black = black
+        self.std = std
 
     def draw_from(self, seed: int) -> None:
         """Draw the data augmentation from a seed; it holds until the next call."""
@@ -78,7 +81,8 @@ class InMemoryDataset(LabelledDataset):
         positions = torch.as_tensor(indices, dtype=torch.int64)
         images = self.images[positions]
         if self.augmentation is not None:
-            images = self.augmentation(images - self.black, indices) + self.black
+            std = self.std if self.augmentation.of_pixels else 1.0
+            images = self.augmentation((images - self.black) * std, indices) / std + self.black
         return list(zip(images.unbind(), self.labels[positions].tolist(), strict=True))
 
 
@@ -98,8 +102,7 @@ class DataSplits:
         mean: of the pixel values in [0, 1], a number a channel: images become ``(image - mean) / std``.
         std: likewise.
         protocol: ``"validation"``, ``"final"`` or ``"paper"``.
-        augmentation: random changes of the training images, one of
-            `attentive_gconv.data.augmentation.AUGMENTATIONS`.
+        augmentation: random changes of the training images, in words.
         transposed: whether the images have rows and columns exchanged, as the original rot-MNIST archive has them. An
             ordinary image must be transposed before a network that was trained on such a dataset sees it.
         cache_path: the derived file that the images came from, None where there is none.
@@ -151,7 +154,7 @@ def splits_in_memory(
     description: str,
     source: str,
     classes: tuple[str, ...],
-    augmentation: str = "none",
+    augmentation: str | Transform = "none",
     transposed: bool = False,
     cache_path: Path | None = None,
 ) -> DataSplits:
@@ -180,13 +183,14 @@ def splits_in_memory(
             training.labels[:last],
             augmentation=make_augmentation(augmentation, last),
             black=-mean / std,
+            std=std,
         ),
         valid=InMemoryDataset(training.images[last:], training.labels[last:]) if protocol == "validation" else None,
         test=InMemoryDataset(test.images, test.labels),
         mean=(mean,) * channels,
         std=(std,) * channels,
         protocol=protocol,
-        augmentation=augmentation,
+        augmentation=augmentation_name(augmentation),
         transposed=transposed,
         cache_path=cache_path,
     )

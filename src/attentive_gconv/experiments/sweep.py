@@ -172,6 +172,7 @@ def _start(job: Job, place: dict[str, str], recipes: Path) -> subprocess.Popen:
         recipe = recipes / f"{job.folder.path.name}.yaml"
         recipe.write_text(dump_settings(config_to_mapping(job.config)), encoding="utf-8")
         arguments = ["--recipe", str(recipe)]
+    arguments += [word for name in job.config.imports for word in ("--import", name)]
     command = [sys.executable, "-m", "attentive_gconv", "train", *arguments, "--out", str(job.folder.path)]
     job.folder.path.parent.mkdir(parents=True, exist_ok=True)
     with _log(job).open("ab") as log:

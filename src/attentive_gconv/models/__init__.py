@@ -1,12 +1,19 @@
-"""The networks of the paper, by name; importing a family registers its networks."""
+"""The networks of the paper, by name. Classes are imported when they are asked for: lists of names are quick."""
 
-from attentive_gconv.models.allcnnc import AllCNNC
-from attentive_gconv.models.densenet import DenseNet
-from attentive_gconv.models.image_classifier import FeatureMaps, ImageClassifier
-from attentive_gconv.models.image_transform import ImageTransform, transform
-from attentive_gconv.models.p4cnn import RotMNISTNet
-from attentive_gconv.models.registry import ModelEntry, build_model, list_models, model_entry, register
-from attentive_gconv.models.resnet import ResNet
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from attentive_gconv.models.model_entries import ModelEntry
+from attentive_gconv.models.registry import build_model, list_models, model_entry, register
+
+if TYPE_CHECKING:
+    from attentive_gconv.models.allcnnc import AllCNNC
+    from attentive_gconv.models.densenet import DenseNet
+    from attentive_gconv.models.image_classifier import FeatureMaps, ImageClassifier
+    from attentive_gconv.models.image_transform import ImageTransform, transform
+    from attentive_gconv.models.p4cnn import RotMNISTNet
+    from attentive_gconv.models.resnet import ResNet
+    from attentive_gconv.models.unet import UNet
 
 __all__ = [
     "AllCNNC",
@@ -17,9 +24,30 @@ __all__ = [
     "ModelEntry",
     "ResNet",
     "RotMNISTNet",
+    "UNet",
     "build_model",
     "list_models",
     "model_entry",
     "register",
     "transform",
 ]
+
+_DEFINED_IN = {
+    "AllCNNC": "allcnnc",
+    "DenseNet": "densenet",
+    "FeatureMaps": "image_classifier",
+    "ImageClassifier": "image_classifier",
+    "ImageTransform": "image_transform",
+    "ResNet": "resnet",
+    "RotMNISTNet": "p4cnn",
+    "UNet": "unet",
+    "transform": "image_transform",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_DEFINED_IN[name]}"), name)
+    globals()[name] = value
+    return value

@@ -27,7 +27,6 @@ from attentive_gconv.models.blocks import (
     pool_kind,
 )
 from attentive_gconv.models.image_classifier import ImageClassifier
-from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout
 from attentive_gconv.nn.arguments import checked
 
@@ -115,28 +114,3 @@ class AllCNNC(ImageClassifier):
 
     def _new_classifier(self, num_classes: int) -> list[nn.Module]:
         return [self._convolution(self.num_features, num_classes, 1), batch_norm(num_classes)]
-
-
-def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
-    register(
-        name,
-        AllCNNC,
-        image_shape=(3, 32, 32),
-        num_classes=10,
-        defaults=defaults,
-        family="allcnnc",
-        parameters=parameters,
-        description=description,
-    )
-
-
-_Z2, _P4, _P4M = ({"group": name, "channels": width} for name, width in (("z2", 96), ("p4", 48), ("p4m", 32)))
-
-_register("allcnnc", 1_370_996, "planar All-CNN-C", **_Z2, normal_init=True)
-_register("p4_allcnnc", 1_370_372, "p4-All-CNN-C", **_P4)
-_register("p4m_allcnnc", 1_219_252, "p4m-All-CNN-C", **_P4M)
-_register("alpha_f_p4_allcnnc", 1_400_120, "p4-All-CNN-C with input attention", **_P4, attention="input")
-_register("alpha_f_p4m_allcnnc", 1_249_192, "p4m-All-CNN-C with input attention", **_P4M, attention="input")
-_register("alpha_p4_allcnnc", 3_642_388, "p4-All-CNN-C with full attention", **_P4, attention="full")
-_register("alpha_ch_p4_allcnnc", 3_407_972, "p4-All-CNN-C with full channel attention", **_P4, attention="full_channel")
-_register("alpha_sp_p4_allcnnc", 1_604_788, "p4-All-CNN-C with full spatial attention", **_P4, attention="full_spatial")

@@ -25,7 +25,6 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import attention_kind, batch_norm, check_images, convolution, normal_convolutions_
 from attentive_gconv.models.image_classifier import ImageClassifier
-from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool, SpatialAvgPool2d
 from attentive_gconv.nn.arguments import at_most, checked
 from attentive_gconv.nn.checks import integer, refusal
@@ -171,25 +170,3 @@ def _dilations(given: Sequence[Sequence[int]] | None, num_blocks: int) -> Sequen
             f"`dilations` (={given!r}) must be one pair (dense, transition) for each of the num_blocks (={num_blocks})"
         )
     return given
-
-
-def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
-    register(
-        name,
-        DenseNet,
-        image_shape=(3, 96, 96),
-        num_classes=2,
-        defaults=defaults,
-        family="densenet",
-        parameters=parameters,
-        description=description,
-    )
-
-
-_P4, _P4M = {"group": "p4", "channels": 13}, {"group": "p4m", "channels": 9}
-
-_register("densenet", 130_598, "planar DenseNet", group="z2", channels=26, normal_init=True)
-_register("p4_densenet", 129_649, "p4-DenseNet", **_P4)
-_register("p4m_densenet", 124_209, "p4m-DenseNet", **_P4M)
-_register("alpha_f_p4_densenet", 140_453, "p4-DenseNet with input attention", **_P4, attention="input")
-_register("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with input attention", **_P4M, attention="input")

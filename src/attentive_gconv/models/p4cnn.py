@@ -20,7 +20,6 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.models.blocks import POOLS, attention_kind, convolution, normal_convolutions_, pool_kind
 from attentive_gconv.models.image_classifier import ImageClassifier
-from attentive_gconv.models.registry import register
 from attentive_gconv.nn import Dropout, GroupBatchNorm2d, GroupMaxPool
 from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.checks import odd, refusal
@@ -119,32 +118,3 @@ class RotMNISTNet(ImageClassifier):
 
     def _new_classifier(self, num_classes: int) -> list[nn.Module]:
         return [self._convolution(self.num_features, num_classes, 4, ratio=self._ratio)]
-
-
-def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
-    register(
-        name,
-        RotMNISTNet,
-        image_shape=(1, SIDE, SIDE),
-        num_classes=10,
-        defaults=defaults,
-        family="rot-mnist",
-        parameters=parameters,
-        description=description,
-    )
-
-
-_register("z2cnn", 21_620, "planar CNN", group="z2", channels=20, normal_init=True)
-_register("p4cnn", 24_610, "p4-CNN", group="p4")
-_register("big11_p4cnn", 29_051, "p4-CNN with 11 channels", group="p4", channels=11)
-_register("big15_p4cnn", 50_415, "p4-CNN with 15 channels", group="p4", channels=15)
-_register("big19_p4cnn", 77_539, "p4-CNN with 19 channels", group="p4", channels=19)
-_register("alpha_p4cnn", 73_130, "p4-CNN with full attention", group="p4", attention="full")
-_register("alpha_ch_p4cnn", 48_630, "p4-CNN with full channel attention", group="p4", attention="full_channel")
-_register("alpha_sp_p4cnn", 49_110, "p4-CNN with full spatial attention", group="p4", attention="full_spatial")
-_register("alpha_f_p4cnn", 29_462, "p4-CNN with input attention", group="p4", attention="input", first_dilation=4)
-_register("alpha_rx_p4cnn", 24_851, "p4-CNN with the co-attention of 2020", group="p4", attention="co_attention")
-
-_C8: dict[str, Any] = {"group": "c8", "channels": 7, "kernel_size": 5, "pool": "blur"}
-_register("c8cnn", 26_201, "C8-CNN", **_C8)
-_register("alpha_f_c8cnn", 29_983, "C8-CNN with input attention", **_C8, attention="input", first_dilation=4)

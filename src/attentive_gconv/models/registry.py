@@ -1,54 +1,30 @@
-"""Register of networks by name: `register`, `list_models`, `build_model`."""
+"""Register of networks by name: `register`, `list_models`, `build_model`. Lists need no PyTorch."""
 
 import difflib
 import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from attentive_gconv.lookup import find
-from attentive_gconv.nn.checks import integer, refusal
+from attentive_gconv.models.catalogue import PAPER
+from attentive_gconv.models.model_entries import ModelEntry
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # run folders, files of weights and shell patterns hold these names
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-@dataclass(frozen=True)
-class ModelEntry:
-    """A network in the register.
-
-    Attributes:
-        name: what `create_model` takes.
-        build: class or function that makes the network.
-        defaults: arguments of ``build`` that make this variant.
-        image_shape: (C, Y, X) of its images.
-        num_classes: number of logits with the defaults.
-        family: what its variants have in common, for lists.
-        parameters: exact number of learned parameters with the defaults; None if it is not known.
-        description: one line for lists.
-    """
-
-    name: str
-    build: Callable[..., nn.Module]
-    defaults: Mapping[str, Any]
-    image_shape: tuple[int, int, int]
-    num_classes: int
-    family: str
-    parameters: int | None
-    description: str
-
-
-_ENTRIES: dict[str, ModelEntry] = {}
+_ENTRIES: dict[str, ModelEntry] = {entry.name: entry for entry in PAPER}
 
 
 def register(
     name: str,
-    build: Callable[..., nn.Module],
+    build: "Callable[..., nn.Module]",
     *,
     image_shape: Sequence[int],
     num_classes: int,
@@ -59,7 +35,7 @@ def register(
 ) -> ModelEntry:
     """Register a network of your own under a name, for `create_model`, `list_models` and everything that takes names.
 
-    A command of `agconv` knows it when the module that registers it has been imported in the same process.
+    A command of `agconv` knows it with ``--import MODULE``, the module that registers it.
 
     Args:
         name: letters, digits, ``_``, ``.`` and ``-``; it must not be taken.
@@ -108,6 +84,9 @@ def register(
 
 def _checked_shape(name: str, build: object, image_shape: Sequence[int], num_classes: int) -> tuple[int, int, int]:
     """The image shape; refuses what is no entry of the register."""
+    # imported here: lists of networks need no PyTorch
+    from attentive_gconv.nn.checks import integer, refusal
+
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ValueError(f"`name` (={name!r}) must be letters, digits, '_', '.' and '-', and begin with no sign")
     if name in _ENTRIES:
@@ -142,11 +121,11 @@ def model_entry(name: str) -> ModelEntry:
         return find("model", name, _ENTRIES)
     except ValueError as error:
         raise ValueError(
-            f"{error}. A network of your own is known once the module that registers it is imported"
+            f"{error}. A network of your own is known once the module that registers it is imported (--import)"
         ) from None
 
 
-def build_model(name: str, **options: Any) -> nn.Module:
+def build_model(name: str, **options: Any) -> "nn.Module":
     """Create a network by name, with initial weights; `attentive_gconv.create_model` offers the shipped ones, too.
 
     Args:

@@ -32,7 +32,6 @@ from attentive_gconv.models.blocks import (
     pool_kind,
 )
 from attentive_gconv.models.image_classifier import ImageClassifier
-from attentive_gconv.models.registry import register
 from attentive_gconv.nn import GroupMeanPool
 from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.checks import integer, refusal
@@ -157,21 +156,3 @@ class ResNet(ImageClassifier):
 
     def _new_classifier(self, num_classes: int) -> list[nn.Module]:
         return [self._convolution(self.num_features, num_classes, 1)]
-
-
-def _register(name: str, parameters: int, description: str, **defaults: object) -> None:
-    register(
-        name,
-        ResNet,
-        image_shape=(3, 32, 32),
-        num_classes=10,
-        defaults=defaults,
-        family="resnet",
-        parameters=parameters,
-        description=description,
-    )
-
-
-_register("resnet44", 2_636_064, "planar ResNet-44", group="z2", channels=(32, 64, 128), normal_init=True)
-_register("p4m_resnet44", 2_621_683, "p4m-ResNet-44", group="p4m")
-_register("alpha_f_p4m_resnet44", 2_693_911, "p4m-ResNet-44 with input attention", group="p4m", attention="input")

@@ -69,6 +69,7 @@ def maps_of(kind: type[nn.Module], *others: type) -> Check:
 
 CHECKS: dict[str, Check] = {
     "group": lambda name, value: find_group(value),
+    "subgroup": checks.other_group,
     **dict.fromkeys(("in_channels", "out_channels", "channels", "num_features"), checks.integer),
     # none for a network without a classifier
     "num_classes": lambda name, value: checks.integer(name, value, least=0),
@@ -76,6 +77,7 @@ CHECKS: dict[str, Check] = {
     "kernel_size": checks.square,
     "spatial_kernel_size": checks.odd,
     "stride": checks.pair,
+    "scale_factor": checks.pair,
     "dilation": checks.pair,
     "padding": checks.padding,
     "padding_mode": one_of(*PADDING_MODES),

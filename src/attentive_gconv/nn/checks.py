@@ -16,6 +16,8 @@ import torch
 from attentive_gconv.functional import geometry
 from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.groups import FiniteGroup
+from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
 
 # more channels, or larger sides, are a slip; and tables and loops over such sizes would not end
@@ -142,6 +144,14 @@ def padding(name: str, value: Any) -> int | Pair | str:
     if value not in ("same", "valid"):
         raise refusal(name, value, "must be an integer, a pair of integers, 'same' or 'valid'")
     return value
+
+
+def other_group(name: str, value: Any) -> FiniteGroup:
+    """The group, if there is one of this name."""
+    try:
+        return find_group(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` (={shown(value)}) is no group: {error}") from None
 
 
 def statistics(name: str, value: Any) -> tuple[str, ...]:

@@ -77,3 +77,43 @@ class Dropout(nn.Dropout):
         if not cheap or not dispatch.is_ordinary(x):
             return F.dropout(x, self.p, True, self.inplace)
         return x * random_mask(x, self.p)
+
+
+class GroupDropout2d(nn.Dropout3d):
+    """Equivariant dropout: whole channels of a map on the group are zeroed, in all poses and positions.
+
+        y[b,c] = x[b,c]·m[b,c] / (1 - p),  m ~ Bernoulli(1 - p)
+
+    A mask that is the same for the whole group commutes with every L_h; the masks of `Dropout`, one an entry, do so in
+    distribution only.
+
+    Args:
+        p: probability of a channel to be zeroed.
+        inplace: as in `torch.nn.Dropout3d`.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> the same.
+
+    Raises:
+        ValueError: if p is not between 0 and 1, or the input is no map on the group.
+
+    Source:
+        Tompson et al., "Efficient object localization using convolutional networks", CVPR 2015,
+        https://arxiv.org/abs/1411.4280, in its group form.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> y = ag.nn.GroupDropout2d(0.5)(torch.ones(1, 6, 4, 3, 3))
+        >>> sorted({len(channel.unique()) for channel in y[0]})
+        [1]
+    """
+
+    @checked()
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__(p, inplace)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Zero channels at random while training."""
+        if input.dim() != 5:
+            raise ValueError(f"GroupDropout2d takes maps on the group (B, C, |H|, Y, X), got {tuple(input.shape)}")
+        return super().forward(input)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from attentive_gconv.nn.arguments import checked, optional
-from attentive_gconv.nn.checks import probability, real
+from attentive_gconv.nn.checks import integer, probability, real
 
 
 class GroupBatchNorm2d(nn.BatchNorm3d):
@@ -58,3 +58,79 @@ def two_values(norm: nn.BatchNorm1d | nn.BatchNorm3d, x: Tensor) -> None:
             f"batch normalisation in training needs more than one value a channel, got shape {tuple(x.shape)}; give a "
             "batch of two or more, call eval(), or leave the normalisation out"
         )
+
+
+class GroupInstanceNorm2d(nn.InstanceNorm3d):
+    """Instance normalisation over ``(B, C, |H|, Y, X)``: for each image and channel, over the group and space.
+
+    The arguments, parameters and buffers are those of `torch.nn.InstanceNorm3d`. Source: Ulyanov et al., 2016,
+    https://arxiv.org/abs/1607.08022.
+
+    Raises:
+        ValueError: on arguments out of range, or if the input is no map on the group.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.GroupInstanceNorm2d(8)(torch.randn(2, 8, 4, 9, 9)).shape
+        torch.Size([2, 8, 4, 9, 9])
+    """
+
+    @checked()
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        _check_map(self, self.num_features, input)
+
+
+class GroupNorm2d(nn.GroupNorm):
+    """Group normalisation over ``(B, C, |H|, Y, X)``: for each image, over a group of channels, H and space.
+
+    The groups of its name are groups of channels. With one, it is layer normalisation of the whole map. The arguments
+    and parameters are those of `torch.nn.GroupNorm`. Source: Wu & He, ECCV 2018, https://arxiv.org/abs/1803.08494.
+
+    Raises:
+        ValueError: on arguments out of range, channels that do not split into the groups, or if the input is no map on
+            the group.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.GroupNorm2d(2, 8)(torch.randn(2, 8, 4, 9, 9)).shape
+        torch.Size([2, 8, 4, 9, 9])
+    """
+
+    @checked(num_groups=integer, num_channels=integer)
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        if num_channels % num_groups:
+            raise ValueError(f"`num_channels` (={num_channels}) must be divisible by `num_groups` (={num_groups})")
+        super().__init__(num_groups, num_channels, eps, affine, device, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise."""
+        _check_map(self, self.num_channels, input)
+        return super().forward(input)
+
+
+def _check_map(norm: nn.Module, channels: int, x: Tensor) -> None:
+    if x.dim() != 5 or x.shape[1] != channels:
+        raise ValueError(
+            f"{type(norm).__name__} takes maps on the group (B, {channels}, |H|, Y, X), got shape {tuple(x.shape)}"
+        )
+    real(norm, x)

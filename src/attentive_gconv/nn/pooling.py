@@ -212,3 +212,71 @@ class GroupMeanPool(nn.Module):
         """Reduce the group axis."""
         _require_group_axis(self, x)
         return x.mean(2)
+
+
+class _AdaptivePool2d(nn.Module):
+    @checked(output_size=checks.pair)
+    def __init__(self, output_size: int | Pair) -> None:
+        super().__init__()
+        self.output_size = pair(output_size)
+
+    def extra_repr(self) -> str:
+        """The arguments, as `repr` shows them."""
+        return f"output_size={self.output_size}"
+
+    def _planes(self, x: Tensor) -> Tensor:
+        if x.dim() not in (4, 5):
+            raise ValueError(
+                f"{type(self).__name__} takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}"
+            )
+        return x.flatten(1, -3)
+
+
+class SpatialAdaptiveAvgPool2d(_AdaptivePool2d):
+    """Average pooling over space to a size.
+
+    Window i of m spans the pixels from ⌊i·n/m⌋ to ⌈(i+1)·n/m⌉: symmetric about the centre for every n and m.
+
+    Args:
+        output_size: the sides of the output; one number for both, which groups that rotate need.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, *output_size)``; planar maps ``(B, C, Y, X)`` likewise.
+
+    Raises:
+        ValueError: on other shapes, or arguments out of range.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.SpatialAdaptiveAvgPool2d(3)(torch.randn(2, 8, 4, 10, 10)).shape
+        torch.Size([2, 8, 4, 3, 3])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool every plane."""
+        out: Tensor = F.adaptive_avg_pool2d(self._planes(x), self.output_size).unflatten(1, x.shape[1:-2])
+        return out
+
+
+class SpatialAdaptiveMaxPool2d(_AdaptivePool2d):
+    """Max pooling over space to a size, with the windows of `SpatialAdaptiveAvgPool2d`.
+
+    Args:
+        output_size: the sides of the output; one number for both, which groups that rotate need.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, *output_size)``; planar maps ``(B, C, Y, X)`` likewise.
+
+    Raises:
+        ValueError: on other shapes, or arguments out of range.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.nn.SpatialAdaptiveMaxPool2d(3)(torch.randn(2, 8, 4, 10, 10)).shape
+        torch.Size([2, 8, 4, 3, 3])
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool every plane."""
+        out: Tensor = F.adaptive_max_pool2d(self._planes(x), self.output_size).unflatten(1, x.shape[1:-2])
+        return out

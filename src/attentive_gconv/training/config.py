@@ -13,7 +13,6 @@ from attentive_gconv.settings import ConfigError
 Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Strategy = Literal["auto", "ddp"]
-Augmentation = Literal["none", "flip-crop", "rotation"]
 # of processes, devices, parts of a batch, pixels a side: what is larger is a mistake, not a wish
 MOST = 4096
 
@@ -35,7 +34,9 @@ class DatasetConfig:
             with different seeds see the same images.
         folder: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
         image_size: of ``image-folder``, the side that the images are scaled to; None leaves them as they are.
-        augmentation: data augmentation of the training images.
+        augmentation: data augmentation of the training images: a name, a class of `torchvision.transforms.v2`, or the
+            import path of one.
+        augmentation_options: arguments of that class.
     """
 
     name: str
@@ -44,10 +45,12 @@ class DatasetConfig:
     seed: int = 0
     folder: str | None = None
     image_size: int | None = None
-    augmentation: Augmentation = "none"
+    augmentation: str = "none"
+    augmentation_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "dataset.name", self.name, "is empty; `agconv data` lists the datasets")
+        _require(bool(self.augmentation), "dataset.augmentation", self.augmentation, "is empty; none is 'none'")
         _require(self.seed >= 0, "dataset.seed", self.seed, "must not be negative")
         size = self.image_size
         _require(size is None or 1 <= size <= MOST, "dataset.image_size", size, f"must lie between 1 and {MOST}")
@@ -73,17 +76,30 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """The optimizer; `momentum` belongs to SGD alone and is None otherwise."""
+    """The optimizer.
 
-    name: Literal["adam", "sgd"] = "adam"
+    Attributes:
+        name: ``"adam"``, ``"sgd"``, the name of a class of `torch.optim`, or the import path of one.
+        lr, weight_decay: learning rate and weight decay.
+        momentum: None where the optimizer has none, as Adam.
+        options: further arguments of the class.
+    """
+
+    name: str = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
     momentum: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.name not in ("adam", "sgd") or self.options:
+            # imported here: the recipes of the library need no PyTorch
+            from attentive_gconv.training.choices import check_optimizer
+
+            check_optimizer(self.name, self.options)
         _require(self.lr > 0, "optimizer.lr", self.lr, "must be greater than 0, e.g. 1e-3")
         _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must not be negative")
-        if self.name != "sgd":
+        if self.name == "adam":
             _require(
                 self.momentum is None,
                 "optimizer.momentum",
@@ -107,23 +123,36 @@ class ScheduleConfig:
     `gamma` when the validation accuracy has not improved for `patience` epochs. ``onecycle``: step by step, by a cosine
     up from ``optimizer.lr / 25`` to ``optimizer.lr`` over the fraction `warmup` of all steps, then by a cosine down to
     nearly 0 (`torch.optim.lr_scheduler.OneCycleLR`, the momentum kept). Fields of the other schedules are None.
+
+    Any other name is a class of `torch.optim.lr_scheduler`, or the import path of one. It gets the fields that are set
+    and `options`, and takes a step after every epoch, or with ``interval="step"`` after every step of the optimizer.
     """
 
-    name: Literal["constant", "multistep", "plateau", "onecycle"] = "constant"
+    name: str = "constant"
     milestones: tuple[int, ...] | None = None
     gamma: float | None = None
     patience: int | None = None
     warmup: float | None = None
+    interval: Literal["epoch", "step"] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        used = {
+        fields = {
             "constant": (),
             "multistep": ("milestones", "gamma"),
             "plateau": ("gamma", "patience"),
             "onecycle": ("warmup",),
-        }[self.name]
-        for name in ("milestones", "gamma", "patience", "warmup"):
+        }
+        own = self.name not in fields
+        if own or self.options:
+            from attentive_gconv.training.choices import check_schedule
+
+            check_schedule(self.name, self.options)
+        used = ("interval", "milestones", "gamma", "patience") if own else fields[self.name]
+        for name in ("milestones", "gamma", "patience", "warmup", "interval"):
             value = getattr(self, name)
+            if name in used and own:
+                continue
             if name in used:
                 _require(value is not None, f"schedule.{name}", value, f"is needed by schedule.name={self.name}")
             else:
@@ -148,6 +177,11 @@ class ScheduleConfig:
             _require(self.patience >= 0, "schedule.patience", self.patience, "must not be negative")
         if self.warmup is not None:
             _require(0 < self.warmup < 1, "schedule.warmup", self.warmup, "must lie between 0 and 1, e.g. 0.2")
+
+    @property
+    def follows_steps(self) -> bool:
+        """Whether the learning rate changes with every step of the optimizer."""
+        return self.name == "onecycle" or self.interval == "step"
 
 
 @dataclass(frozen=True)
@@ -178,6 +212,8 @@ class TrainConfig:
         strategy: how several devices work together: ``"ddp"``, one process each; ``"auto"`` is that where there are
             several.
         workers: processes that load images; 0 loads them in the training process, the quickest for data in memory.
+        imports: modules of the user's that the command line imported, with networks, datasets and the like; a note for
+            those who resume the run.
     """
 
     dataset: DatasetConfig
@@ -201,6 +237,7 @@ class TrainConfig:
     num_nodes: int = 1
     strategy: Strategy = "auto"
     workers: int = 0
+    imports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, "epochs", self.epochs, "must be at least 1")

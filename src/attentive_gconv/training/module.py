@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -91,7 +91,8 @@ class Classifier(L.LightningModule):
                     mean.lerp_(value, 1 - self.config.ema_decay)
                 else:
                     mean.copy_(value)
-        if isinstance(self.schedule, OneCycleLR):
+        if self.config.schedule.follows_steps:
+            assert self.schedule is not None
             self.schedule.step()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -130,7 +131,7 @@ class Classifier(L.LightningModule):
             )
         if isinstance(self.schedule, ReduceLROnPlateau):
             self.schedule.step(1 - float(self.trainer.callback_metrics[f"{self.monitored}_error"]))
-        elif not isinstance(self.schedule, OneCycleLR):
+        elif not self.config.schedule.follows_steps:
             self.schedule.step()
 
     def _log_figures(self, stage: str, name: str) -> Tensor:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from attentive_gconv.settings import ConfigError, dataclass_from_mapping
-from attentive_gconv.training.config import TrainConfig
+from attentive_gconv.training.config import ModelConfig, OptimizerConfig, ScheduleConfig, TrainConfig
+
+# the sections that hold, beside their own fields, whatever options the thing takes that they name
+OPEN: dict[str, type] = {"model": ModelConfig, "optimizer": OptimizerConfig, "schedule": ScheduleConfig}
 
 
 def config_from_mapping(settings: Mapping[str, Any]) -> TrainConfig:
@@ -22,12 +25,8 @@ def config_from_mapping(settings: Mapping[str, Any]) -> TrainConfig:
         0.001
     """
     try:
-        section = settings.get("model") if isinstance(settings, Mapping) else None
-        if isinstance(section, Mapping):
-            # the section holds the name and, beside it, whatever options the network takes
-            options = {key: _option(value, f"model.{key}") for key, value in section.items() if key != "name"}
-            name = {key: value for key, value in section.items() if key == "name"}
-            settings = {**settings, "model": {**name, "options": options}}
+        if isinstance(settings, Mapping):
+            settings = {key: _with_options(key, value) for key, value in settings.items()}
         return dataclass_from_mapping(TrainConfig, settings)
     except RecursionError as error:
         raise ConfigError("the settings are nested too deeply, or hold themselves") from error
@@ -36,9 +35,18 @@ def config_from_mapping(settings: Mapping[str, Any]) -> TrainConfig:
 def config_to_mapping(config: TrainConfig) -> dict[str, Any]:
     """The nested settings of a config: plain values, as `config_from_mapping` reads them."""
     settings = _plain(dataclasses.asdict(config))
-    options = settings["model"].pop("options")
-    settings["model"].update(options)
+    for section in OPEN:
+        settings[section].update(settings[section].pop("options"))
     return settings
+
+
+def _with_options(name: str, section: Any) -> Any:
+    """The section of settings with its further options apart."""
+    if name not in OPEN or not isinstance(section, Mapping):
+        return section
+    known = {entry.name for entry in dataclasses.fields(OPEN[name])} - {"options"}
+    options = {key: _option(value, f"{name}.{key}") for key, value in section.items() if key not in known}
+    return {**{key: value for key, value in section.items() if key in known}, "options": options}
 
 
 def _plain(value: Any) -> Any:

@@ -76,7 +76,9 @@ def _recipe_path(recipe: str | Path) -> Path:
         return Path(recipe)
     if recipe not in list_recipes():
         known = ", ".join(list_recipes())
-        raise ConfigError(f"there is no recipe for {recipe!r}, only for {known}; write one and give its path")
+        raise ConfigError(
+            f"there is no recipe for {recipe!r}, only for {known}; write one, or take another's with --recipe"
+        )
     return Path(str(resources.files(__package__) / "recipes" / f"{recipe}.yaml"))
 
 

@@ -31,7 +31,13 @@ class RunFolder(RunFiles):
         """The command that resumes the run, for messages."""
         if not self.config_file.exists():
             return "nothing was trained: start it again"
-        return f"continue with: agconv train --resume --out {shlex.quote(str(self.path))}"
+        imports = "".join(f" --import {shlex.quote(name)}" for name in self.imports())
+        return f"continue with: agconv train{imports} --resume --out {shlex.quote(str(self.path))}"
+
+    def imports(self) -> list[str]:
+        """The modules of the user's that the command line imported when the run was started."""
+        names = self.stored_settings().get("imports") or []
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
     def write_config(self, config: TrainConfig) -> None:
         """Write the resolved settings."""

@@ -19,6 +19,7 @@ from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, wri
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
 from attentive_gconv.environment import describe_environment, require_workers
 from attentive_gconv.files import write_json
+from attentive_gconv.importing import is_imported
 from attentive_gconv.settings import ConfigError
 from attentive_gconv.training.checkpoint_io import AtomicCheckpointIO
 from attentive_gconv.training.config import TrainConfig
@@ -26,6 +27,7 @@ from attentive_gconv.training.epoch_files import complete_epoch, read_finished
 from attentive_gconv.training.initial import take_initial_weights
 from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
+from attentive_gconv.training.optim import make_optimizer, make_schedule
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
 from attentive_gconv.training.progress import EpochBar, EpochLines
 from attentive_gconv.training.quiet import contained_lightning
@@ -41,7 +43,7 @@ from attentive_gconv.training.termination import stoppable
 # what may differ when a run is resumed: more epochs, and where and on what it runs
 CHANGEABLE = (
     *("epochs", "accelerator", "devices", "num_nodes", "strategy", "workers"),
-    *("dataset.dir", "dataset.folder"),
+    *("dataset.dir", "dataset.folder", "imports"),
 )
 
 
@@ -91,6 +93,7 @@ def resume(
     folder, console = RunFolder(Path(out)), _console(console)
     folder.require_run()
     with stoppable(folder, console), contained_lightning(), _held(folder):
+        _require_imports(folder)
         stored = folder.read_config()
         config = config_from_mapping(override(config_to_mapping(stored), overrides or {}))
         _require_same_run(stored, config, folder)
@@ -119,9 +122,17 @@ def _load(config: TrainConfig) -> DataSplits:
         seed=data.seed,
         source=data.source,
         augmentation=data.augmentation,
+        augmentation_options=data.augmentation_options,
         dataset_dir=data.folder,
         image_size=data.image_size,
     )
+
+
+def _require_imports(folder: RunFolder) -> None:
+    """Refuse a run whose modules are not imported: nothing is imported because a file says so."""
+    for name in folder.imports():
+        if not is_imported(name):
+            raise ConfigError(f"{folder.path} was trained with --import {name}: give it again (in Python, import it)")
 
 
 def _require_same_run(stored: TrainConfig, wanted: TrainConfig, folder: RunFolder) -> None:
@@ -167,6 +178,8 @@ class _Run:
             # a network that cannot take these images says so here, while the folder is still untouched
             self.network.eval()(torch.zeros(1, *splits.image_shape, dtype=dtype))
         self.network.train()
+        # an optimizer or a schedule that refuses its settings says so here, too
+        make_schedule(make_optimizer(self.network.parameters(), config.optimizer), config.schedule, steps=100)
         self.recorder = RunRecorder(folder, self.card, self.monitored)
         self.trainer = self._make_trainer()
 
