@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -261,3 +262,31 @@ def test_nothing_is_said_where_all_is_well() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert kernel()(2.5) == 5
+
+
+def test_files_of_other_sources_that_nobody_reads_are_removed(tmp_path):
+    now = time.time()
+    names = {
+        "kernel.aaaaaaaaaaaaaaaa.1.kernel": 40,  # of this toolchain
+        "kernel.bbbbbbbbbbbbbbbb.1.kernel": 40,
+        "kernel.bbbbbbbbbbbbbbbb.2.kernel": 20,
+        "kernel.0123.kernel": 40,  # as they were named before
+        "other.txt": 40,
+    }
+    for name, days in names.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (now - days * kernel_cache.DAY,) * 2)
+    kernel_cache.remove_stale_files(tmp_path, "a" * 64)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "kernel.aaaaaaaaaaaaaaaa.1.kernel",
+        "kernel.bbbbbbbbbbbbbbbb.2.kernel",
+        "other.txt",
+    ]
+
+
+def test_a_file_that_is_read_counts_as_new(tmp_path):
+    path = tmp_path / "a.kernel"
+    path.touch()
+    os.utime(path, (0, 0))
+    kernel_cache._mark_as_read(path)
+    assert time.time() - path.stat().st_mtime < 60

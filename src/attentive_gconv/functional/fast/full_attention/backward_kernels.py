@@ -4,15 +4,17 @@ Layout, tasks and slots are those of `...full_attention.forward_kernels`; the gr
 is needed and never stored.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from attentive_gconv.functional.fast.full_attention.gate_kernels import channel_gate, channel_gate_backward
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
+from attentive_gconv.functional.fast.numba_runtime.memory import aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,
+    add_totals,
     fma,
     lanes_of,
     load,
@@ -20,6 +22,7 @@ from attentive_gconv.functional.fast.numba_runtime.simd import (
     multiply,
     splat,
     splat_integer,
+    spread,
     store,
     subtract,
     total,
@@ -53,21 +56,36 @@ def _transposed(dz: Any, map_offsets: Any, map_bases: Any, psi: Any, row: int, d
     step = lanes_of(dz)
     zero = splat(dz.dtype.type(0))
     last, taps = map_bases.shape[0] - 1, map_offsets.shape[0]
-    for p in range(0, last + 1, 2):
-        p1 = min(p + 1, last)
-        b0, b1 = map_bases[p], map_bases[p1]
-        v0, t0, v1, t1 = zero, zero, zero, zero
+    for p in range(0, last + 1, 4):
+        p1, p2, p3 = min(p + 1, last), min(p + 2, last), min(p + 3, last)
+        b0, b1, b2, b3 = map_bases[p], map_bases[p1], map_bases[p2], map_bases[p3]
+        v0, v1, v2, v3, t0, t1, t2, t3 = zero, zero, zero, zero, zero, zero, zero, zero
         for tap in range(taps):
             at, reverse = map_offsets[tap], row + 2 * (taps - 1 - tap) * step
             of_mean, of_top = load(psi, reverse), load(psi, reverse + step)
-            d0, d1 = load(dz, (at + b0) * step), load(dz, (at + b1) * step)
-            v0, t0 = fma(of_mean, d0, v0), fma(of_top, d0, t0)
-            v1, t1 = fma(of_mean, d1, v1), fma(of_top, d1, t1)
-        store(dt, p * step, t0)
-        store(dt, p1 * step, t1)
-        store(dv, p * step, add(v0, load(dv, p * step)))
+            d = load(dz, (at + b0) * step)
+            v0, t0 = fma(of_mean, d, v0), fma(of_top, d, t0)
+            d = load(dz, (at + b1) * step)
+            v1, t1 = fma(of_mean, d, v1), fma(of_top, d, t1)
+            d = load(dz, (at + b2) * step)
+            v2, t2 = fma(of_mean, d, v2), fma(of_top, d, t2)
+            d = load(dz, (at + b3) * step)
+            v3, t3 = fma(of_mean, d, v3), fma(of_top, d, t3)
+        _add_to_row(dv, dt, p, v0, t0)
         if p + 1 <= last:
-            store(dv, p1 * step, add(v1, load(dv, p1 * step)))
+            _add_to_row(dv, dt, p1, v1, t1)
+        if p + 2 <= last:
+            _add_to_row(dv, dt, p2, v2, t2)
+        if p + 3 <= last:
+            _add_to_row(dv, dt, p3, v3, t3)
+
+
+@in_order
+def _add_to_row(dv: Any, dt: Any, p: int, value: Any, top: Any) -> None:
+    """Add to dV, set dT."""
+    at = p * lanes_of(dv)
+    store(dv, at, add(load(dv, at), value))
+    store(dt, at, top)
 
 
 @in_order
@@ -107,21 +125,27 @@ def _add_pair(out: Any, row: int, tap: int, first: Any, second: Any) -> None:
 
 
 @in_order
-def _response_gradient(dv: Any, dt: Any, chosen: Any, at: int, kept: int, number: Any) -> Any:
-    """du = dV + dT·[this channel holds the maximum] of one position."""
-    d = load(dt, at)
-    zero = splat(dv.dtype.type(0))
-    return add(load(dv, at), where_equal(load_integers(chosen, kept + at, d), number, d, zero))
+def _response_gradients(
+    bases: Any, dv: Any, dt: Any, chosen: Any, kept: int, channel: int, d: Any, d_row: int, gate: Any, skip: Any,
+    margin: int, du: Any, df: Any,
+) -> None:  # fmt: skip
+    """du = dV + dT·[this channel holds the maximum], in rows, and df~ = skip·d + α_C·du, in a plane of one phase."""
+    step = lanes_of(dv)
+    zero, factor = splat(dv.dtype.type(0)), splat(skip)
+    number = splat_integer(channel, zero)
+    for p in range(bases.shape[0]):
+        at = p * step
+        top = load(dt, at)
+        of_u = add(load(dv, at), where_equal(load_integers(chosen, kept + at, top), number, top, zero))
+        store(du, at, of_u)
+        store(df, (margin + bases[p]) * step, fma(gate, of_u, multiply(factor, load(d, d_row + at))))
 
 
 @in_order
-def _kernel_gradient(
-    x: Any, plane: int, offsets: Any, bases: Any, dv: Any, dt: Any, chosen: Any, kept: int, channel: int, out: Any
-) -> None:
+def _kernel_gradient(x: Any, plane: int, offsets: Any, bases: Any, du: Any, out: Any) -> None:
     """dW'[t] = Σ_p du[p]·x[p + t] for one channel: nine taps a pass, or three; behind the last it is computed again."""
-    step = lanes_of(dv)
-    zero = splat(dv.dtype.type(0))
-    number = splat_integer(channel, zero)
+    step = lanes_of(du)
+    zero = splat(du.dtype.type(0))
     positions, last = bases.shape[0], offsets.shape[0] - 1
     if last >= 6:
         for t in range(0, last + 1, 9):
@@ -130,17 +154,13 @@ def _kernel_gradient(
             o6, o7, o8 = offsets[min(t + 6, last)], offsets[min(t + 7, last)], offsets[min(t + 8, last)]
             s0, s1, s2, s3, s4, s5, s6, s7, s8 = zero, zero, zero, zero, zero, zero, zero, zero, zero
             for p in range(positions):
-                du = _response_gradient(dv, dt, chosen, p * step, kept, number)
-                at = plane + bases[p]
-                s0 = fma(du, splat(x[at + o0]), s0)
-                s1 = fma(du, splat(x[at + o1]), s1)
-                s2 = fma(du, splat(x[at + o2]), s2)
-                s3 = fma(du, splat(x[at + o3]), s3)
-                s4 = fma(du, splat(x[at + o4]), s4)
-                s5 = fma(du, splat(x[at + o5]), s5)
-                s6 = fma(du, splat(x[at + o6]), s6)
-                s7 = fma(du, splat(x[at + o7]), s7)
-                s8 = fma(du, splat(x[at + o8]), s8)
+                d, at = load(du, p * step), plane + bases[p]
+                s0, s1 = fma(d, spread(x, at + o0), s0), fma(d, spread(x, at + o1), s1)
+                s2 = fma(d, spread(x, at + o2), s2)
+                s3, s4 = fma(d, spread(x, at + o3), s3), fma(d, spread(x, at + o4), s4)
+                s5 = fma(d, spread(x, at + o5), s5)
+                s6, s7 = fma(d, spread(x, at + o6), s6), fma(d, spread(x, at + o7), s7)
+                s8 = fma(d, spread(x, at + o8), s8)
             store(out, min(t + 8, last) * step, s8)
             store(out, min(t + 7, last) * step, s7)
             store(out, min(t + 6, last) * step, s6)
@@ -155,31 +175,74 @@ def _kernel_gradient(
             o0, o1, o2 = offsets[t], offsets[min(t + 1, last)], offsets[min(t + 2, last)]
             s0, s1, s2 = zero, zero, zero
             for p in range(positions):
-                du = _response_gradient(dv, dt, chosen, p * step, kept, number)
-                at = plane + bases[p]
-                s0 = fma(du, splat(x[at + o0]), s0)
-                s1 = fma(du, splat(x[at + o1]), s1)
-                s2 = fma(du, splat(x[at + o2]), s2)
+                d, at = load(du, p * step), plane + bases[p]
+                s0, s1 = fma(d, spread(x, at + o0), s0), fma(d, spread(x, at + o1), s1)
+                s2 = fma(d, spread(x, at + o2), s2)
             store(out, min(t + 2, last) * step, s2)
             store(out, min(t + 1, last) * step, s1)
             store(out, t * step, s0)
 
 
+class Taps(NamedTuple):
+    """The taps in the order of the stride phases that they see."""
+
+    number: Any  # of the tap
+    shift: Any  # its offset in the plane of its phase
+    start: Any  # where each phase begins, and the end
+    margin: int  # the largest shift
+
+
 @in_order
-def _input_gradient(
-    offsets: Any, bases: Any, w: Any, row: int, d: Any, d_row: int, dv: Any, dt: Any, chosen: Any, kept: int, gate: Any,
-    channel: int, skip: Any, out: Any,
-) -> None:  # fmt: skip
-    """Add w[t]·(skip·d + α_C·du)[p] to place p + t of one channel's plane, a row of outputs for each place."""
-    step = lanes_of(dv)
-    zero = splat(dv.dtype.type(0))
-    number, s = splat_integer(channel, zero), splat(skip)
-    for p in range(bases.shape[0]):
-        du = _response_gradient(dv, dt, chosen, p * step, kept, number)
-        df = fma(gate, du, multiply(s, load(d, d_row + p * step)))
+def _taps_by_phase(offsets: Any, phase_plane: int, phases: int) -> Any:
+    number, shift = np.empty(offsets.shape[0], np.int64), np.empty(offsets.shape[0], np.int64)
+    start = np.empty(phases + 1, np.int64)
+    at, margin = 0, 0
+    for phase in range(phases):
+        start[phase] = at
         for t in range(offsets.shape[0]):
-            at = (bases[p] + offsets[t]) * step
-            store(out, at, fma(load(w, row + t * step), df, load(out, at)))
+            if offsets[t] // phase_plane == phase:
+                number[at], shift[at] = t, offsets[t] % phase_plane
+                margin = max(margin, shift[at])
+                at += 1
+    start[phases] = at
+    return Taps(number, shift, start, margin)
+
+
+@in_order
+def _input_gradient(taps: Any, phase_plane: int, w: Any, row: int, df: Any, dx: Any, first: int) -> None:
+    """dx[n] += Σ_t w[t]·df~[n - t], summed over a vector's outputs: one channel's plane, eight places at a time."""
+    step = lanes_of(df)
+    zero = splat(df.dtype.type(0))
+    whole = phase_plane - phase_plane % 8
+    for phase in range(taps.start.shape[0] - 1):
+        begin, end, to = taps.start[phase], taps.start[phase + 1], first + phase * phase_plane
+        for n in range(0, whole if begin < end else 0, 8):
+            d0, d1, d2, d3, d4, d5, d6, d7 = zero, zero, zero, zero, zero, zero, zero, zero
+            for j in range(begin, end):
+                weight = load(w, row + taps.number[j] * step)
+                at = (taps.margin + n - taps.shift[j]) * step
+                d0, d1 = fma(weight, load(df, at), d0), fma(weight, load(df, at + step), d1)
+                d2, d3 = fma(weight, load(df, at + 2 * step), d2), fma(weight, load(df, at + 3 * step), d3)
+                d4, d5 = fma(weight, load(df, at + 4 * step), d4), fma(weight, load(df, at + 5 * step), d5)
+                d6, d7 = fma(weight, load(df, at + 6 * step), d6), fma(weight, load(df, at + 7 * step), d7)
+            add_totals(dx, to + n, d0, d1, d2, d3)
+            add_totals(dx, to + n + 4, d4, d5, d6, d7)
+        for n in range(whole, phase_plane if begin < end else 0):
+            d0 = zero
+            for j in range(begin, end):
+                weight, at = load(w, row + taps.number[j] * step), (taps.margin + n - taps.shift[j]) * step
+                d0 = fma(weight, load(df, at), d0)
+            dx[to + n] += total(d0)
+
+
+@in_order
+def _add_means_gradient(coefficient: Any, offsets: Any, inside: Any, dx: Any, first: int, plane: int) -> None:
+    """Add what comes through the windows' means: a tap's share at each place that it sees; ``inside``: positions."""
+    for i in range(coefficient.shape[0]):
+        for tap in range(offsets.shape[0]):
+            at, share = first + i * plane + offsets[tap], coefficient[i, tap]
+            for n in range(inside.shape[0]):
+                dx[at + n] += share if inside[n] else dx.dtype.type(0)
 
 
 @in_order
@@ -221,20 +284,26 @@ def _backward(
     depth, channels, positions, taps = sizes.depth, sizes.channels, sizes.positions, sizes.taps
     plane = sizes.plane
     skip, attended = factors[0], factors[1]
-    dz = np.zeros(sizes.map_plane * step, w.dtype)
-    v = np.zeros(sizes.map_plane * step, w.dtype)
-    t = np.zeros(sizes.map_plane * step, w.dtype)
-    dv = np.zeros(positions * step, w.dtype)
-    dt = np.zeros(positions * step, w.dtype)
-    rows_of_plane = np.zeros(plane * step, w.dtype)
-    products = np.zeros(taps * step, w.dtype)
-    d_gate = np.zeros(channels * step, w.dtype)
-    d_mean = np.zeros(channels * step, w.dtype)
-    d_top = np.zeros(channels * step, w.dtype)
+    dz = aligned_zeros(sizes.map_plane * step, w)
+    v = aligned_zeros(sizes.map_plane * step, w)
+    t = aligned_zeros(sizes.map_plane * step, w)
+    dv = aligned_zeros(positions * step, w)
+    dt = aligned_zeros(positions * step, w)
+    by_phase = _taps_by_phase(offsets, sizes.phase_plane, plane // sizes.phase_plane)
+    du = aligned_zeros(positions * step, w)
+    df = aligned_zeros((by_phase.margin + sizes.phase_plane) * step, w)  # zero where there is no position
+    inside = np.zeros(bases[positions - 1] + 1, np.bool_)
+    for p in range(positions):
+        inside[bases[p]] = True
+    products = aligned_zeros(taps * step, w)
+    d_gate = aligned_zeros(channels * step, w)
+    d_mean = aligned_zeros(channels * step, w)
+    d_top = aligned_zeros(channels * step, w)
     coefficient = np.zeros((channels, taps), w.dtype)
     # without spatial attention dT is 0 and no channel's number matters, but it is read
     numbers = chosen if flags.spatial else np.zeros(positions * step, chosen.dtype)
-    gates = np.ones(channels * step, w.dtype)
+    gates = aligned_zeros(channels * step, w)
+    gates[:] = 1
     for task in range(start, stop):
         b, g = task // depth, task % depth
         first = task * channels * plane
@@ -268,21 +337,19 @@ def _backward(
                     mean[at:], maximum[at:], fc1, here * gate_row, fc2, here * gate_row, sizes, constants, gates
                 )
             for i in range(channels):
-                _kernel_gradient(x, first + i * plane, offsets, bases, dv, dt, numbers, rows, i, products)
                 gate, through_gate = load(gates, i * step), zero
+                _response_gradients(
+                    bases, dv, dt, numbers, rows, i, grad, d_row, gate, skip, by_phase.margin, du, df
+                )  # fmt: skip
+                _kernel_gradient(x, first + i * plane, offsets, bases, du, products)
                 for tap in range(taps):
                     at = i * taps + tap
                     product = load(products, tap * step)
                     through_gate = fma(load(w, row + at * step), product, through_gate)
                     store(dw, to + at * step, fma(gate, product, load(dw, to + at * step)))
                 store(d_gate, i * step, through_gate)
-                rows_of_plane[:] = 0
-                _input_gradient(
-                    offsets, bases, w, row + i * taps * step, grad, d_row, dv, dt, numbers, rows, gate, i, skip,
-                    rows_of_plane,
-                )  # fmt: skip
-                for n in range(plane):
-                    dx[first + i * plane + n] += total(load(rows_of_plane, n * step))
+                taps_row = row + i * taps * step
+                _input_gradient(by_phase, sizes.phase_plane, w, taps_row, df, dx, first + i * plane)
             if flags.channel:
                 channel_gate_backward(
                     mean, maximum, gates, kept * channels, fc1, here * gate_row, fc2, here * gate_row, d_gate, sizes,
@@ -295,11 +362,8 @@ def _backward(
                         coefficient[i], dx, dw, to + i * taps * step,
                     )  # fmt: skip
         if flags.channel:
-            for i in range(channels):
-                for tap in range(taps):
-                    at, share = first + i * plane + offsets[tap], coefficient[i, tap] / positions
-                    for p in range(positions):
-                        dx[at + bases[p]] += share
+            coefficient /= w.dtype.type(positions)
+            _add_means_gradient(coefficient, offsets, inside, dx, first, plane)
 
 
 @in_order

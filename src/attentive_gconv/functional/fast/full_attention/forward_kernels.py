@@ -7,7 +7,8 @@ their places stay in registers, and nothing depends on the width of the map: sma
 Each kernel works on the tasks ``start … stop - 1`` and releases the interpreter lock, so that threads of this process
 share the work; ``slot`` numbers the chunk of tasks and selects its own accumulators. Names are those of
 `...full_attention.streaming`; arrays are flat, in the order that the kernels' docstrings give, with
-the sizes in a `Sizes`. Positions come in fours; behind the last one it is computed again, which changes nothing.
+the sizes in a `Sizes`. Positions come in fours, or in twos where each needs many registers; behind the last one it is
+computed again, which changes nothing.
 
 NaN: comparisons ignore it; the maxima over positions take it from the means, and those over channels stand beside means
 that carry it into the same gates.
@@ -20,6 +21,7 @@ import numpy as np
 from attentive_gconv.functional.fast.full_attention.gate_kernels import channel_gate
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.logistic import logistic
+from attentive_gconv.functional.fast.numba_runtime.memory import aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,
@@ -30,6 +32,7 @@ from attentive_gconv.functional.fast.numba_runtime.simd import (
     multiply,
     splat,
     splat_integer,
+    spread,
     store,
     store_integers,
     where_at_most,
@@ -51,11 +54,25 @@ def _four_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, b2: int,
     for t in range(offsets.shape[0]):
         at = start + offsets[t]
         weight = load(w, row + t * step)
-        f0 = fma(weight, splat(x[at + b0]), f0)
-        f1 = fma(weight, splat(x[at + b1]), f1)
-        f2 = fma(weight, splat(x[at + b2]), f2)
-        f3 = fma(weight, splat(x[at + b3]), f3)
+        f0 = fma(weight, spread(x, at + b0), f0)
+        f1 = fma(weight, spread(x, at + b1), f1)
+        f2 = fma(weight, spread(x, at + b2), f2)
+        f3 = fma(weight, spread(x, at + b3), f3)
     return f0, f1, f2, f3
+
+
+@in_order
+def _two_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, w: Any, row: int) -> Any:
+    """f~ at two positions."""
+    step = lanes_of(w)
+    f0 = splat(w.dtype.type(0))
+    f1 = f0
+    for t in range(offsets.shape[0]):
+        at = start + offsets[t]
+        weight = load(w, row + t * step)
+        f0 = fma(weight, spread(x, at + b0), f0)
+        f1 = fma(weight, spread(x, at + b1), f1)
+    return f0, f1
 
 
 @in_order
@@ -136,37 +153,25 @@ def _responses(
     """
     step = lanes_of(w)
     zero, lowest, none = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf)), splat_integer(0, like)
-    last = sizes.positions - 1
-    for p in range(0, sizes.positions, 4):
-        p1, p2, p3 = min(p + 1, last), min(p + 2, last), min(p + 3, last)
-        b0, b1, b2, b3 = bases[p], bases[p1], bases[p2], bases[p3]
+    last, here = sizes.positions - 1, sizes.map_centre
+    for p in range(0, sizes.positions, 2):
+        q = min(p + 1, last)
         v0, t0, i0, s0 = zero, lowest, none, zero
         v1, t1, i1, s1 = zero, lowest, none, zero
-        v2, t2, i2, s2 = zero, lowest, none, zero
-        v3, t3, i3, s3 = zero, lowest, none, zero
         for i in range(sizes.channels):
             if cached.shape[0] > 0:
                 at = i * sizes.positions
-                f0, f1 = load(cached, (at + p) * step), load(cached, (at + p1) * step)
-                f2, f3 = load(cached, (at + p2) * step), load(cached, (at + p3) * step)
+                f0, f1 = load(cached, (at + p) * step), load(cached, (at + q) * step)
             else:
-                f0, f1, f2, f3 = _four_responses(
-                    x, first + i * sizes.plane, offsets, b0, b1, b2, b3, w, row + i * sizes.taps * step
-                )
+                plane, taps = first + i * sizes.plane, row + i * sizes.taps * step
+                f0, f1 = _two_responses(x, plane, offsets, bases[p], bases[q], w, taps)
             a, number = load(gate, i * step), splat_integer(i, like)
-            s0, s1, s2, s3 = add(s0, f0), add(s1, f1), add(s2, f2), add(s3, f3)
+            s0, s1 = add(s0, f0), add(s1, f1)
             v0, t0, i0 = _take(f0, a, number, v0, t0, i0)
             v1, t1, i1 = _take(f1, a, number, v1, t1, i1)
-            v2, t2, i2 = _take(f2, a, number, v2, t2, i2)
-            v3, t3, i3 = _take(f3, a, number, v3, t3, i3)
-        here = sizes.map_centre
         _keep(v0, t0, i0, s0, p, here + map_bases[p], flags, factors, v, t, chosen, kept, result)
-        if p + 1 <= last:
-            _keep(v1, t1, i1, s1, p1, here + map_bases[p1], flags, factors, v, t, chosen, kept, result)
-        if p + 2 <= last:
-            _keep(v2, t2, i2, s2, p2, here + map_bases[p2], flags, factors, v, t, chosen, kept, result)
-        if p + 3 <= last:
-            _keep(v3, t3, i3, s3, p3, here + map_bases[p3], flags, factors, v, t, chosen, kept, result)
+        if q > p:
+            _keep(v1, t1, i1, s1, q, here + map_bases[q], flags, factors, v, t, chosen, kept, result)
 
 
 @in_order
@@ -218,15 +223,17 @@ def _forward(
     step = lanes_of(w)
     like = splat(w.dtype.type(0))
     depth, channels, positions, taps = sizes.depth, sizes.channels, sizes.positions, sizes.taps
-    v = np.zeros(sizes.map_plane * step, w.dtype)
-    t = np.zeros(sizes.map_plane * step, w.dtype)
-    result = np.zeros(positions * step, w.dtype)
-    gates = np.ones(channels * step, w.dtype)
-    means = np.zeros(channels * step, w.dtype)
-    tops = np.zeros(channels * step, w.dtype)
+    v, t = aligned_zeros(sizes.map_plane * step, w), aligned_zeros(sizes.map_plane * step, w)
+    result = aligned_zeros(positions * step, w)
+    gates, means, tops = (
+        aligned_zeros(channels * step, w),
+        aligned_zeros(channels * step, w),
+        aligned_zeros(channels * step, w),
+    )
+    gates[:] = 1
     # what the statistics are taken of is used again, as long as it stays in cache
     size = channels * positions * step
-    cached = np.empty(size if flags.channel and size * w.itemsize <= CACHED_BYTES else 0, w.dtype)
+    cached = aligned_empty(size if flags.channel and size * w.itemsize <= CACHED_BYTES else 0, w)
     last = positions - 1
     for task in range(start, stop):
         b, block = task // sizes.blocks, task % sizes.blocks

@@ -7,10 +7,9 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.logistic import logistic
+from attentive_gconv.functional.fast.numba_runtime.memory import aligned_empty
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,
     fma,
@@ -34,6 +33,7 @@ class Sizes(NamedTuple):
     taps: int  # K
     positions: int  # P
     plane: int  # samples of a spread input plane, N
+    phase_plane: int  # of one of its stride phases
     hidden: int  # R
     map_taps: int  # A
     map_plane: int  # places of a padded map
@@ -72,8 +72,8 @@ def channel_gate(
     """α_C = σ(W2·relu(W1·mean) + W2·relu(W1·max))."""
     step = lanes_of(fc1)
     zero = splat(fc1.dtype.type(0))
-    hidden = np.empty(sizes.hidden * step, fc1.dtype)
-    other = np.empty(sizes.hidden * step, fc1.dtype)
+    hidden = aligned_empty(sizes.hidden * step, fc1)
+    other = aligned_empty(sizes.hidden * step, fc1)
     hidden_layer(fc1, row1, mean, sizes.hidden, sizes.channels, hidden)
     hidden_layer(fc1, row1, top, sizes.hidden, sizes.channels, other)
     for r in range(sizes.hidden):
@@ -95,8 +95,8 @@ def channel_gate_backward(
     step = lanes_of(fc1)
     zero, one = splat(fc1.dtype.type(0)), splat(fc1.dtype.type(1))
     hidden, channels = sizes.hidden, sizes.channels
-    of_mean = np.empty(hidden * step, fc1.dtype)
-    of_top = np.empty(hidden * step, fc1.dtype)
+    of_mean = aligned_empty(hidden * step, fc1)
+    of_top = aligned_empty(hidden * step, fc1)
     hidden_layer(fc1, row1, mean[kept:], hidden, channels, of_mean)
     hidden_layer(fc1, row1, top[kept:], hidden, channels, of_top)
     for i in range(channels):

@@ -104,6 +104,7 @@ def _made(problem: Problem) -> _Work:
         taps=problem.weight.shape[-1],
         positions=geometry.output[0] * geometry.output[1],
         plane=geometry.length,
+        phase_plane=geometry.phase[0] * geometry.phase[1],
         hidden=problem.fc1.shape[2] if problem.fc1 is not None else 0,
         map_taps=maps[0],
         map_plane=maps[1],

@@ -20,19 +20,11 @@ from attentive_gconv.functional.fast.irreps_conv.register_tiles import (
 )
 from attentive_gconv.functional.fast.irreps_conv.tiling import Tables, Tiling
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
+from attentive_gconv.functional.fast.numba_runtime.memory import aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import lanes_of, load, splat, store
 
 DEPTH, START, ROWS, OUT_START, WEIGHTS, HEIGHT, TILES, COLUMNS_START, COLUMNS, SUMS = range(10)
-LINE = 64  # bytes
-
-
-@in_order
-def _aligned(size: int, like: Any) -> Any:
-    """An array that begins with a line of the cache."""
-    memory = np.empty(size + LINE // like.itemsize, like.dtype)
-    start = (-memory.ctypes.data) % LINE // like.itemsize
-    return memory[start : start + size]
 
 
 @in_order
@@ -98,11 +90,10 @@ def _forward(
     """The output of some tiles; bias (O,) or empty."""
     panel = tiling.panel
     padded = tiling.panels * panel
-    planes = _aligned(tiling.order * tiling.side * tiling.plane + padded, x)
-    planes[:] = x.dtype.type(0)
-    transformed = _aligned(tiling.panels * tiling.block_rows * panel, x)
-    product = _aligned(tiling.panels * tiling.out_rows * panel, x)
-    maps = _aligned(tiling.order * padded, x)
+    planes = aligned_zeros(tiling.order * tiling.side * tiling.plane + padded, x)
+    transformed = aligned_empty(tiling.panels * tiling.block_rows * panel, x)
+    product = aligned_empty(tiling.panels * tiling.out_rows * panel, x)
+    maps = aligned_empty(tiling.order * padded, x)
     rows, poses = np.empty(tiling.order, np.int64), np.arange(tiling.order) * padded
     for task in range(start, stop):
         sample, row = task // tiling.tiles_y * tiling.samples, task % tiling.tiles_y * tiling.rows
@@ -225,12 +216,10 @@ def _kernel_gradient(
     vector = lanes_of(x)
     total = sums[slot]
     total[:] = x.dtype.type(0)
-    planes = _aligned(tiling.order * tiling.side * tiling.plane + padded, x)
-    planes[:] = x.dtype.type(0)
-    transformed = _aligned(tiling.panels * tiling.block_rows * panel, x)
-    maps, spectrum = _aligned(tiling.order * padded, x), _aligned(tiling.order * padded, x)
-    columns = _aligned(tiling.columns, x)
-    columns[:] = x.dtype.type(0)
+    planes = aligned_zeros(tiling.order * tiling.side * tiling.plane + padded, x)
+    transformed = aligned_empty(tiling.panels * tiling.block_rows * panel, x)
+    maps, spectrum = aligned_empty(tiling.order * padded, x), aligned_empty(tiling.order * padded, x)
+    columns = aligned_zeros(tiling.columns, x)
     rows, poses = np.empty(tiling.order, np.int64), np.arange(tiling.order) * padded
     for task in range(start, stop):
         sample, row = task // tiling.tiles_y * tiling.samples, task % tiling.tiles_y * tiling.rows

@@ -9,27 +9,15 @@ vectors, each entry of a is spread over one. For each height there is a loop of 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import llvmlite.binding as llvm
-import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from attentive_gconv.functional.fast.numba_runtime.simd import CONTRACT, lanes
+from attentive_gconv.functional.fast.numba_runtime.simd import CONTRACT, has_wide_registers, lanes
 
-
-def _has_wide_registers() -> bool:
-    """Whether compiled code may use AVX-512: 32 registers of 512 bits."""
-    features = numba.config.CPU_FEATURES
-    if features is not None:
-        return "+avx512f" in features
-    return bool(llvm.get_host_cpu_features().get("avx512f", False))
-
-
-# vectors of positions that a panel is wide, and the highest tile: 24 of 32 registers of 512 bits; or, a vector being
-# two registers of 256 bits, 12 of 16
-PANEL_VECTORS, MAX_HEIGHT = (2, 12) if _has_wide_registers() else (1, 6)
+# vectors of positions that a panel is wide, and the highest tile: 24 of 32 registers of 512 bits, or 12 of 16
+PANEL_VECTORS, MAX_HEIGHT = 2, 12 if has_wide_registers() else 6
 
 
 def panel_width(kind: Any) -> int:

@@ -9,16 +9,20 @@ everything that machine code depends on:
     signature    types of the arguments
 
 One file a key, written atomically, with a checksum: a damaged file is compiled again, a folder that cannot be written
-is done without. Either is said once, as a warning.
+is done without. Either is said once, as a warning. Files of other sources or compilers that nobody has read for a month
+are removed when a new one is written.
 
 Folders, the first that can be written: ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, ``numba`` in the user's
 cache folder.
 """
 
+import contextlib
 import hashlib
+import os
 import pickle
 import sys
 import tempfile
+import time
 import warnings
 from functools import cache
 from pathlib import Path
@@ -35,6 +39,7 @@ from numba.misc.appdirs import AppDirs
 from attentive_gconv.files import write_atomically
 
 SOURCES = Path(__file__).parents[1]
+DAY, KEPT_DAYS = 24 * 60 * 60, 30
 _DIGEST = hashlib.sha256
 
 
@@ -91,7 +96,7 @@ class KernelCache(NullCache):
         if folder is None or not toolchain:
             return None
         key = (toolchain, self.module, self.name, str(signature), codegen.magic_tuple())
-        return folder / f"{self.name}.{_DIGEST(repr(key).encode()).hexdigest()[:40]}.kernel"
+        return folder / f"{self.name}.{toolchain[:16]}.{_DIGEST(repr(key).encode()).hexdigest()[:40]}.kernel"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The compiled function, if it is on disk; else None."""
@@ -107,6 +112,7 @@ class KernelCache(NullCache):
         if _DIGEST(body).digest() != checksum:
             _say_that_a_file_is_damaged(path)
             return None
+        _mark_as_read(path)
         return CompileResult._rebuild(target_context, *pickle.loads(body))
 
     def save_overload(self, signature: Any, compiled: Any) -> None:
@@ -119,6 +125,24 @@ class KernelCache(NullCache):
             write_atomically(path, _DIGEST(body).digest() + body)
         except OSError as error:
             _say_that_nothing_is_kept(str(error))
+        else:
+            remove_stale_files(path.parent, toolchain_digest())
+
+
+def _mark_as_read(path: Path) -> None:
+    """Set the time of a file that is read, at most once a day."""
+    with contextlib.suppress(OSError):  # a folder that is only read
+        if time.time() - path.stat().st_mtime > DAY:
+            os.utime(path)
+
+
+@cache
+def remove_stale_files(folder: Path, toolchain: str) -> None:
+    """Once for a folder: remove kernels of other sources or compilers that have not been read for a month."""
+    for path in folder.glob("*.kernel"):
+        with contextlib.suppress(OSError):  # another process may be first
+            if f".{toolchain[:16]}." not in path.name and time.time() - path.stat().st_mtime > KEPT_DAYS * DAY:
+                path.unlink()
 
 
 @cache

@@ -3,18 +3,30 @@
 A `Vector` holds ``VECTOR_BYTES`` of float32 or float64, or as many integers beside them. It lives inside compiled code
 only. Arrays are one-dimensional and contiguous; indices count elements and are not checked.
 
-LLVM legalises these vectors for every processor: two registers of 128 bits on ARM, one of 256 on x86 with AVX.
+The width follows the processor: one register of AVX-512, of which there are 32; one of AVX2, of which there are 16, so
+that kernels hold some twelve vectors at a time; two of ARM's. LLVM legalises the rest.
 """
 
 from functools import cache
 from typing import Any
 
+import llvmlite.binding as llvm
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-VECTOR_BYTES = 64
+
+def has_wide_registers() -> bool:
+    """Whether compiled code may use AVX-512: 32 registers of 512 bits."""
+    features = numba.config.CPU_FEATURES
+    if features is not None:
+        return "+avx512f" in features
+    return bool(llvm.get_host_cpu_features().get("avx512f", False))
+
+
+VECTOR_BYTES = 64 if has_wide_registers() else 32
 CONTRACT = ("contract",)  # a product and a sum may become one fused operation
 
 
@@ -133,6 +145,18 @@ def splat(typing: Any, scalar: Any) -> Any:
 
 
 @intrinsic
+def spread(typing: Any, array: Any, index: Any) -> Any:
+    """The entry ``array[index]`` in every element; what `splat` of it gives, without the test for a negative index."""
+    made = _floats(array.dtype)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(array)(context, builder, args[0]).data
+        return _splat(context, builder, builder.load(builder.gep(data, [args[1]])), made.lanes)
+
+    return made(array, types.intp), build
+
+
+@intrinsic
 def splat_integer(typing: Any, scalar: Any, like: Any) -> Any:
     """An integer, as int32, in as many elements as ``like`` has."""
     made = Vector(types.int32, like.lanes)
@@ -200,6 +224,35 @@ def total(typing: Any, a: Any) -> Any:
         return builder.call(function, [ir.Constant(kind, -0.0), args[0]], fastmath=("reassoc",))
 
     return a.dtype(a), build
+
+
+@intrinsic
+def add_totals(typing: Any, array: Any, index: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+    """Add the sums of the elements of four vectors to ``array[index : index + 4]``."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        def shuffled(x: Any, y: Any, order: list[int]) -> Any:
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), order)
+            return builder.shuffle_vector(x, y, mask)
+
+        def merged(x: Any, y: Any, near: list[tuple[int, int]]) -> Any:
+            """Both halves of each four elements added; what is left of x and y side by side."""
+            order = [4 * four + i + (a.lanes if of_y else 0) for four in range(a.lanes // 4) for of_y, i in near]
+            return builder.fadd(shuffled(x, y, order), shuffled(x, y, [place + 2 for place in order]))
+
+        alternating, by_pairs = [(0, 0), (1, 0), (0, 1), (1, 1)], [(0, 0), (0, 1), (1, 0), (1, 1)]
+        first, second = (merged(args[i], args[i + 1], alternating) for i in (2, 4))
+        sums = merged(first, second, by_pairs)
+        count = a.lanes
+        while count > 4:  # every four elements hold parts of the four sums
+            count //= 2
+            sums = builder.fadd(*(shuffled(sums, sums, list(range(at, at + count))) for at in (0, count)))
+        pointer = _pointer(context, builder, array, args[0], args[1], sums.type)
+        align = array.dtype.bitwidth // 8
+        builder.store(builder.fadd(builder.load(pointer, align=align), sums), pointer, align=align)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, a, b, c, d), build
 
 
 @intrinsic
