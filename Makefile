@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 RUN    := runs/quickstart
 
-.PHONY: setup quickstart test lint types unit docs format clean
+.PHONY: setup quickstart test lint types unit docs gpu format clean
 
 setup: $(VENV)/.installed
 
@@ -49,6 +49,10 @@ unit: setup
 docs: setup
 	NO_MKDOCS_2_WARNING=1 AGCONV_DOCS_EXECUTE=true $(BIN)/mkdocs build --strict --quiet
 	@echo "the site is in site/; to read it: $(BIN)/python -m http.server --directory site"
+
+# values, times and memory on a GPU, within nine minutes; needs nothing but PyTorch and Triton, so no environment is made
+gpu:
+	$(PYTHON) benchmarks/gpu_acceptance.py --out gpu-acceptance.json
 
 format: setup
 	$(BIN)/ruff check --fix .

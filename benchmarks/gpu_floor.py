@@ -26,6 +26,7 @@ from torch import nn
 
 import attentive_gconv as ag
 from attentive_gconv.functional.fast.full_attention.layout import index_dtype, same_padding
+from attentive_gconv.models import model_entry
 
 FLOAT = 4
 F_PASSES, PLAIN_PASSES, MAP_PASSES = 5, 3, 6
@@ -37,7 +38,10 @@ class Device:
 
     name: str = "H100 SXM"
     bytes_per_second: float = 3.35e12
-    flops: float = 67e12
+    flops: float = 67e12  # float32 without tensor cores
+
+
+DEVICES = [Device(), Device("H200 SXM", 4.8e12, 67e12), Device("A100 SXM 80 GB", 2.039e12, 19.5e12)]
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,10 @@ def cost(name: str, layer: nn.Module, x: torch.Size, out: torch.Size, batch: int
     return Cost(name, float(forward + backward), macs, PLAIN_PASSES * f_pass)
 
 
-def costs(batch: int) -> list[Cost]:
-    """Every layer of alpha_p4_allcnnc, its shapes taken from one image."""
+def costs(batch: int, network: str = "alpha_p4_allcnnc") -> list[Cost]:
+    """Every layer of full attention of a network, its shapes taken from one image."""
     # shapes alone: nothing is computed on the meta device
-    model = ag.create_model("alpha_p4_allcnnc").eval().to("meta")
+    model = ag.create_model(network).eval().to("meta")
     ag.nn.configure_attention(model, method="definition")
     found: list[Cost] = []
     for name, layer in model.named_modules():
@@ -96,7 +100,7 @@ def costs(batch: int) -> list[Cost]:
                 lambda layer, x, out, name=name: found.append(cost(name, layer, x[0].shape, out.shape, batch))
             )
     with torch.no_grad():
-        model(torch.zeros(1, 3, 32, 32, device="meta"))
+        model(torch.zeros(1, *model_entry(network).image_shape, device="meta"))
     return found
 
 
