@@ -12,8 +12,8 @@ pytest.importorskip("numba")
 
 from attentive_gconv.bench.instructions import instructions_environment
 from attentive_gconv.functional.fast.numba_runtime import simd
+from attentive_gconv.functional.fast.numba_runtime.aligned_memory import LINE, aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
-from attentive_gconv.functional.fast.numba_runtime.memory import LINE, aligned_empty, aligned_zeros
 
 FAST = Path(__file__).parents[1]
 

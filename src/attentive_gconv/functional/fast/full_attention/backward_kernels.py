@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from attentive_gconv.functional.fast.full_attention.gate_kernels import channel_gate, channel_gate_backward
+from attentive_gconv.functional.fast.numba_runtime.aligned_memory import aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
-from attentive_gconv.functional.fast.numba_runtime.memory import aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,

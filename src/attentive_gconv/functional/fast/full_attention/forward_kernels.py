@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from attentive_gconv.functional.fast.full_attention.gate_kernels import channel_gate
+from attentive_gconv.functional.fast.numba_runtime.aligned_memory import aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.logistic import logistic
-from attentive_gconv.functional.fast.numba_runtime.memory import aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,

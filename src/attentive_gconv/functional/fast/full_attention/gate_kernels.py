@@ -7,9 +7,9 @@
 
 from typing import Any, NamedTuple
 
+from attentive_gconv.functional.fast.numba_runtime.aligned_memory import aligned_empty
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
 from attentive_gconv.functional.fast.numba_runtime.logistic import logistic
-from attentive_gconv.functional.fast.numba_runtime.memory import aligned_empty
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,
     fma,

@@ -19,8 +19,8 @@ from attentive_gconv.functional.fast.irreps_conv.register_tiles import (
     multiply_rows_once,
 )
 from attentive_gconv.functional.fast.irreps_conv.tiling import Tables, Tiling
+from attentive_gconv.functional.fast.numba_runtime.aligned_memory import aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.jit import in_order
-from attentive_gconv.functional.fast.numba_runtime.memory import aligned_empty, aligned_zeros
 from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_region
 from attentive_gconv.functional.fast.numba_runtime.simd import lanes_of, load, splat, store
 
