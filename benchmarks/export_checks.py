@@ -6,7 +6,8 @@
 2. All test images of rot-MNIST in all poses: in float32 (onnx) and int8, the error, and how many images have a pose in
    which the prediction, or a bit of the logits, differs from that of the upright image.
 
-The networks are those whose weights come with the package; int8 is calibrated on 512 training images.
+The networks are those whose weights come with the package; int8 is calibrated on 512 training images. Every part of the
+figures is written when it is done: the script goes on where it was interrupted.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from attentive_gconv.export.onnx_file import OnnxNetwork
 from attentive_gconv.files import write_json
 
 CALIBRATION = 512
+PARTS = ("equality", "int8", "float32")
 
 
 def equality(model: nn.Module, networks: dict[str, Any], shape: tuple[int, ...], batches: int) -> dict[str, Any]:
@@ -74,25 +76,25 @@ def stacked(splits: DataSplits, limit: int | None) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def check(opened: OpenedModel, splits: DataSplits, folder: Path, batches: int, limit: int | None) -> dict[str, Any]:
-    """All figures of a network."""
+def check(
+    opened: OpenedModel, splits: DataSplits, part: str, *, batches: int = 1000, limit: int | None = None
+) -> dict[str, Any]:
+    """The figures of one of `PARTS` for a network."""
     model, card = opened.trained.module, opened.trained.card
-    calibration = torch.stack([splits.train[i][0] for i in range(CALIBRATION)])
-    files = {"pt2": export(model, folder / "net.pt2", "pt2", card=card)}
-    files["onnx"] = export(model, folder / "net.onnx", card=card)
-    files["int8"] = export(model, folder / "int8.onnx", card=card, calibration=calibration)
-    onnx, int8 = (OnnxNetwork(files[name].read_bytes(), threads=1) for name in ("onnx", "int8"))
-    pt2 = torch.export.load(files["pt2"]).module()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        calibration = None
+        if part == "int8":
+            calibration = torch.stack([splits.train[i][0] for i in range(CALIBRATION)])
+        file = export(model, folder / "net.onnx", card=card, calibration=calibration)
+        size, network = file.stat().st_size, OnnxNetwork(file.read_bytes(), threads=1)
+        if part == "equality":
+            pt2 = torch.export.load(export(model, folder / "net.pt2", "pt2", card=card)).module()
+            return equality(model, {"pt2": pt2, "onnx": network}, card.image_shape, batches)
     images, labels = stacked(splits, limit)
     group = ag.group(str(ag.models.model_entry(card.model).defaults["group"]))
-    return {
-        "equality": equality(model, {"pt2": pt2, "onnx": onnx}, card.image_shape, batches),
-        "test_images": len(labels),
-        "poses": group.order,
-        "float32": over_poses(onnx, images, labels, group),
-        "int8": over_poses(int8, images, labels, group),
-        "bytes": {name: path.stat().st_size for name, path in files.items()},
-    }
+    figures = over_poses(network, images, labels, group)
+    return {"test_images": len(labels), "poses": group.order, "file_bytes": size, **figures}
 
 
 def main() -> None:
@@ -107,15 +109,15 @@ def main() -> None:
     torch.set_num_threads(1)
     known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"networks": {}}
     for name in arguments.networks.split(","):
-        if name in known["networks"]:
-            continue
         opened = open_model(name)
         splits = opened.load_splits(arguments.data_dir)
-        with tempfile.TemporaryDirectory() as folder:
-            found = check(opened, splits, Path(folder), arguments.batches, arguments.limit)
-        known["networks"][name] = found
-        write_json(arguments.out, {"environment": describe_environment(), "networks": known["networks"]})
-        print(name, json.dumps(found), flush=True)
+        for part in PARTS:
+            figures = known["networks"].setdefault(name, {})
+            if part not in figures:
+                figures[part] = check(opened, splits, part, batches=arguments.batches, limit=arguments.limit)
+                known = {"environment": describe_environment(), "networks": known["networks"]}
+                write_json(arguments.out, known)
+                print(name, part, json.dumps(figures[part]), flush=True)
 
 
 if __name__ == "__main__":
