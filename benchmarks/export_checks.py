@@ -12,6 +12,7 @@ figures is written when it is done: the script goes on where it was interrupted.
 
 import argparse
 import json
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -26,9 +27,10 @@ from attentive_gconv.data import DataSplits
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.export import export
 from attentive_gconv.export.onnx_file import OnnxNetwork
-from attentive_gconv.files import write_json
+from attentive_gconv.files import write_atomically, write_json
 
 CALIBRATION = 512
+BLOCK = re.compile(r"(<!-- figures: export-checks -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 PARTS = ("equality", "int8", "float32")
 
 
@@ -98,17 +100,44 @@ def check(
     return {"test_images": len(labels), "poses": group.order, "file_bytes": size, **figures}
 
 
+def table(report: dict[str, Any]) -> str:
+    """int8 beside float32, and the differences between poses, as Markdown."""
+    lines = [
+        "| network | form | error | predictions that differ between poses | logits that differ | ms an image | file KB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, parts in report["networks"].items():
+        for form in (form for form in ("float32", "int8") if form in parts):
+            row = parts[form]
+            head = f"{name}, {row['test_images']:,} x {row['poses']}"
+            lines.append(
+                f"| {head} | {form} | {100 * row['error']:.2f} % | {row['images_with_another_prediction']:,} | "
+                f"{row['images_with_other_logits']:,} | {row['milliseconds_per_image']:.2f} | "
+                f"{row['file_bytes'] / 1000:.0f} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def fill(text: str, report: dict[str, Any]) -> str:
+    """The page with the table in its place."""
+    return BLOCK.sub(lambda match: f"{match[1]}{table(report)}{match[2]}", text)
+
+
 def main() -> None:
     """Read the command line, check, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--networks", default="p4cnn,alpha_f_p4cnn,z2cnn", help="names, by commas")
-    parser.add_argument("--data-dir", required=True, help="folder that holds the datasets")
+    parser.add_argument("--data-dir", help="folder that holds the datasets")
     parser.add_argument("--batches", type=int, default=1000, help="random batches (default: 1000)")
     parser.add_argument("--limit", type=int, help="the first so many test images only")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
+    parser.add_argument("--page", type=Path, help="measure nothing: write the table of --out into this page")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"networks": {}}
+    if arguments.page is not None:
+        write_atomically(arguments.page, fill(arguments.page.read_text(encoding="utf-8"), known).encode())
+        return
     for name in arguments.networks.split(","):
         opened = open_model(name)
         splits = opened.load_splits(arguments.data_dir)

@@ -10,6 +10,7 @@ import typer
 from attentive_gconv.cli.options import (
     DATASET_DIR_OPTION,
     DATASET_OPTION,
+    IMPORT_OPTION,
     MODEL_OPTION,
     TARGET_ARGUMENT,
     WEIGHTS_OPTION,
@@ -62,6 +63,7 @@ def export_command(
         Path | None, typer.Option(help="For --int8 and .pth files: the folder that holds the datasets.")
     ] = None,
     dataset_dir: DATASET_DIR_OPTION = None,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Write a trained network to a file that runs without this library: ONNX, torch.export or AOTInductor.
 
