@@ -103,7 +103,7 @@ def check(
 def table(report: dict[str, Any]) -> str:
     """int8 beside float32, and the differences between poses, as Markdown."""
     lines = [
-        "| network | form | error | predictions that differ between poses | logits that differ | ms an image | file KB |",
+        "| network | form | error | predictions that differ between poses | logits that do | ms an image | file KB |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, parts in report["networks"].items():

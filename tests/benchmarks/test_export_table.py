@@ -12,12 +12,12 @@ import export_table
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guides" / "export.md").read_text(encoding="utf-8")
-REPORT = ROOT / "benchmarks" / "results" / "export.json"
 
 
-@pytest.mark.skipif(not REPORT.exists(), reason="not measured yet")
-def test_the_page_shows_what_the_file_holds():
-    assert export_table.fill(PAGE, json.loads(REPORT.read_text(encoding="utf-8"))) == PAGE
+@pytest.mark.parametrize(("script", "file"), [(export_table, "export.json"), (export_checks, "export-checks.json")])
+def test_the_page_shows_what_the_file_holds(script, file):
+    text = (ROOT / "benchmarks" / "results" / file).read_text(encoding="utf-8")
+    assert script.fill(PAGE, json.loads(text)) == PAGE
 
 
 def test_what_does_not_work_has_a_dash_and_its_reason():
