@@ -8,10 +8,11 @@ c, for random w, the response at the centre errs by
     E = rms( (A'w)·(L f) - (Aw)·f ) / rms( (Aw)·f ),   E[f(s)·f(t)] = c(|s - t|)
 
 which c gives in closed form: no image is turned, nothing but the kernel interpolates. c is that of smooth images,
-exp(-d²/2ℓ²) for ℓ of 1.5 and 2 pixels, or that of MNIST's digits.
+exp(-d²/2ℓ²) for ℓ of 1.5 pixels, that of rough ones, as maps inside a network are, ℓ of 0.7, or that of MNIST's
+digits.
 
     bilinear, bicubic    k² values, read off at turned places; in the disc only, or with the corners
-    gaussian             circular harmonics on Gaussian rings sampled at the pixels (escnn: σ = 0.6)
+    gaussian             circular harmonics on Gaussian rings sampled at the pixels (escnn: σ = 0.6, outermost 0.4)
     optimal              the same harmonics on rings, sampled by optimal interpolation, slightly blurred: the library's
 """
 
@@ -22,6 +23,7 @@ import warnings
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -30,6 +32,7 @@ from torch import Tensor
 import attentive_gconv as ag
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
+from attentive_gconv.functional import ring_filters
 from attentive_gconv.functional.ring_filters import filter_basis, ring_frequencies
 from attentive_gconv.groups import ApproximateGroupWarning
 
@@ -93,15 +96,16 @@ def interpolated(kernel_size: int, kind: str, *, disc: bool) -> Pair:
     return torch.eye(len(grid), dtype=torch.float64)[:, kept], turned[:, kept]
 
 
-def gaussian(kernel_size: int, sigma: float) -> Pair:
+def gaussian(kernel_size: int, sigma: float, outermost: float) -> Pair:
     """Circular harmonics on Gaussian rings, at the pixels."""
+    width = {ring: sigma for ring, _ in ring_frequencies(kernel_size)} | {(kernel_size - 1) / 2: outermost}
     grid = offsets(kernel_size)
 
     def sampled(places: Tensor) -> Tensor:
         radius, angle = places.norm(dim=1), torch.atan2(-places[:, 0], places[:, 1])
         columns = []
         for ring, highest in ring_frequencies(kernel_size):
-            profile = torch.exp(-((radius - ring) ** 2) / (2 * sigma**2))
+            profile = torch.exp(-((radius - ring) ** 2) / (2 * width[ring] ** 2))
             columns.append(profile)
             off_centre = torch.where(radius < 1e-9, torch.zeros_like(profile), profile)
             for m in range(1, highest + 1):
@@ -113,9 +117,10 @@ def gaussian(kernel_size: int, sigma: float) -> Pair:
     return straight / norms, turned / norms
 
 
-def optimal(kernel_size: int) -> Pair:
-    """The library's."""
-    basis = filter_basis(ag.group("c8"), kernel_size)
+def optimal(kernel_size: int, blur: float = ring_filters.BLUR) -> Pair:
+    """The library's, or the same with another blur."""
+    with mock.patch.object(ring_filters, "BLUR", blur):
+        basis = filter_basis(ag.group("c8"), kernel_size)
     assert basis is not None
     straight, turned = basis.unflatten(1, (2, kernel_size)).flatten(2).permute(1, 2, 0)
     norms = straight.norm(dim=0)
@@ -129,8 +134,13 @@ def candidates(kernel_size: int) -> dict[str, Pair]:
         for kind in ("bilinear", "bicubic")
         for disc in (False, True)
     }
-    rings = {f"gaussian rings, sigma {sigma}": gaussian(kernel_size, sigma) for sigma in (0.4, 0.5, 0.6)}
-    return {**of_values, **rings, "optimal": optimal(kernel_size)}
+    rings = gaussian(kernel_size, 0.6, 0.4)
+    return {
+        **of_values,
+        "gaussian rings, as in escnn": rings,
+        "optimal, not blurred": optimal(kernel_size, 0.0),
+        "optimal": optimal(kernel_size),
+    }
 
 
 def measure(images: dict[str, Correlation]) -> list[dict[str, object]]:
@@ -151,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ApproximateGroupWarning)
-    images = {"smooth, 1.5 pixels": smooth(1.5), "smooth, 2 pixels": smooth(2.0), "digits": of_digits(arguments.mnist)}
+    images = {"smooth": smooth(1.5), "rough": smooth(0.7), "digits": of_digits(arguments.mnist)}
     rows = measure(images)
     write_json(arguments.out, {"turn": "45°", "rows": rows, "environment": describe_environment()})
     for row in rows:

@@ -8,7 +8,7 @@ which any rotation turns exactly: by a shift of the angle. On the k x k offsets 
 at the ring's points p count, where the image between the pixels, slightly blurred, is estimated from the pixels:
 
     B_h[t, b] = Σ_t' (G⁻¹)[t, t'] · mean_p c_σ(t' - M_h p)·φ_b(p),    G[t, t'] = c_0(t - t')
-    c_σ(d) ∝ exp(-|d|² / 2(1 + σ²)),    the covariance of a pixel and a point blurred by σ = 0.3
+    c_σ(d) ∝ exp(-|d|² / 2(1 + σ²)),    the covariance of a pixel and a point blurred by σ = 0.45
 
 Among all estimates this one has the least mean squared error on images with the autocorrelation c_0 (kriging), so that
 the turned kernel responds to a turned image as the unturned one does to the unturned image, as nearly as samples on the
@@ -30,7 +30,7 @@ from torch import Tensor
 
 from attentive_gconv.groups import FiniteGroup
 
-BLUR = 0.3  # σ in pixels; more reaches beyond the kernel's border
+BLUR = 0.45  # σ in pixels; more reaches beyond the border of the kernel
 POINTS = 64  # of a ring, for the mean: exact for all frequencies that occur
 
 
