@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attentive_gconv.cli.options import DATA_DIR_OPTION, DATASET_OPTION, TARGET_HELP
+from attentive_gconv.cli.options import DATA_DIR_OPTION, DATASET_OPTION, IMPORT_OPTION, TARGET_HELP
 
 if TYPE_CHECKING:
     from attentive_gconv.checkpoints import TrainedModel
@@ -29,6 +29,7 @@ def demo_command(
     ] = None,
     dataset: DATASET_OPTION = None,
     data_dir: DATA_DIR_OPTION = None,
+    imports: IMPORT_OPTION = None,
 ) -> None:
     """Serve a local page: draw or upload an image, rotate it, and see what networks attend to. Ctrl-C ends it."""
     from attentive_gconv.training import ConfigError

@@ -39,6 +39,9 @@ class FeatureInfo(list[dict[str, Any]]):
 class ImageClassifier(nn.Module, ABC):
     """Base class of networks whose features and classifier can be taken apart.
 
+    Subclasses define `_check` (of the images), `_stage` (an intermediate map from the one before), `_pool`, `_classify`
+    and `_new_classifier`; their constructors set ``group`` and call `_describe` and `reset_classifier`.
+
     Attributes:
         group: the group.
         num_classes: number of logits; 0 if there is no classifier.
