@@ -230,3 +230,44 @@ def test_an_argument_without_a_check_cannot_be_declared():
         @checked()
         def layer(channels, flavour):
             pass
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "name"),
+    [
+        (layer, options, name)
+        for layer in ("AttentiveLiftingConv2d", "AttentiveGroupConv2d", "InputAttentiveGroupConv2d")
+        for options, name in (
+            ({"channel": False, "ratio": 2}, "ratio"),
+            ({"spatial": False, "spatial_kernel_size": 3}, "spatial_kernel_size"),
+            ({"spatial": False, "spatial_dilation": 2}, "spatial_dilation"),
+        )
+    ]
+    + [("InputAttentiveLiftingConv2d", {"spatial": False, "statistics": ("max",)}, "statistics")],
+)
+def test_an_argument_of_a_part_that_is_left_out_is_refused(layer, options, name):
+    with pytest.raises(ValueError, match=rf"`{name}` \(=.*\) is of the .* attention, which .* leaves out: omit it"):
+        getattr(ag.nn, layer)("p4", 2, 2, 3, **options)
+
+
+def test_arguments_of_input_attention_are_of_its_parts():
+    with pytest.raises(ValueError, match=r"`kernel_size` \(=3\) is of the spatial attention"):
+        ag.nn.InputAttention("p4", 2, spatial=False, kernel_size=3)
+    ag.nn.InputAttention("p4", 2, spatial=False, kernel_size=7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": 3}, r"`name` \(=3\) must be a text"),
+        ({"name": ""}, r"`name` \(=''\) must be a text"),
+        ({"quadrature_weight": "1"}, r"`quadrature_weight` \(='1'\) of group 'g' must be a number"),
+        ({"quadrature_weight": True}, r"`quadrature_weight` \(=True\) of group 'g' must be a number"),
+        ({"interpolate": 1}, r"`interpolate` \(=1\) of group 'g' must be True or False"),
+        ({"matrices": 3}, r"`matrices` \(=3\) of group 'g' must be a list"),
+        ({"matrices": "no"}, r"`matrices` \(='no'\) of group 'g' must be a list"),
+    ],
+)
+def test_a_group_checks_its_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ag.FiniteGroup(**{"name": "g", "matrices": [((1, 0), (0, 1))], **arguments})

@@ -19,7 +19,7 @@ Source: Cohen & Welling, "Group Equivariant Convolutional Networks", ICML 2016, 
 import math
 import operator
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from torch import Tensor
@@ -124,6 +124,14 @@ class FiniteGroup:
         *,
         interpolate: bool = False,
     ) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"`name` (={name!r}) must be a text that is not empty")
+        if not isinstance(quadrature_weight, int | float) or isinstance(quadrature_weight, bool):
+            raise ValueError(f"`quadrature_weight` (={quadrature_weight!r}) of group {name!r} must be a number")
+        if not isinstance(interpolate, bool):
+            raise ValueError(f"`interpolate` (={interpolate!r}) of group {name!r} must be True or False")
+        if isinstance(matrices, str) or not isinstance(matrices, Iterable):
+            raise ValueError(f"`matrices` (={matrices!r}) of group {name!r} must be a list of 2x2 matrices")
         self.name = name
         self.quadrature_weight = float(quadrature_weight)
         self.matrices: tuple[Matrix, ...] = tuple(

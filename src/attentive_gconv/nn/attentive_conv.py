@@ -137,7 +137,7 @@ class _FullAttention(GroupConvolution):
         dtype: torch.dtype | None = None,
     ) -> None:
         """Make the convolution and its attention."""
-        check_parts(channel, spatial)
+        check_parts(channel, spatial, ratio, spatial_kernel_size=spatial_kernel_size, spatial_dilation=spatial_dilation)
         super().__init__(
             *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
             padding_mode=padding_mode,

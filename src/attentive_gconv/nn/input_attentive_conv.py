@@ -17,7 +17,7 @@ from attentive_gconv.functional.gating import STATISTICS
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.nn.arguments import checked
-from attentive_gconv.nn.attention import InputAttention
+from attentive_gconv.nn.attention import InputAttention, check_parts
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 
 
@@ -50,6 +50,12 @@ class _AttendedInput(GroupConvolution):
         dtype: torch.dtype | None = None,
     ) -> None:
         """Make the convolution and its attention."""
+        check_parts(
+            *(channel, spatial, ratio),
+            spatial_kernel_size=spatial_kernel_size,
+            spatial_dilation=spatial_dilation,
+            statistics=tuple(statistics),
+        )
         super().__init__(
             *(group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias),
             groups=groups,

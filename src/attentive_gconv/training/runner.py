@@ -18,7 +18,6 @@ from attentive_gconv.checkpoints.model_card import ModelCard
 from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, write_record
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
 from attentive_gconv.environment import describe_environment, require_workers
-from attentive_gconv.files import write_json
 from attentive_gconv.importing import is_imported
 from attentive_gconv.settings import ConfigError
 from attentive_gconv.training.checkpoint_io import AtomicCheckpointIO
@@ -280,7 +279,7 @@ class _Run:
         entry = {"from_epoch": epoch, **describe_environment()}
         if self.init is not None:
             entry["init"] = self.init
-        write_json(self.folder.environment_file, {"starts": [*starts, entry]})
+        write_record(self.folder.environment_file, {"starts": [*starts, entry]})
 
     def _dataset_facts(self) -> dict[str, Any]:
         splits = self.splits

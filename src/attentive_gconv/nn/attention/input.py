@@ -16,7 +16,7 @@ from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.attention.base import Attend, in_order
 from attentive_gconv.nn.attention.channel import ChannelAttention
 from attentive_gconv.nn.attention.spatial import spatial_attention
-from attentive_gconv.nn.checks import integer, odd
+from attentive_gconv.nn.checks import integer, odd, refusal
 
 
 class InputAttention(Attend):
@@ -38,7 +38,8 @@ class InputAttention(Attend):
         ``(B, C, |H|, Y, X)`` -> the same; planar ``(B, C, Y, X)`` -> the same.
 
     Raises:
-        ValueError: if neither part is wanted, on an unknown combination or order, or on arguments that a part refuses.
+        ValueError: if neither part is wanted, if an argument is of a part that is not wanted, on an unknown combination
+            or order, or on arguments that a part refuses.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -65,7 +66,7 @@ class InputAttention(Attend):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_parts(channel, spatial)
+        check_parts(channel, spatial, ratio, kernel_size=kernel_size, dilation=dilation, statistics=tuple(statistics))
         made: dict[str, Any] = {"over_group": over_group, "device": device, "dtype": dtype}
         ratio = default_ratio(channels, over_group) if ratio is None else ratio
         what = ChannelAttention(group, channels, ratio, **made) if channel else None
@@ -79,7 +80,22 @@ def default_ratio(channels: int, over_group: bool) -> int:
     return 2 if over_group and channels > 1 else 1
 
 
-def check_parts(channel: bool, spatial: bool) -> None:
-    """An error unless there is a part of attention."""
+def check_parts(channel: bool, spatial: bool, ratio: int | None, **of_spatial: Any) -> None:
+    """An error unless there is a part of attention, and every argument is of a part that there is.
+
+    Args:
+        channel, spatial: which parts there are.
+        ratio: of the channel attention; None where none is given.
+        of_spatial: arguments of the spatial attention, by the names that the caller's signature gives them.
+    """
     if not (channel or spatial):
         raise ValueError("`channel` and `spatial` are both False: that is no attention; use the plain convolution")
+    if not channel and ratio is not None:
+        raise refusal("ratio", ratio, "is of the channel attention, which `channel` (=False) leaves out: omit it")
+    for name, value in of_spatial.items():
+        usual = next(value for ending, value in _OF_SPATIAL.items() if name.endswith(ending))
+        if not spatial and value != usual:
+            raise refusal(name, value, "is of the spatial attention, which `spatial` (=False) leaves out: omit it")
+
+
+_OF_SPATIAL = {"kernel_size": 7, "dilation": 1, "statistics": STATISTICS}
