@@ -290,3 +290,17 @@ def test_a_file_that_is_read_counts_as_new(tmp_path):
     os.utime(path, (0, 0))
     kernel_cache._mark_as_read(path)
     assert time.time() - path.stat().st_mtime < 60
+
+
+def test_compiling_is_announced_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kernel_cache._say_that_kernels_are_compiled.cache_clear()
+    for _ in range(2):
+        kernel()(2.5)
+    kernel()(np.float32(1))
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("attentive_gconv", "WARNING")
+    assert f"the first calls take up to a minute in all; they are kept in {folder}" in record.getMessage()
+    caplog.clear()
+    kernel_cache._say_that_kernels_are_compiled.cache_clear()
+    kernel()(2.5)
+    assert not caplog.records  # it comes from the disk

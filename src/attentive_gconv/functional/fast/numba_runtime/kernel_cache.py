@@ -18,6 +18,7 @@ cache folder.
 
 import contextlib
 import hashlib
+import logging
 import os
 import pickle
 import sys
@@ -38,6 +39,7 @@ from numba.misc.appdirs import AppDirs
 
 from attentive_gconv.files import write_atomically
 
+_LOG = logging.getLogger("attentive_gconv")
 SOURCES = Path(__file__).parents[1]
 DAY, KEPT_DAYS = 24 * 60 * 60, 30
 _DIGEST = hashlib.sha256
@@ -102,11 +104,12 @@ class KernelCache(NullCache):
         """The compiled function, if it is on disk; else None."""
         target_context.refresh()
         path = self.path(signature, target_context.codegen())
-        if path is None:
-            return None
         try:
-            content = path.read_bytes()
+            content = None if path is None else path.read_bytes()
         except OSError:
+            content = None
+        if path is None or content is None:
+            _say_that_kernels_are_compiled(cache_folder())
             return None
         checksum, body = content[: _DIGEST().digest_size], content[_DIGEST().digest_size :]
         if _DIGEST(body).digest() != checksum:
@@ -143,6 +146,13 @@ def remove_stale_files(folder: Path, toolchain: str) -> None:
         with contextlib.suppress(OSError):  # another process may be first
             if f".{toolchain[:16]}." not in path.name and time.time() - path.stat().st_mtime > KEPT_DAYS * DAY:
                 path.unlink()
+
+
+@cache
+def _say_that_kernels_are_compiled(folder: Path | None) -> None:
+    """Once: the first calls of kernels take long, and nothing else says why."""
+    kept = "every process compiles them again" if folder is None else f"they are kept in {folder}"
+    _LOG.warning("compiling CPU kernels with Numba: the first calls take up to a minute in all; %s", kept)
 
 
 @cache
