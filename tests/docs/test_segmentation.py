@@ -1,6 +1,7 @@
-"""The example of segmentation: the script runs, and its masks turn along."""
+"""The guide's table is what the files of results hold; the script runs, and its masks turn along."""
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -12,6 +13,23 @@ import attentive_gconv as ag
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "segmentation.py"
+PAGE = (ROOT / "docs" / "guides" / "segmentation.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("group", ["p4m", "z2"])
+def test_the_table_shows_the_figures_of_the_files(group):
+    result = json.loads((ROOT / "benchmarks" / "results" / f"segmentation-{group}.json").read_text(encoding="utf-8"))
+    (line,) = re.findall(rf"^\| {group} \|.*$", PAGE, re.MULTILINE)
+    scores = [f"{score:.2f}" for score in result["intersection_over_union"].values()]
+    assert [cell.strip() for cell in line.strip("|").split("|")] == [
+        group,
+        f"{result['parameters']:,}",
+        f"{result['training_seconds']:.0f}",
+        *scores,
+        f"{result['equivariance_error_float64']:.1e}",
+        f"{100 * result['changed_pixels_float64']:.2f} %",
+    ]
+    assert not str(result["environment"]["git_revision"]).endswith("-dirty")
 
 
 def test_the_script_trains_measures_and_draws(tmp_path, monkeypatch, capsys):
