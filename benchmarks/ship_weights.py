@@ -3,8 +3,8 @@
     python benchmarks/ship_weights.py runs/z2cnn runs/p4cnn runs/alpha_f_p4cnn
 
 The weights are those that the run's protocol reports. Refused: runs that are not finished, runs that chose their epoch
-on the test images, and options that `create_model(NAME)` does not have. The folder of the data, which says nothing
-about the result, is left out of the command.
+on the test images, and options that `create_model(NAME)` does not have. The folders of the data and the run,
+which say nothing about the result, are left out of the command.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def card_of(run: RunFolder, weights: bytes) -> dict[str, Any]:
         "test_error": result["test_error"],
         "test_images": result["test_images"],
         "seconds_per_epoch": result["seconds_per_epoch"],
-        "commands": [" ".join(without_data_dir(start["command"])) for start in starts],
+        "commands": [" ".join(without_folders(start["command"])) for start in starts],
         **{key: starts[-1][key] for key in ("python", "platform", "gpus", "threads", "packages", "git_revision")},
     }
 
@@ -70,10 +70,14 @@ def unusual_options(card: ModelCard) -> dict[str, Any]:
     return {name: value for name, value in card.options.items() if usual[name] != value}
 
 
-def without_data_dir(command: list[str]) -> list[str]:
-    """The command with DIR for the folder of the data."""
-    hidden = [f"{part.partition('=')[0]}=DIR" if part.startswith("--data-dir=") else part for part in command]
-    return ["DIR" if before == "--data-dir" else part for before, part in zip(["", *hidden], hidden, strict=False)]
+def without_folders(command: list[str]) -> list[str]:
+    """The command with DIR for the folder of the data and OUT for that of the run."""
+    names = {"--data-dir": "DIR", "--out": "OUT"}
+    hidden = [
+        f"{name}={names[name]}" if (name := part.partition("=")[0]) in names and "=" in part else part
+        for part in command
+    ]
+    return [names.get(before, part) for before, part in zip(["", *hidden], hidden, strict=False)]
 
 
 def ship(path: Path, folder: Path = FOLDER) -> Path:

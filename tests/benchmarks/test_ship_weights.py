@@ -10,7 +10,7 @@ import attentive_gconv as ag
 from attentive_gconv.checkpoints import open_model
 from attentive_gconv.models import shipped_cards
 from attentive_gconv.training import RunFolderError, train
-from ship_weights import main, ship, without_data_dir
+from ship_weights import main, ship, without_folders
 from tiny import tiny, tiny_config  # noqa: F401
 
 
@@ -87,9 +87,9 @@ def test_networks_with_options_of_their_own_are_refused(tiny, folder, tmp_path):
         ship(tmp_path / "narrow", folder)
 
 
-def test_the_folder_of_the_data_is_left_out():
-    command = ["agconv", "train", "rot-mnist", "--data-dir", "x/y", "--data-dir=x/y", "--seed", "0"]
-    assert without_data_dir(command) == [*command[:4], "DIR", "--data-dir=DIR", "--seed", "0"]
+def test_folders_are_left_out():
+    command = ["agconv", "train", "rot-mnist", "--data-dir", "x/y", "--data-dir=x/y", "--out", "/z", "--seed", "0"]
+    assert without_folders(command) == [*command[:4], "DIR", "--data-dir=DIR", "--out", "OUT", "--seed", "0"]
 
 
 def test_every_shipped_card_is_that_of_its_weights():
