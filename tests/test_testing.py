@@ -64,7 +64,7 @@ def test_message_names_element_error_and_tolerance():
     message = str(error.value)
     assert "not equivariant to 'p4m': element " in message
     assert "tolerance 1.0e-10 for torch.float64" in message
-    for name in ("0°: 0.0e+00", "90°: ", "m·270°: "):
+    for name in ("0°: 0.0e+00", "90°: ", "m·270°: ", "2 x 2 on an odd side", "docs/explanation/equivariance.md"):
         assert name in message
 
 

@@ -231,5 +231,7 @@ def assert_equivariant(
         kind = "" if worst in group.exact_elements else "approximate "
         raise AssertionError(
             f"not equivariant to {group.name!r}: {kind}element {worst} ({group.element_name(worst)}) has the relative "
-            f"error {errors[worst]:.2e}, tolerance {limits[worst]:.1e} for {x.dtype}; all elements: {table}"
+            f"error {errors[worst]:.2e}, tolerance {limits[worst]:.1e} for {x.dtype}; all elements: {table}. "
+            "Frequent causes: a stride or pool that does not sample a side symmetrically (2 x 2 on an odd side), a "
+            "planar layer, a weight for each pose; docs/explanation/equivariance.md lists them all"
         )

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from attentive_gconv.checkpoints import load_weights
 from attentive_gconv.checkpoints.run_files import read_json
+from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.inference import evaluate
 from attentive_gconv.training import ConfigError, RunFolder, RunFolderError, resume, train
 from attentive_gconv.training.epoch_files import read_finished
@@ -277,7 +278,7 @@ def test_progress_is_one_line_an_epoch_and_no_more(tiny, tmp_path, capsys):
     train(tiny_config(), tmp_path / "run", console=Console(width=200))
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[0].startswith("p4cnn (1,146 parameters) on tiny: 24 training images, 15 valid images")
+    assert lines[0].startswith("p4cnn (1,146 parameters) on tiny: 24 training images, 15 validation images")
     assert [line[:9] for line in lines[1:]] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert printed.err == ""
 
@@ -331,6 +332,13 @@ def test_images_that_the_network_cannot_take_are_refused_before_anything_is_writ
     with pytest.raises(ValueError, match="28, 28"):
         train(tiny_config(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_images_of_another_size_get_the_option_that_scales_them(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(DATASETS, "tiny", replace(DATASETS["tiny"], resizable=True))
+    tiny.shape = (1, 20, 20)
+    with pytest.raises(ValueError, match=r"28, 28.*--set dataset\.image_size=N"):
+        train(tiny_config(), tmp_path / "run")
 
 
 def test_a_folder_in_use_is_refused_before_the_data_are_read(tiny, tmp_path):

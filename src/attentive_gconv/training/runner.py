@@ -17,6 +17,7 @@ from rich.console import Console
 from attentive_gconv.checkpoints.model_card import ModelCard
 from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, write_record
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
+from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.environment import describe_environment, require_workers
 from attentive_gconv.importing import is_imported
 from attentive_gconv.settings import ConfigError
@@ -175,7 +176,12 @@ class _Run:
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
         with torch.inference_mode():
             # a network that cannot take these images says so here, while the folder is still untouched
-            self.network.eval()(torch.zeros(1, *splits.image_shape, dtype=dtype))
+            try:
+                self.network.eval()(torch.zeros(1, *splits.image_shape, dtype=dtype))
+            except ValueError as error:
+                if not DATASETS[config.dataset.name].resizable:
+                    raise
+                raise ValueError(f"{error}; --set dataset.image_size=N scales them to N x N") from error
         self.network.train()
         # an optimizer or a schedule that refuses its settings says so here, too
         make_schedule(make_optimizer(self.network.parameters(), config.optimizer), config.schedule, steps=100)
@@ -308,7 +314,8 @@ class _Run:
             seed=config.seed,
         )
         monitored = self.monitored_images
-        count = "no" if monitored is None else f"{len(monitored):,} {self.monitored}"
+        kind = "validation" if self.monitored == "valid" else self.monitored
+        count = "no" if monitored is None else f"{len(monitored):,} {kind}"
         self.console.print(
             f"{config.model.name} ({self.parameters:,} parameters) on {splits.name}: "
             f"{len(splits.train):,} training images, {count} images evaluated during training",

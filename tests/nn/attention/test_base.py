@@ -21,6 +21,21 @@ class Constant(ag.nn.AttentionMap):
         return torch.full_like(x, self.logit)
 
 
+class WithoutAxes(ag.nn.AttentionMap):
+    """A map whose reduced axes are gone: its batch axis would be taken for the group axis."""
+
+    def logits(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((1, 2))
+
+
+def test_a_map_has_as_many_axes_as_its_input():
+    x = torch.randn(4, 3, 4, 5, 5)  # as many images as poses, so that broadcasting would succeed
+    module = ag.nn.Attend({"where": WithoutAxes()})
+    for call in (module, module.suppression_map):
+        with pytest.raises(ValueError, match=r"map 'where' has the shape \(4, 5, 5\) for an input .*keepdim"):
+            call(x)
+
+
 @pytest.mark.parametrize("combination", COMBINATIONS)
 def test_maps_act_one_after_the_other(combination):
     what, where = ag.nn.ChannelAttention("p4", 3).double(), ag.nn.SpatialAttention("p4", 3).double()

@@ -110,7 +110,8 @@ class Attend(nn.Module):
         ``(B, C, |H|, Y, X)`` or ``(B, C, Y, X)``, as the maps take it -> the same.
 
     Raises:
-        ValueError: if there are no maps, or on an unknown combination.
+        ValueError: if there are no maps, or on an unknown combination; when called, if a map has another number of axes
+            than x.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -136,7 +137,7 @@ class Attend(nn.Module):
         """
         attended, maps = x, {}
         for name in self.order:
-            maps[name] = getattr(self, name)(attended)
+            maps[name] = self._map(name, attended)
             attended = maps[name] * attended
         return maps
 
@@ -154,8 +155,18 @@ class Attend(nn.Module):
             return input_attention(x, weights)
         attended = x
         for name in self.order:
-            attended = getattr(self, name)(attended) * attended
+            attended = self._map(name, attended) * attended
         return COMBINATIONS[self.combination].mix(x, attended)
+
+    def _map(self, name: str, x: Tensor) -> Tensor:
+        """One of the maps; one of fewer axes than x would broadcast its batch axis against channels or poses."""
+        alpha: Tensor = getattr(self, name)(x)
+        if alpha.dim() != x.dim():
+            raise ValueError(
+                f"the map {name!r} has the shape {tuple(alpha.shape)} for an input of the shape {tuple(x.shape)}: it "
+                "must have as many axes; keep those of size one (keepdim=True)"
+            )
+        return alpha
 
     def _standard_weights(self, x: Tensor) -> InputAttentionWeights | None:
         """The maps in their standard form, if all are of it, channel first; None if each is to be called."""
