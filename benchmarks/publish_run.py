@@ -10,31 +10,15 @@ Runs that are not finished are refused.
 
 import argparse
 import sys
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from attentive_gconv.checkpoints.run_files import RunFiles, RunFolderError, read_json
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.yaml_settings import dump_settings, read_settings
-from ship_weights import without_data_dir
+from ship_weights import without_folders
 
 COPIED = ("dataset.json", "metrics.csv", "predictions.npz", "result.json")
-
-
-def without_folders(command: list[str]) -> list[str]:
-    """The command of a run without the machine's folders.
-
-    Example:
-        >>> without_folders(["/bin/agconv", "train", "digits", "--data-dir", "/data", "--out", "/runs/a"])
-        ['agconv', 'train', 'digits', '--data-dir', 'DIR', '--out', 'a']
-    """
-    words = (word.partition("=") for word in without_data_dir(command))
-    return [
-        PurePath(option).name
-        if option.startswith("/")
-        else option + equals + (PurePath(value).name if "/" in value else value)
-        for option, equals, value in words
-    ]
 
 
 def publish(run: RunFiles, target: Path) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from attentive_gconv.checkpoints import ModelCard, load_weights
@@ -71,13 +71,20 @@ def unusual_options(card: ModelCard) -> dict[str, Any]:
 
 
 def without_folders(command: list[str]) -> list[str]:
-    """The command with DIR for the folder of the data and OUT for that of the run."""
-    names = {"--data-dir": "DIR", "--out": "OUT"}
-    hidden = [
-        f"{name}={names[name]}" if (name := part.partition("=")[0]) in names and "=" in part else part
-        for part in command
+    """The command of a run without the machine's folders.
+
+    Example:
+        >>> without_folders(["/bin/agconv", "train", "digits", "--data-dir", "/data", "--out", "/runs/a"])
+        ['agconv', 'train', 'digits', '--data-dir', 'DIR', '--out', 'a']
+    """
+    hidden = [f"{part.partition('=')[0]}=DIR" if part.startswith("--data-dir=") else part for part in command]
+    parts = ["DIR" if before == "--data-dir" else part for before, part in zip(["", *hidden], hidden, strict=False)]
+    return [
+        PurePath(option).name
+        if option.startswith("/")
+        else option + equals + (PurePath(value).name if "/" in value else value)
+        for option, equals, value in (part.partition("=") for part in parts)
     ]
-    return [names.get(before, part) for before, part in zip(["", *hidden], hidden, strict=False)]
 
 
 def ship(path: Path, folder: Path = FOLDER) -> Path:
