@@ -27,7 +27,7 @@ from attentive_gconv.export.onnx_file import graph_of, write_onnx
 BATCH = 32
 
 
-class _Images(CalibrationDataReader):  # type: ignore[misc]
+class _Images(CalibrationDataReader):
     """The calibration images, in batches."""
 
     def __init__(self, name: str, images: Tensor) -> None:

@@ -146,9 +146,10 @@ def _conv2d(
 ) -> Any:  # fmt: skip
     if not isinstance(weight, Tensor) or isinstance(bias, fx.Node):
         return None
-    sizes = (weight.shape[1] * groups, weight.shape[0], tuple(weight.shape[2:]))
+    outputs, inputs, rows, columns = weight.shape
+    made: dict[str, Any] = {"device": weight.device, "dtype": weight.dtype}
     geometry = (_both(stride), _both(padding), _both(dilation))
-    layer = nn.Conv2d(*sizes, *geometry, groups, bias is not None, device=weight.device, dtype=weight.dtype)
+    layer = nn.Conv2d(inputs * groups, outputs, (rows, columns), *geometry, groups, bias is not None, **made)
     return rewriter.add_layer(node, _filled(layer, weight=weight, bias=bias), x)
 
 
@@ -192,7 +193,7 @@ def _batch_norm(
         conv.weight, conv.bias = (nn.Parameter(value.detach(), requires_grad=False) for value in folded)
     else:
         norm = nn.BatchNorm2d(len(var), eps, device=var.device, dtype=var.dtype)
-        norm = _filled(norm, weight=weight, bias=bias, running_mean=mean, running_var=var)
+        _filled(norm, weight=weight, bias=bias, running_mean=mean, running_var=var)
         planes = rewriter.add_layer(node, norm, planes)
     return x._replace(planes=planes) if isinstance(x, Merged) else planes
 
@@ -251,9 +252,10 @@ def _slice(rewriter: _Rewriter, node: fx.Node, x: Any, dim: int = 0, *bounds: An
 def _pointwise(rewriter: _Rewriter, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
     """Entrywise functions of maps of the same axes."""
     tensors = [arg for arg in args if isinstance(arg, Tensor | fx.Node | Merged)]
-    first = tensors[0]
-    if not all(isinstance(t, Merged) and (t.channels, t.order) == (first.channels, first.order) for t in tensors):
+    maps = [arg for arg in tensors if isinstance(arg, Merged)]
+    if len(maps) < len(tensors) or len({(each.channels, each.order) for each in maps}) != 1:
         return None
+    first = maps[0]
     planes = [arg.planes if isinstance(arg, Merged) else arg for arg in args]
     return first._replace(planes=rewriter.emit(node, node.target, tuple(planes), kwargs))
 
