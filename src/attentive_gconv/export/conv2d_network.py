@@ -83,7 +83,8 @@ def image_shape_of(model: nn.Module) -> tuple[int, int, int]:
     Raises:
         ValueError: if no registered network is of this class.
     """
-    sides = {model_entry(name).image_shape[1:] for name in list_models() if model_entry(name).build is type(model)}
+    entries = map(model_entry, list_models())
+    sides = {entry.image_shape[1:] for entry in entries if entry.makes(model)}
     lifting = (layer for layer in model.modules() if isinstance(layer, LiftingConv2d))
     channels = [layer.in_channels for layer in lifting if not isinstance(layer, AttentionMap)]
     if len(sides) != 1 or not channels:

@@ -34,6 +34,11 @@ class ModelEntry:
     parameters: int | None
     description: str
 
+    def makes(self, model: "nn.Module") -> bool:
+        """Whether the model is exactly of the class that makes this network."""
+        made = self.build.load() if isinstance(self.build, ClassOfFamily) else self.build
+        return made is type(model)
+
 
 @dataclass(frozen=True)
 class ClassOfFamily:
