@@ -14,6 +14,7 @@ def run(monkeypatch, *options):
     compare_revisions.main()
 
 
+@pytest.mark.slow
 def test_a_revision_beside_itself(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(compare_revisions, "revision_of", lambda checkout: "abc")
     out = tmp_path / "revisions.json"

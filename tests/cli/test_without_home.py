@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -107,5 +106,5 @@ def test_demo(start: Callable[..., subprocess.Popen[str]]) -> None:
         with urllib.request.urlopen(found[0], timeout=60) as answer:
             assert answer.status == 200
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate(timeout=60)

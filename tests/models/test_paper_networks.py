@@ -165,7 +165,7 @@ def test_channels_that_do_not_fit_are_refused(family: str) -> None:
         ("group", "p5", "p5"),
         ("attention", "inputs", "unknown attention 'inputs': did you mean 'input'"),
         ("channels", 0, r"`channels` \(=0\) must be"),
-        ("num_classes", 0, r"`num_classes` \(=0\) must be"),
+        ("num_classes", -1, r"`num_classes` \(=-1\) must be"),
         ("in_channels", 0, r"`in_channels` \(=0\) must be"),
     ],
 )

@@ -122,7 +122,8 @@ def symmetric(side: int) -> Tensor:
 def test_full_attention_whose_maps_do_not_depend_on_the_output_is_input_attention(where, part, name):
     """The layers themselves: with ψ = 1 (1x1) f~ is the input, and gates that are the same for every o and h⁻¹h', with
     symmetric ψ_X, make one map of it; the same map from input attention needs its weights at h⁻¹h' = e alone."""
-    full, on_input = (build(KIND[f"{form}_{where}{part}"], name, 4, 3, 1, ratio=2) for form in ("full", "input"))
+    options = {} if part == "_spatial" else {"ratio": 2}
+    full, on_input = (build(KIND[f"{form}_{where}{part}"], name, 4, 3, 1, **options) for form in ("full", "input"))
     group = ag.group(name)
     with torch.no_grad():
         full.weight.fill_(1), on_input.weight.fill_(1)
