@@ -164,8 +164,11 @@ def precision(x: Tensor) -> tuple[torch.dtype, torch.dtype]:
 
 
 def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """A context in which operations on tensors like x keep their dtype."""
-    return torch.autocast(x.device.type, enabled=False)
+    """A context in which operations on tensors like x keep their dtype; none where they do anyway."""
+    device = x.device.type
+    # an exported graph would hold the context as an operation
+    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if enabled else contextlib.nullcontext()
 
 
 def available_backends() -> dict[str, bool]:
