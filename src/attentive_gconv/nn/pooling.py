@@ -23,7 +23,26 @@ from attentive_gconv.nn import checks
 from attentive_gconv.nn.arguments import checked
 
 
-class _SpatialPool2d(nn.Module):
+class _PlanePool2d(nn.Module):
+    """Base of pools that treat every plane alike."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool every plane."""
+        out: Tensor = self._pool(self._planes(x)).unflatten(1, x.shape[1:-2])
+        return out
+
+    def _planes(self, x: Tensor) -> Tensor:
+        if x.dim() not in (4, 5):
+            raise ValueError(
+                f"{type(self).__name__} takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}"
+            )
+        return x.flatten(1, -3)
+
+    def _pool(self, planes: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class _SpatialPool2d(_PlanePool2d):
     @checked(kernel_size=checks.pair, padding=checks.padding_pair)
     def __init__(
         self,
@@ -46,17 +65,14 @@ class _SpatialPool2d(nn.Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}{ceil}"
 
     def _planes(self, x: Tensor) -> Tensor:
-        if x.dim() not in (4, 5):
-            raise ValueError(
-                f"{type(self).__name__} takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}"
-            )
+        planes = super()._planes(x)
         reach = [side + 2 * pad for side, pad in zip(x.shape[-2:], self.padding, strict=True)]
         if not self.ceil_mode and any(r < k for r, k in zip(reach, self.kernel_size, strict=True)):
             raise ValueError(
                 f"input {tuple(x.shape)} with padding (={self.padding}) is smaller than the window, kernel_size "
                 f"(={self.kernel_size}); pool with a smaller one or give larger maps"
             )
-        return x.flatten(1, -3)
+        return planes
 
 
 class SpatialMaxPool2d(_SpatialPool2d):
@@ -77,11 +93,8 @@ class SpatialMaxPool2d(_SpatialPool2d):
         torch.Size([2, 8, 4, 12, 12])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool every plane."""
-        pooled = F.max_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
-        out: Tensor = pooled.unflatten(1, x.shape[1:-2])
-        return out
+    def _pool(self, planes: Tensor) -> Tensor:
+        return F.max_pool2d(planes, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
 
 class SpatialAvgPool2d(_SpatialPool2d):
@@ -102,11 +115,8 @@ class SpatialAvgPool2d(_SpatialPool2d):
         tensor([1., 1., 1., 1.])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool every plane."""
-        pooled = F.avg_pool2d(self._planes(x), self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
-        out: Tensor = pooled.unflatten(1, x.shape[1:-2])
-        return out
+    def _pool(self, planes: Tensor) -> Tensor:
+        return F.avg_pool2d(planes, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
 
 class SpatialBlurPool2d(_SpatialPool2d):
@@ -138,17 +148,15 @@ class SpatialBlurPool2d(_SpatialPool2d):
     def __init__(self, kernel_size: int | Pair = 3, stride: int | Pair = 2, padding: int | Pair = 0) -> None:
         super().__init__(kernel_size, stride, padding)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Blur and subsample every plane."""
+    def _pool(self, planes: Tensor) -> Tensor:
         rows, columns = self.padding
-        planes = F.pad(self._planes(x), (columns, columns, rows, rows), "replicate")
+        planes = F.pad(planes, (columns, columns, rows, rows), "replicate")
         for axis in (-1, -2):
             taps, stride = self.kernel_size[axis], self.stride[axis]
             length = (planes.shape[axis] - taps) // stride + 1
             weights = [comb(taps - 1, tap) / 2 ** (taps - 1) for tap in range(taps)]
             planes = _strided_sum(planes.movedim(axis, -1), stride, length, weights).movedim(-1, axis)
-        out: Tensor = planes.unflatten(1, x.shape[1:-2])
-        return out
+        return planes
 
 
 def _strided_sum(rows: Tensor, stride: int, length: int, weights: list[float]) -> Tensor:
@@ -214,7 +222,7 @@ class GroupMeanPool(nn.Module):
         return x.mean(2)
 
 
-class _AdaptivePool2d(nn.Module):
+class _AdaptivePool2d(_PlanePool2d):
     @checked(output_size=checks.pair)
     def __init__(self, output_size: int | Pair) -> None:
         super().__init__()
@@ -223,13 +231,6 @@ class _AdaptivePool2d(nn.Module):
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
         return f"output_size={self.output_size}"
-
-    def _planes(self, x: Tensor) -> Tensor:
-        if x.dim() not in (4, 5):
-            raise ValueError(
-                f"{type(self).__name__} takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}"
-            )
-        return x.flatten(1, -3)
 
 
 class SpatialAdaptiveAvgPool2d(_AdaptivePool2d):
@@ -252,10 +253,8 @@ class SpatialAdaptiveAvgPool2d(_AdaptivePool2d):
         torch.Size([2, 8, 4, 3, 3])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool every plane."""
-        out: Tensor = F.adaptive_avg_pool2d(self._planes(x), self.output_size).unflatten(1, x.shape[1:-2])
-        return out
+    def _pool(self, planes: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(planes, self.output_size)
 
 
 class SpatialAdaptiveMaxPool2d(_AdaptivePool2d):
@@ -276,7 +275,5 @@ class SpatialAdaptiveMaxPool2d(_AdaptivePool2d):
         torch.Size([2, 8, 4, 3, 3])
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Pool every plane."""
-        out: Tensor = F.adaptive_max_pool2d(self._planes(x), self.output_size).unflatten(1, x.shape[1:-2])
-        return out
+    def _pool(self, planes: Tensor) -> Tensor:
+        return F.adaptive_max_pool2d(planes, self.output_size)

@@ -190,7 +190,8 @@ class TrainConfig:
 
     Attributes:
         init: trained weights to start from: a run folder, a ``.safetensors`` file, or the name of a network whose
-            weights come with the package; what fits the network is taken over. None for initial weights from the seed.
+            weights are in the package. Parameters of the same name and shape are copied. None: initial weights from
+            the seed.
         protocol: ``"validation"``: a part of the training images is the validation set, the best epoch is chosen on
             it, and the test set is used once, at the end. ``"final"``: all are trained on and nothing is chosen;
             the last epoch's weights are tested once. ``"paper"``: all are trained on, and the test error is
