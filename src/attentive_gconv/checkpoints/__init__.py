@@ -4,12 +4,12 @@
 alone. The rest needs ``pip install 'attentive-gconv[train]'`` and is imported when it is first asked for.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attentive_gconv.checkpoints.pretrained import create_model, list_pretrained, pretrained_card
 from attentive_gconv.checkpoints.reference import load_reference_checkpoint
 from attentive_gconv.checkpoints.transfer import Transfer, transfer_weights
+from attentive_gconv.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from attentive_gconv.checkpoints.model_card import ModelCard
@@ -42,8 +42,4 @@ _LATER = {
     "save_weights": "weights",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = lazy_names(__name__, _LATER)

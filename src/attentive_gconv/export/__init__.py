@@ -9,8 +9,9 @@ Each is imported when it is first asked for. `to_conv2d` needs torch alone; file
 ``pip install 'attentive-gconv[train]'``, those of ONNX ``[onnx]``, too.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from attentive_gconv.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from attentive_gconv.export.conv2d_network import to_conv2d
@@ -21,8 +22,4 @@ __all__ = ["export", "open_onnx", "to_conv2d"]
 
 _LATER = {"export": "formats", "open_onnx": "onnx_file", "to_conv2d": "conv2d_network"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = lazy_names(__name__, _LATER)

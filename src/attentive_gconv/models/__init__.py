@@ -1,8 +1,8 @@
 """The networks of the paper, by name. Classes are imported when they are asked for: lists of names are quick."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from attentive_gconv.lazy_names import lazy_names
 from attentive_gconv.models.model_entries import ModelEntry
 from attentive_gconv.models.registry import build_model, list_models, model_entry, register
 
@@ -44,10 +44,4 @@ _DEFINED_IN = {
     "transform": "image_transform",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _DEFINED_IN:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_DEFINED_IN[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazy_names(__name__, _DEFINED_IN)
