@@ -18,7 +18,7 @@ def both_ways(module: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
         return [out.detach(), module(x), *(p.grad for p in module.parameters())]
 
 
-@pytest.mark.parametrize("name", ["p4cnn", "alpha_p4cnn", "alpha_f_p4cnn", "alpha_rx_p4cnn"])
+@pytest.mark.parametrize("name", ["p4cnn", "alpha_p4cnn", "alpha_f_p4cnn", "alpha_rx_p4cnn", "alpha_f_c8cnn"])
 def test_networks_take_the_weights_of_a_checkpoint(name: str) -> None:
     there = ag.create_model(name).double()
     with torch.device("meta"):
@@ -48,6 +48,25 @@ def test_layers_take_the_weights_of_a_checkpoint(name: str, way: str) -> None:
     x = maps("p4m", 2, 5, 5, lifting=kind.lifting)
     for found, expected in zip(both_ways(layer, x), both_ways(there, x), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+DENSE = {
+    "restriction": lambda: ag.nn.GroupRestriction("p4m", "p4"),
+    "transposed": lambda: ag.nn.GroupConvTranspose2d("p4m", 2, 3, 2, stride=2),
+    "blurred": lambda: ag.nn.SpatialBlurPool2d(3),
+    "adaptive": lambda: ag.nn.SpatialAdaptiveAvgPool2d(3),
+    "norm": lambda: ag.nn.GroupInstanceNorm2d(2, affine=True),
+}
+
+
+@pytest.mark.parametrize("name", DENSE)
+def test_layers_of_dense_prediction_take_them(name: str) -> None:
+    there = DENSE[name]()
+    with torch.device("meta"):
+        layer = DENSE[name]()
+    layer.load_state_dict(there.state_dict(), assign=True)
+    x = maps("p4m", 2, 6, 6).float()
+    torch.testing.assert_close(layer(x), there(x), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -23,12 +23,12 @@ from attentive_gconv.nn import checks
 from attentive_gconv.nn.arguments import checked
 
 
-class _PlanePool2d(nn.Module):
-    """Base of pools that treat every plane alike."""
+class Planewise(nn.Module):
+    """Base of layers over space that treat every plane alike."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pool every plane."""
-        out: Tensor = self._pool(self._planes(x)).unflatten(1, x.shape[1:-2])
+        """Treat every plane."""
+        out: Tensor = self._of_planes(self._planes(x)).unflatten(1, x.shape[1:-2])
         return out
 
     def _planes(self, x: Tensor) -> Tensor:
@@ -38,11 +38,11 @@ class _PlanePool2d(nn.Module):
             )
         return x.flatten(1, -3)
 
-    def _pool(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         raise NotImplementedError
 
 
-class _SpatialPool2d(_PlanePool2d):
+class _SpatialPool2d(Planewise):
     @checked(kernel_size=checks.pair, padding=checks.padding_pair)
     def __init__(
         self,
@@ -93,7 +93,7 @@ class SpatialMaxPool2d(_SpatialPool2d):
         torch.Size([2, 8, 4, 12, 12])
     """
 
-    def _pool(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         return F.max_pool2d(planes, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
 
@@ -115,7 +115,7 @@ class SpatialAvgPool2d(_SpatialPool2d):
         tensor([1., 1., 1., 1.])
     """
 
-    def _pool(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         return F.avg_pool2d(planes, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
 
 
@@ -148,7 +148,7 @@ class SpatialBlurPool2d(_SpatialPool2d):
     def __init__(self, kernel_size: int | Pair = 3, stride: int | Pair = 2, padding: int | Pair = 0) -> None:
         super().__init__(kernel_size, stride, padding)
 
-    def _pool(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         rows, columns = self.padding
         planes = F.pad(planes, (columns, columns, rows, rows), "replicate")
         for axis in (-1, -2):
@@ -222,7 +222,7 @@ class GroupMeanPool(nn.Module):
         return x.mean(2)
 
 
-class _AdaptivePool2d(_PlanePool2d):
+class _AdaptivePool2d(Planewise):
     @checked(output_size=checks.pair)
     def __init__(self, output_size: int | Pair) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ class SpatialAdaptiveAvgPool2d(_AdaptivePool2d):
         torch.Size([2, 8, 4, 3, 3])
     """
 
-    def _pool(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(planes, self.output_size)
 
 
@@ -275,5 +275,5 @@ class SpatialAdaptiveMaxPool2d(_AdaptivePool2d):
         torch.Size([2, 8, 4, 3, 3])
     """
 
-    def _pool(self, planes: Tensor) -> Tensor:
+    def _of_planes(self, planes: Tensor) -> Tensor:
         return F.adaptive_max_pool2d(planes, self.output_size)

@@ -40,8 +40,6 @@ class GroupRestriction(nn.Module):
         torch.Size([2, 12, 4, 9, 9])
     """
 
-    places: Tensor
-
     @checked()
     def __init__(self, group: str | FiniteGroup, subgroup: str | FiniteGroup) -> None:
         super().__init__()
@@ -59,7 +57,8 @@ class GroupRestriction(nn.Module):
         for g in range(self.group.order):
             if not any(g in coset for coset in cosets):
                 cosets.append([self.group.product(h, g) for h in elements])
-        self.register_buffer("places", torch.tensor(cosets), persistent=False)
+        # no buffer: a module made on the meta device would keep it there, and no checkpoint holds it
+        self._places = torch.tensor(cosets, device="cpu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Permute the group axis, and make channels of the cosets."""
@@ -67,7 +66,7 @@ class GroupRestriction(nn.Module):
             raise ValueError(
                 f"GroupRestriction takes maps on the group (B, C, {self.group.order}, Y, X), got shape {tuple(x.shape)}"
             )
-        return x[:, :, self.places].flatten(1, 2)
+        return x[:, :, self._places.to(x.device)].flatten(1, 2)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""

@@ -5,15 +5,16 @@ bilinear and bicubic interpolation commute with every L_h: nearest to the last b
 """
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from attentive_gconv.functional.geometry import Pair, pair
 from attentive_gconv.nn.arguments import checked, one_of
+from attentive_gconv.nn.pooling import Planewise
 
 MODES = ("nearest", "bilinear", "bicubic")
 
 
-class SpatialUpsample2d(nn.Module):
+class SpatialUpsample2d(Planewise):
     """Upsampling over space by a whole factor.
 
     Args:
@@ -38,15 +39,10 @@ class SpatialUpsample2d(nn.Module):
         self.scale_factor = pair(scale_factor)
         self.mode = mode
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Upsample every plane."""
-        if x.dim() not in (4, 5):
-            raise ValueError(f"SpatialUpsample2d takes (B, C, |H|, Y, X) or (B, C, Y, X), got shape {tuple(x.shape)}")
-        size = [side * factor for side, factor in zip(x.shape[-2:], self.scale_factor, strict=True)]
+    def _of_planes(self, planes: Tensor) -> Tensor:
+        size = [side * factor for side, factor in zip(planes.shape[-2:], self.scale_factor, strict=True)]
         corners = None if self.mode == "nearest" else False
-        planes = F.interpolate(x.flatten(1, -3), size, mode=self.mode, align_corners=corners)
-        out: Tensor = planes.unflatten(1, x.shape[1:-2])
-        return out
+        return F.interpolate(planes, size, mode=self.mode, align_corners=corners)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
