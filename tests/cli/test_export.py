@@ -59,6 +59,16 @@ def test_int8_needs_onnx(agconv, tmp_path):
     assert "--int8 quantizes --format onnx alone" in run.stderr
 
 
+@pytest.mark.parametrize(
+    "option", [["--calibration-images", "16"], ["--data-dir", "data"], ["--dataset-dir", "images"]]
+)
+def test_options_of_int8_are_not_ignored_without_it(agconv, tmp_path, option):
+    run = agconv("export", "p4cnn", *option, "--out", str(tmp_path / "net.onnx"))
+    assert run.exit_code == 1
+    assert f"{option[0]} {option[1]} has no meaning without --int8" in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_int8_of_a_run_and_evaluation_of_the_file(agconv, run, tmp_path):
     out = tmp_path / "net.onnx"
     done = agconv("export", run, "--int8", "--calibration-images", 16, "--out", out)

@@ -39,7 +39,10 @@ _OUT_OPTION = Annotated[Path | None, typer.Option(help="File to write; default: 
 _INT8_OPTION = Annotated[
     bool, typer.Option("--int8", help="Quantize to 8-bit integers, calibrated on training images. ONNX alone.")
 ]
-_IMAGES_OPTION = Annotated[int, typer.Option(min=1, help="With --int8: number of training images to calibrate on.")]
+_IMAGES_OPTION = Annotated[
+    int | None, typer.Option(min=1, help="With --int8: number of training images to calibrate on; default 512.")
+]
+CALIBRATION_IMAGES = 512
 _LICENSE_OPTION = Annotated[
     str | None, typer.Option(help="Licence of the weights, for the file's metadata; the package's own are under MIT.")
 ]
@@ -53,7 +56,7 @@ def export_command(
     format: _FORMAT_OPTION = Format.ONNX,
     out: _OUT_OPTION = None,
     int8: _INT8_OPTION = False,
-    calibration_images: _IMAGES_OPTION = 512,
+    calibration_images: _IMAGES_OPTION = None,
     license: _LICENSE_OPTION = None,
     dynamic_size: _SIZE_OPTION = True,
     weights: WEIGHTS_OPTION = None,
@@ -76,6 +79,8 @@ def export_command(
 
     if int8 and format is not Format.ONNX:
         raise ValueError(f"--int8 quantizes --format onnx alone, not {format.value}: leave one of the two out")
+    if not int8:
+        _refuse_without_int8(target, calibration_images, data_dir, dataset_dir)
     directory = str(data_dir) if data_dir else None
     folder = str(dataset_dir) if dataset_dir else None
     opened = open_model(
@@ -91,9 +96,25 @@ def export_command(
         card=card,
         license=license if license is not None else "MIT" if shipped else "",
         dynamic_size=dynamic_size,
-        calibration=_training_images(opened, directory, folder, calibration_images) if int8 else None,
+        calibration=_training_images(opened, directory, folder, calibration_images or CALIBRATION_IMAGES)
+        if int8
+        else None,
     )
     print(f"wrote {path} ({path.stat().st_size:,} bytes): {card.model}, {len(card.classes)} classes", file=sys.stderr)
+
+
+def _refuse_without_int8(
+    target: Path | None, images: int | None, data_dir: Path | None, dataset_dir: Path | None
+) -> None:
+    """Raise ValueError if an option is given that would be ignored."""
+    given: dict[str, int | Path | None] = {"--calibration-images": images}
+    if target is None or target.suffix not in (".pth", ".pt"):
+        given |= {"--data-dir": data_dir, "--dataset-dir": dataset_dir}
+    for option, value in given.items():
+        if value is not None:
+            raise ValueError(
+                f"{option} {value} has no meaning without --int8, which needs training images: leave it out"
+            )
 
 
 def _training_images(opened: "OpenedModel", data_dir: str | None, dataset_dir: str | None, count: int) -> "Tensor":
