@@ -1,4 +1,4 @@
-"""Weights of one network taken over by another: what fits is kept, the rest has its initial weights.
+"""Transfer learning: copy the weights of one network into another, tensor by tensor, where name and shape are the same.
 
 The kernel of the first convolution is adapted to another number of input channels, as timm does: one channel to n is
 repeated and divided by n, so that a grey image repeated n times gives the same response; n channels to one are summed;
@@ -20,10 +20,10 @@ class Transfer:
     """What became of the weights, by their names in the state dict.
 
     Attributes:
-        kept: taken over as they are.
-        adapted: kernels of the first convolution, taken over for another number of channels.
-        made_anew: not taken over, they have initial weights.
-        left_out: the source has them and the network does not, or in another shape.
+        kept: copied as they are.
+        adapted: kernels of the first convolution, copied for another number of input channels.
+        made_anew: not copied; they keep their initial weights.
+        left_out: tensors that the source has, and the network does not have or has in another shape.
     """
 
     kept: tuple[str, ...]
@@ -47,17 +47,17 @@ class Transfer:
 
 @torch.no_grad()
 def transfer_weights(model: nn.Module, source: nn.Module | Mapping[str, Tensor]) -> Transfer:
-    """Fill a network with the weights of another one, by name, as far as they fit.
+    """Copy the weights of one network into another: every tensor of the same name and shape.
 
     Args:
-        model: the network to fill; what does not fit is left as it is.
+        model: the network to fill; its other tensors stay as they are.
         source: a trained network, or its state dict.
 
     Returns:
         What was kept, adapted and made anew.
 
     Raises:
-        ValueError: if nothing fits; the network is then as it was.
+        ValueError: if no tensor has the same name and shape; the network is then as it was.
 
     Example:
         >>> import attentive_gconv as ag

@@ -47,7 +47,7 @@ def settings_of_init(init: str, overrides: Mapping[str, Any], dataset: str) -> d
 
 
 def take_initial_weights(network: nn.Module, init: str, card: ModelCard) -> dict[str, Any]:
-    """Fill a network with trained weights as far as they fit.
+    """Copy trained weights into a network: every tensor of the same name and shape.
 
     Args:
         network: the network to be trained.
@@ -59,7 +59,7 @@ def take_initial_weights(network: nn.Module, init: str, card: ModelCard) -> dict
         What is to be known of the weights: their file's name and sha256, what was kept and what made anew.
 
     Raises:
-        ConfigError: if nothing fits.
+        ConfigError: if no tensor has the same name and shape.
     """
     opened = open_initial(init)
     source = opened.trained.module

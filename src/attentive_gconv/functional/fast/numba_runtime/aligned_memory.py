@@ -1,7 +1,7 @@
-"""Memory of compiled kernels that begins with a line of the cache.
+"""Arrays for compiled kernels, aligned to cache lines.
 
-A vector that crosses the end of a line is two accesses. Numba's own arrays begin anywhere, so that with vectors as
-wide as a line every access would be two.
+A vector that crosses a cache line costs two accesses. Numba's own arrays are not aligned, so that with vectors as wide
+as a line every access would cost two.
 """
 
 from typing import Any
