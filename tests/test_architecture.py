@@ -14,7 +14,7 @@ import attentive_gconv as ag
 PACKAGE = Path(ag.__file__).parent
 # rooms from the lowest to the highest; those on one line do not import each other
 ORDER = [
-    ("lookup", "lazy_names", "files", "environment", "resizing"),
+    ("lookup", "lazy_names", "files", "environment", "resizing", "caller"),
     ("settings",),
     ("yaml_settings", "importing"),
     ("groups",),

@@ -194,3 +194,27 @@ def test_what_is_approximate_is_said_once(monkeypatch):
         warnings.simplefilter("error")
         for name in ("c6", "c2", "c4", "d4", "p4m"):
             ag.group(name)
+
+
+USERS = {
+    "group": lambda: ag.group("c6"),
+    "own group": lambda: ag.FiniteGroup("mine", [ag.group("d8").matrices[i] for i in (0, 9)], interpolate=True),
+    "subgroup": lambda: ag.group("d16").subgroup([0, 2, 4, 6, 8, 10, 12, 14]),
+    "network": lambda: ag.create_model("p4cnn", group="c6", channels=2),
+    "named network": lambda: ag.create_model("c8cnn"),
+    "layer": lambda: ag.nn.LiftingConv2d("c6", 1, 2, 3),
+    "keyword": lambda: ag.nn.AttentiveGroupConv2d(group="c6", in_channels=2, out_channels=2, kernel_size=3),
+    "attention": lambda: ag.nn.InputAttention("c6", 2),
+    "published attention": lambda: ag.nn.CBAM("c6", 4, ratio=2),
+    "restriction": lambda: ag.nn.GroupRestriction("d6", "c6"),
+    "check": lambda: ag.check_equivariance(torch.nn.ReLU(), "c6", torch.randn(1, 1, 6, 5, 5)),
+}
+
+
+@pytest.mark.parametrize("make", USERS.values(), ids=USERS)
+def test_the_warning_points_to_the_line_of_the_user(make, monkeypatch):
+    monkeypatch.setattr(finite, "_SAID", set())
+    with pytest.warns(ApproximateGroupWarning) as said:
+        make()
+    lines = {(warning.filename, warning.lineno) for warning in said}
+    assert lines == {(__file__, make.__code__.co_firstlineno)}

@@ -12,6 +12,7 @@ from rich.console import Console
 from attentive_gconv.checkpoints import load_weights
 from attentive_gconv.checkpoints.run_files import read_json
 from attentive_gconv.data.datasets import DATASETS
+from attentive_gconv.groups import ApproximateGroupWarning, finite
 from attentive_gconv.inference import evaluate
 from attentive_gconv.training import ConfigError, RunFolder, RunFolderError, resume, train
 from attentive_gconv.training.epoch_files import read_finished
@@ -467,3 +468,11 @@ def test_more_workers_than_the_machine_can_carry_are_refused(tiny, tmp_path):
 def test_a_network_that_does_not_fit_into_memory_is_refused_before_it_is_made(tiny, tmp_path):
     with pytest.raises(ConfigError, match=r"weights need [\d,]+ GB of memory"):
         train(tiny_config(model__channels=200_000), tmp_path / "run")
+
+
+def test_a_warning_about_the_group_points_to_the_line_that_starts_the_training(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(finite, "_SAID", set())
+    config = tiny_config(epochs=1, model__group="c6")
+    with pytest.warns(ApproximateGroupWarning) as said:
+        train(config, tmp_path / "run")
+    assert [warning.filename for warning in said if warning.category is ApproximateGroupWarning] == [__file__]

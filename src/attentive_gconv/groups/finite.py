@@ -24,6 +24,7 @@ from functools import cached_property
 
 from torch import Tensor
 
+from attentive_gconv.caller import stacklevel_of_caller
 from attentive_gconv.groups.interpolation import Matrix, move_plane
 
 IDENTITY: Matrix = ((1, 0), (0, 1))
@@ -338,5 +339,5 @@ def _say_what_is_approximate(group: FiniteGroup) -> None:
         "itself and are exact; the others interpolate, kernels as well as maps, and equivariance to them holds "
         "approximately (docs/explanation/any-angle.md says how well)",
         ApproximateGroupWarning,
-        stacklevel=5,
+        stacklevel=stacklevel_of_caller(),
     )
