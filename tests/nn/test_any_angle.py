@@ -8,6 +8,8 @@ from torch import nn
 
 import attentive_gconv as ag
 from attentive_gconv.functional import attentive_conv2d_definition, input_attention_definition
+from attentive_gconv.models.blocks import POOLS
+from attentive_gconv.nn import packed_weights
 from helpers import KIND, KINDS, build, kind_id, maps, open_gates_, relative_error
 
 
@@ -104,6 +106,45 @@ def test_packed_weights_follow_parameters_dtype_and_device(kind):
         assert torch.equal(copy.eval()(x), layer.eval()(x))
 
 
+@pytest.mark.parametrize("over_group", [True, False])
+def test_samples_of_a_spatial_gate_are_computed_once_in_inference(over_group, monkeypatch):
+    calls = []
+    sample = packed_weights.sample_kernel
+    monkeypatch.setattr(packed_weights, "sample_kernel", lambda *given: calls.append(1) or sample(*given))
+    attention = open_gates_(ag.nn.InputAttention("c8", 3, over_group=over_group, dtype=torch.float64)).eval()
+    spatial, x = attention.spatial_attention, maps("c8", 3, 9, 9, lifting=not over_group)
+
+    def new_samples(expected: int, module: nn.Module = attention, x: torch.Tensor = x) -> torch.Tensor:
+        calls.clear()
+        out = module(x)
+        torch.testing.assert_close(out, input_attention_definition(x, module._standard_weights(x)))
+        assert len(calls) == expected
+        return out
+
+    with torch.no_grad():
+        before = new_samples(1)
+        assert torch.equal(new_samples(0), before)
+        spatial.weight.mul_(2)
+        changed = new_samples(1)
+        assert not torch.allclose(changed, before)
+        spatial.weight.data.div_(2)
+        torch.testing.assert_close(new_samples(1), before)
+        spatial.load_state_dict({"weight": 2 * spatial.weight})
+        torch.testing.assert_close(new_samples(1), changed)
+        spatial.weight = nn.Parameter(spatial.weight / 2)
+        torch.testing.assert_close(new_samples(1), before)
+        new_samples(1, attention.float(), x.float())
+        new_samples(0, attention, x.float())
+        spatial.clear_cache()
+        new_samples(1, attention, x.float())
+        attention.train()
+        new_samples(2, attention, x.float())  # nothing is kept: once for each of the two
+    attention.eval()
+    out = new_samples(2, attention, x.float())  # with gradients
+    (grad,) = torch.autograd.grad(out.sum(), spatial.weight)
+    assert grad.abs().max() > 0
+
+
 def test_autocast_leaves_the_samples_of_a_kernel_alone():
     layer = ag.nn.GroupConv2d("c8", 2, 2, 3)
     kernel = layer.kernel()
@@ -157,7 +198,7 @@ class TestBlurPool:
         f = ag.nn.LiftingConv2d("c8", 2, 4, 5, padding=2).double()(spots(2, 2, side=32)).detach()
         plain, blurred = (
             ag.check_equivariance(pool, "c8", f).approximate.max()
-            for pool in (ag.nn.SpatialMaxPool2d(2), ag.models.blocks.POOLS["blur"]())
+            for pool in (ag.nn.SpatialMaxPool2d(2), POOLS["blur"]())
         )
         assert blurred < 0.7 * plain
-        assert ag.check_equivariance(ag.models.blocks.POOLS["blur"](), "c8", f).exact.max() < 1e-10
+        assert ag.check_equivariance(POOLS["blur"](), "c8", f).exact.max() < 1e-10

@@ -114,6 +114,13 @@ class TransformedWeights(nn.Module):
         with without_autocast(weight):
             return sample_kernel(weight, self._placed(name, "basis").to(weight.dtype))
 
+    def packed_samples(self, name: str) -> Tensor:
+        """The same; in inference from the cache, where there is anything to compute."""
+        weight: Tensor = getattr(self, name)
+        if self._tables[name].basis is None:
+            return weight
+        return self.packed((weight,), f"samples of {name}", lambda: self.sampled(name))
+
     def transformed(self, name: str, scale: float = 1.0) -> Tensor:
         """The weight's transforms, times a factor: ``(O, |H|, ...)``."""
         weight = self.sampled(name)

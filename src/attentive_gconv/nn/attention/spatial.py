@@ -80,7 +80,8 @@ class _SpatialAttention(AttentionMap, GroupConvolution):
         if not plain or type(self) not in (SpatialAttention, PlanarSpatialAttention):
             return None
         check_map(self, self.group, self.channels, self.over_group, x)
-        return SpatialGate(self.sampled("weight"), self.index("weight"), self.scale, self.statistics, self.dilation)
+        weight = self.packed_samples("weight")
+        return SpatialGate(weight, self.index("weight"), self.scale, self.statistics, self.dilation)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""
