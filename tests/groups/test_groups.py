@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -111,17 +112,34 @@ def test_look_up():
         ("C4", "did you mean 'p4'"),
         ("D4", "did you mean 'p4m'"),
         ("C8", "did you mean 'c8'"),
-        ("c0", "unknown group 'c0'"),
-        ("c08", "unknown group 'c08'"),
-        ("c361", "group 'c361' has more than 360 rotations"),
+        ("c0", "unknown group 'c0': Known are .* 'cN' and 'dN' for N from 1 to 360"),
+        ("d-1", "unknown group 'd-1': Known are"),
+        ("c08", "unknown group 'c08': did you mean 'c8'"),
+        ("c361", "group 'c361' has more than 360 rotations; take fewer, such as 'c16'"),
+        ("d400", "such as 'd16'"),
+        ("C8 ", "did you mean 'c8'"),
+        ("C_8", "did you mean 'c8'"),
+        ("z8", "did you mean 'c8'"),
+        ("cyclic8", "did you mean 'c8'"),
+        ("dihedral8", "did you mean 'd8'"),
+        ("c8v", "did you mean 'd8'"),
+        ("p2", "did you mean 'c2'"),
+        ("p5", "did you mean 'c5'"),
+        ("p6m", "did you mean 'd6'"),
+        ("so2", "did you mean 'c16'"),
+        ("O(2)", "did you mean 'd16'"),
+        ("so3", "unknown group 'so3': Known are"),
+        ("mirror", r"unknown group 'mirror': Known are .* a network of your own \(--import\)"),
         ("nonsense", "Known are 'z2', 'p4', 'p4m'"),
         ("nonsense", r"FiniteGroup\(name, matrices\)"),
         ("", "unknown group ''"),
     ],
 )
 def test_unknown_names_are_refused_with_a_suggestion(name, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         ag.group(name)
+    if meant := re.search(r"did you mean '(.*?)'", str(caught.value)):
+        ag.group(meant[1])
 
 
 @pytest.mark.parametrize(("alias", "name"), [("c1", "z2"), ("p1", "z2"), ("c4", "p4"), ("d4", "p4m"), ("p4mm", "p4m")])

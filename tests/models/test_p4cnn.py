@@ -126,7 +126,7 @@ def test_options():
         ({"dropout": 1.0}, r"`dropout` \(=1\.0\) must be at least 0 and below 1"),
         ({"dropout": float("nan")}, r"`dropout` \(=nan\) must be"),
         ({"attention": "ful"}, "unknown attention 'ful': did you mean 'full'"),
-        ({"group": "p5"}, "unknown group 'p5': did you mean 'p4'"),
+        ({"group": "p5"}, "unknown group 'p5': did you mean 'c5'"),
         ({"attention": "full", "ratio": 11}, r"`ratio` \(=11\) must not exceed the number of channels \(=10\)"),
     ],
 )

@@ -35,7 +35,7 @@ CONVOLUTION = [
     ({"wscale": 0}, r"`wscale` \(=0\) must be a finite number above 0"),
     ({"wscale": float("nan")}, r"`wscale` \(=nan\) must be a finite number above 0"),
     ({"wscale": "1"}, r"`wscale` \(='1'\) must be a finite number above 0"),
-    ({"group": "p5"}, "unknown group 'p5': did you mean 'p4'"),
+    ({"group": "p5"}, "unknown group 'p5': did you mean 'c5'"),
 ]
 ATTENTION = [
     ({"channel": False, "spatial": False}, "`channel` and `spatial` are both False.*use the plain convolution"),

@@ -36,7 +36,7 @@ def group(name: str | FiniteGroup) -> FiniteGroup:
 
     Raises:
         TypeError: if the argument is neither.
-        ValueError: if the name is unknown; the message offers the nearest.
+        ValueError: if the name is unknown; the message offers the group that goes by it elsewhere, if there is one.
 
     Example:
         >>> group("p4m").order, group("d4").name, group("c8").exact.name
@@ -51,20 +51,34 @@ def group(name: str | FiniteGroup) -> FiniteGroup:
     if match := re.fullmatch(r"([cd])([1-9][0-9]*)", name):
         count = int(match[2])
         if count > MAX_ROTATIONS:
-            raise ValueError(f"group {name!r} has more than {MAX_ROTATIONS} rotations; take fewer, such as 'c16'")
+            fewer = f"{match[1]}16"
+            raise ValueError(f"group {name!r} has more than {MAX_ROTATIONS} rotations; take fewer, such as {fewer!r}")
         return _FAMILIES[match[1]](count)
     raise ValueError(_unknown(name))
 
 
 def _unknown(name: str) -> str:
     """What is wrong with a name, and what may be meant."""
-    wanted = name.strip().lower()
-    if not (wanted in _GROUPS or re.fullmatch(r"[cd][1-9][0-9]{0,2}", wanted)):
-        near = difflib.get_close_matches(wanted, [*_GROUPS, *_SAME_AS], n=1, cutoff=0.4)
-        wanted = near[0] if near else ""
-    hint = f" did you mean {_SAME_AS.get(wanted, wanted)!r}?" if wanted else ""
+    meant = _meant(re.sub(r"[\s_()\[\]]", "", name).lower())
+    hint = f" did you mean {meant!r}?" if meant else ""
     known = ", ".join(repr(known) for known in _GROUPS)
     return (
-        f"unknown group {name!r}:{hint} Known are {known}, and 'cN' and 'dN', as 'c8' for 8 rotations and 'd8' for "
-        "these with mirrorings; a group of your own is attentive_gconv.groups.FiniteGroup(name, matrices)"
+        f"unknown group {name!r}:{hint} Known are {known}, and 'cN' and 'dN' for N from 1 to {MAX_ROTATIONS}, as 'c8' "
+        "for 8 rotations and 'd8' for these with mirrorings; a group of your own is, in Python, "
+        "attentive_gconv.groups.FiniteGroup(name, matrices), and on the command line it comes with a network of your "
+        "own (--import)"
     )
+
+
+def _meant(name: str) -> str | None:
+    """The group that goes by this name elsewhere: the number of its rotations is what counts, not the spelling."""
+    if found := re.fullmatch(r"(c|z|p|cyclic|d|dihedral|so|o)([0-9]{1,3})(m{0,2}|v)", name):
+        family, count = found[1], int(found[2])
+        if family in ("so", "o"):  # all angles
+            return {("so", 2): "c16", ("o", 2): "d16"}.get((family, count))
+        if not 1 <= count <= MAX_ROTATIONS:
+            return None
+        near = f"{'d' if family.startswith('d') or found[3] else 'c'}{count}"
+    else:
+        near = next(iter(difflib.get_close_matches(name, [*_GROUPS, *_SAME_AS], n=1, cutoff=0.6)), "")
+    return _SAME_AS.get(near, near) or None
