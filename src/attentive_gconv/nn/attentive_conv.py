@@ -31,8 +31,7 @@ from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
 from attentive_gconv.nn.checks import real
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
-from attentive_gconv.nn.initial_kernels import initial_kernel_
-from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, packs_for_inference
+from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, packs_for_inference, uniform_kernel_
 
 
 class FullChannelAttention(GateWeights):
@@ -97,8 +96,7 @@ class FullSpatialAttention(TransformedWeights):
         self.dilation = dilation
         transform = kernel_transform(group, kernel_size, over_group=over_group)
         weight = torch.empty((out_channels, 2, *transform.entries), device=device, dtype=dtype)
-        initial_kernel_(weight, group, 2, kernel_size, wscale, over_group=over_group)
-        self.add_transformed_weight("weight", weight, transform)
+        self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), transform)
 
     def forward(self) -> Tensor:
         """The layer takes its kernel from a call, so that hooks on this module run."""

@@ -28,8 +28,7 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.nn.arguments import PADDING_MODES, checked, instance_of, one_of
 from attentive_gconv.nn.checks import divides, explicit_padding
-from attentive_gconv.nn.initial_kernels import initial_kernel_
-from attentive_gconv.nn.packed_weights import TransformedWeights, packs_for_inference
+from attentive_gconv.nn.packed_weights import TransformedWeights, packs_for_inference, uniform_kernel_
 
 
 class GroupConvolution(TransformedWeights):
@@ -80,9 +79,8 @@ class GroupConvolution(TransformedWeights):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw new weights, as `attentive_gconv.nn.initial_kernels` says; the bias starts at zero."""
-        channels = self.weight.shape[1]
-        initial_kernel_(self.weight, self.group, channels, self.kernel_size, self.wscale, over_group=self.over_group)
+        """Draw new weights: U(-s, s) with s = wscale / √(C·k²); the bias starts at zero."""
+        uniform_kernel_(self.weight, self.weight.shape[1], self.kernel_size, self.wscale)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
@@ -180,8 +178,7 @@ class LiftingConv2d(GroupConvolution):
         padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``, as in `torch.nn.Conv2d`. Every mode
             is exactly equivariant to the group; ``"circular"`` also to cyclic translations, which the border of the
             others breaks.
-        wscale: the initial weights are U(-s, s), s = wscale / √(C·k²); beyond the groups of the pixel grid they have
-            the same variance on average, and the same share for every angular frequency, generalised He weights.
+        wscale: the initial weights are U(-s, s), s = wscale / √(C·k²).
         device, dtype: of the parameters.
 
     Shape:

@@ -9,6 +9,7 @@ call would do then has to happen too: hooks (pruning, weight norm, FSDP, a look 
 ``forward``, a derived or parametrized class. Such submodules are called: `is_plain` tells them apart.
 """
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -196,6 +197,13 @@ def _in_any_layout(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]
             return fn(weight.flatten(2)).unflatten(2, weight.shape[2:])  # type: ignore[no-any-return]
 
     return applied
+
+
+@torch.no_grad()
+def uniform_kernel_(weight: Tensor, in_channels: int, kernel_size: int, wscale: float) -> Tensor:
+    """The paper's initial kernels: U(-s, s) with s = wscale / √(C·k²), for lifting and group layers alike."""
+    bound = wscale / math.sqrt(in_channels * kernel_size**2)
+    return weight.uniform_(-bound, bound)
 
 
 _REPLACEABLE = frozenset({"forward", "logits", "__call__", "transformed", "gates", "kernel"})

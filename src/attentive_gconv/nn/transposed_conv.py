@@ -26,8 +26,7 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.checks import padding_pair
-from attentive_gconv.nn.initial_kernels import initial_kernel_
-from attentive_gconv.nn.packed_weights import TransformedWeights
+from attentive_gconv.nn.packed_weights import TransformedWeights, uniform_kernel_
 
 
 class GroupConvTranspose2d(TransformedWeights):
@@ -94,7 +93,7 @@ class GroupConvTranspose2d(TransformedWeights):
     def reset_parameters(self) -> None:
         """Draw new weights; the bias starts at zero."""
         scale = self.wscale * math.sqrt(math.prod(self.stride))
-        initial_kernel_(self.weight, self.group, self.in_channels, self.kernel_size, scale, over_group=True)
+        uniform_kernel_(self.weight, self.in_channels, self.kernel_size, scale)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
