@@ -26,6 +26,7 @@ import torch
 from attentive_gconv.bench.timing import order_of_round, quartiles, ratios
 from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
+from ship_weights import without_folders
 
 NETWORKS = ("p4cnn", "alpha_f_p4cnn", "alpha_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn")
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -204,7 +205,9 @@ def main() -> None:
     if arguments.out is not None:
         protocol = {"rounds": arguments.rounds, "threads": arguments.threads}
         report = {"before": revision_of(arguments.before), **protocol, "differences": differences, "rows": rows}
-        write_json(arguments.out, {"environment": describe_environment(), **report})
+        environment = describe_environment()
+        environment["command"] = without_folders(environment["command"])
+        write_json(arguments.out, {"environment": environment, **report})
 
 
 def revision_of(checkout: Path) -> str:

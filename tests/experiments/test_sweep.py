@@ -90,6 +90,7 @@ def test_a_process_that_ends_without_a_result_has_failed(tmp_path, monkeypatch):
     assert "status 0" in failures[0][1]
 
 
+@pytest.mark.slow
 def test_several_at_once_have_a_process_each_and_failures_are_told(tmp_path, monkeypatch, capsys):
     """The dataset is scikit-learn's, which other processes know as well; one of the networks does not exist."""
     settings = {"dataset__name": "digits", "batch_size": 400}

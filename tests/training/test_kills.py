@@ -93,10 +93,8 @@ def continued(config: TrainConfig, folder: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows does not have")
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
-@pytest.mark.parametrize(
-    "protocol",
-    [pytest.param("validation", marks=pytest.mark.slow), "final", pytest.param("paper", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["validation", "final", "paper"])
 def test_a_kill_at_every_file_event_loses_nothing(tiny, tmp_path, protocol):
     config = tiny_config(epochs=2, protocol=protocol, ema_decay=0.5 if protocol == "final" else None)
     train(config, tmp_path / "whole")
@@ -128,10 +126,7 @@ def test_a_kill_at_every_file_event_of_a_resumed_run_loses_nothing(tiny, tmp_pat
         train(config, folder)
         status, _ = in_child(lambda folder=folder: resume(folder, {"epochs": 2}), folder, event)
         assert status == KILLED
-        if (
-            json.loads(folder.joinpath("result.json").read_text())["epochs"] == 1
-            if (folder / "result.json").exists()
-            else True
-        ):
+        result = folder / "result.json"
+        if not result.exists() or json.loads(result.read_text())["epochs"] == 1:
             resume(folder, {"epochs": 2})
         assert_same(outcome(RunFolder(folder)), wanted)

@@ -78,6 +78,7 @@ def metrics(folder: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
     """The command line on two processes of this machine: the same batches, losses and weights, up to rounding.
 

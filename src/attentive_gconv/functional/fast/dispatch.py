@@ -72,7 +72,15 @@ def _is_looked_into(*tensors: Tensor | None) -> bool:
         return torch.compiler.is_exporting()
     if is_tracing() or _modes_are_active():
         return True
-    return not all(t is None or _is_plain(t) for t in tensors)
+    for t in tensors:  # a loop: a generator would cost as much again
+        if t is not None and not _is_plain(t):
+            return True
+    return False
+
+
+def sizes_are_plain() -> bool:
+    """Whether shapes are ordinary numbers, for rules that look at sizes alone: not under a compiler, tracer or mode."""
+    return not (torch.compiler.is_compiling() or is_tracing() or _modes_are_active())
 
 
 def _modes_are_active() -> bool:
@@ -105,11 +113,14 @@ def is_recorded(*tensors: Tensor | None) -> bool:
 
 def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
     """Whether the compiled CPU kernels can take these tensors, here and now."""
-    x, *weights = (t for t in tensors if t is not None)
-    known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and x.numel() > 0
-    alike = known and all(w.device == x.device and w.dtype == x.dtype for w in weights)
-    ordinary = alike and is_ordinary(x, *weights) and not torch.is_autocast_enabled("cpu")
-    return ordinary and fastest_backend("cpu") == "numba"
+    given = [t for t in tensors if t is not None]
+    x = given[0]
+    if x.dtype not in (torch.float32, torch.float64) or x.numel() == 0:
+        return False
+    for t in given:
+        if t.device.type != "cpu" or t.dtype != x.dtype:
+            return False
+    return is_ordinary(*given) and not torch.is_autocast_enabled("cpu") and fastest_backend("cpu") == "numba"
 
 
 def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

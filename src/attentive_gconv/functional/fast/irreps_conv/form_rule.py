@@ -95,11 +95,14 @@ def takes_irreps(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, geom
         >>> takes_irreps("expanded", torch.ones(1, 1, 4, 5, 5), torch.ones(1, 1, 4, 3, 3), None, geometry)
         False
     """
-    if form == "expanded" or geometry.group.order == 1 or not dispatch.is_compiled_on_cpu(x, weight, bias):
+    if form == "expanded" or geometry.group.order == 1 or not dispatch.sizes_are_plain():
         return False
     if not has_kernels(geometry.group):
         return False
-    return form == "irreps" or irreps_are_faster(_size_of(x, weight, bias, geometry))
+    # sizes first: a look into a table, and most small layers are done with
+    if form == "auto" and not irreps_are_faster(_size_of(x, weight, bias, geometry)):
+        return False
+    return dispatch.is_compiled_on_cpu(x, weight, bias)
 
 
 @lru_cache(64)
