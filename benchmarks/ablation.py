@@ -20,8 +20,8 @@ from torch import nn
 
 from attentive_gconv import create_model
 from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast import dispatch
+from provenance import published_environment
 
 CANDIDATES = {
     "everything": (),
@@ -107,7 +107,7 @@ def main() -> None:
             found = rows[-1]["ratios"].items()
             print(rows[-1]["work"], batch, *(f"{name}: {ratio['median']:.2f}" for name, ratio in found), sep="  ")
     if arguments.out is not None:
-        report = {"environment": describe_environment(), "rounds": arguments.rounds, "rows": rows}
+        report = {"environment": published_environment(), "rounds": arguments.rounds, "rows": rows}
         arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -32,9 +32,9 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
 from attentive_gconv.groups import ApproximateGroupWarning
+from provenance import published_environment
 
 SIDE, CHANNELS, STEP, SEEDS = 41, 3, 5.625, (0, 1, 2, 3)
 ORDERS = (4, 8, 16)
@@ -166,7 +166,7 @@ def main() -> None:
     rows = measure(modules, images_of(arguments.mnist))
     if arguments.others:
         rows += json.loads(arguments.others.read_text(encoding="utf-8"))["rows"]
-    write_json(arguments.out, {"rows": rows, "environment": describe_environment()})
+    write_json(arguments.out, {"rows": rows, "environment": published_environment()})
     for row in rows:
         errors = np.array(row["errors"])
         print(

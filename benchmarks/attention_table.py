@@ -26,10 +26,10 @@ from typing import Any
 from rich.console import Console
 
 from attentive_gconv.checkpoints.run_files import read_json
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.experiments.sweep import Job, finish
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.training import RunFolder, RunFolderError, TrainConfig, load_recipe
+from provenance import published_environment
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def main() -> None:
         timing = timing_folder(arguments.out, row).result_file
         rows.append(summary(row, results, read_json(timing) if timing.exists() else None))
     table = {"dataset": "digits", "epochs": arguments.epochs, "seeds": arguments.seeds, "rows": rows}
-    write_json(arguments.out / "attention_table.json", {**table, "environment": describe_environment()})
+    write_json(arguments.out / "attention_table.json", {**table, "environment": published_environment()})
     write_atomically(arguments.out / "attention_table.md", markdown(rows).encode())
     console.print(f"\n{markdown(rows)}", markup=False, highlight=False)
 

@@ -32,8 +32,8 @@ from attentive_gconv.bench.case_grid import values
 from attentive_gconv.bench.cases import DTYPES, Case, load_factory
 from attentive_gconv.bench.steps import WHAT
 from attentive_gconv.cli.devices import find_device
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_atomically, write_json
+from provenance import published_environment
 
 
 def side_by_side(sweep: Sweep, template: Case, module: str) -> list[Comparison]:
@@ -144,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = values([given.what], "--what", str)
     settings = values([given.allocator], "--allocator", str)
     protocol = Protocol(repeats=given.repeats, warmup=given.warmup, threads=given.threads)
-    about = describe_environment()
+    about = published_environment()
     pairs = side_by_side(sweep, template, given.module)
     measurements = [Measurement(name, setting) for setting in settings for name in wanted]
     checks, figures = compare(pairs, measurements, protocol)

@@ -1,7 +1,8 @@
 """Two revisions of this library side by side: training steps and inference of the same networks, in one run.
 
     git worktree add ../before REVISION
-    python benchmarks/compare_revisions.py --before ../before --rounds 9 --out benchmarks/results/revisions.json
+    python benchmarks/compare_revisions.py --before ../before --rounds 7 --out benchmarks/results/revisions.json
+    python benchmarks/compare_revisions.py --page docs/results.md --out benchmarks/results/revisions.json
 
 Each revision has a process of its own, which keeps its networks; the processes take turns, sample by sample, and each
 round starts with the other one. A sample is the mean of as many calls as last 0.3 s. Ratios are formed within rounds.
@@ -24,9 +25,9 @@ from typing import Any
 import torch
 
 from attentive_gconv.bench.timing import order_of_round, quartiles, ratios
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
-from ship_weights import without_folders
+from page_block import fill_page
+from provenance import published_environment
 
 NETWORKS = ("p4cnn", "alpha_f_p4cnn", "alpha_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn")
 SOURCE = Path(__file__).resolve().parents[1] / "src"
@@ -175,17 +176,37 @@ def difference(revisions: tuple[Revision, Revision], model: str) -> float:
     return max(float((after[name] - value).abs().max() / scales[name]) for name, value in before.items())
 
 
+def table(report: dict[str, Any]) -> str:
+    """The report as Markdown: a row for each network."""
+    work = list(dict.fromkeys((row["train"], row["batch"]) for row in report["rows"]))
+    heads = [f"{'step' if train else 'inference'}, B={batch}" for train, batch in work]
+    lines = [f"| network | {' | '.join(heads)} | weights after 20 steps |", "|---|" + "---:|" * (len(work) + 1)]
+    for model, difference in report["differences"].items():
+        ratio = {(row["train"], row["batch"]): row["ratio"] for row in report["rows"] if row["model"] == model}
+        cells = [f"{r['median']:.2f} ({r['lower']:.2f}–{r['upper']:.2f})" for r in (ratio[key] for key in work)]
+        lines.append(f"| {model} | {' | '.join(cells)} | {difference:.1e} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Read the command line, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--before", type=Path, required=True, help="checkout of the other revision")
+    parser.add_argument("--before", type=Path, help="checkout of the other revision")
     parser.add_argument("--networks", nargs="+", default=NETWORKS, help=f"(default: {' '.join(NETWORKS)})")
     parser.add_argument("--train-batches", nargs="*", type=int, default=(16, 128), help="(default: 16 128)")
     parser.add_argument("--inference-batches", nargs="*", type=int, default=(1, 16, 128), help="(default: 1 16 128)")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of timing (default: 9)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process (default: 2)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--page", type=Path, help="measure nothing: write the table of --out into this page")
     arguments = parser.parse_args()
+    if arguments.page is not None:
+        if arguments.out is None:
+            parser.error("--page shows the figures of --out, which is missing")
+        fill_page(arguments.page, "revisions", table(json.loads(arguments.out.read_text(encoding="utf-8"))))
+        return
+    if arguments.before is None:
+        parser.error("--before is missing")
     source = arguments.before / "src"
     if not (source / "attentive_gconv").is_dir():
         parser.error(f"--before {arguments.before}: no checkout of this library, which would hold src/attentive_gconv")
@@ -205,9 +226,7 @@ def main() -> None:
     if arguments.out is not None:
         protocol = {"rounds": arguments.rounds, "threads": arguments.threads}
         report = {"before": revision_of(arguments.before), **protocol, "differences": differences, "rows": rows}
-        environment = describe_environment()
-        environment["command"] = without_folders(environment["command"])
-        write_json(arguments.out, {"environment": environment, **report})
+        write_json(arguments.out, {"environment": published_environment(), **report})
 
 
 def revision_of(checkout: Path) -> str:

@@ -29,9 +29,9 @@ from scipy.optimize import least_squares
 import attentive_gconv as ag
 from attentive_gconv.bench.allocators import ALLOCATORS, allocator_environment
 from attentive_gconv.bench.timing import Quartiles, quartiles, ratios, time_interleaved
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast.irreps_conv import form_rule
 from attentive_gconv.groups import FiniteGroup
+from provenance import published_environment
 
 P4M = ag.group("p4m").matrices
 GROUPS = {
@@ -232,7 +232,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         out = curve_file(out, arguments.threads, arguments.allocator)
     report = {
-        "environment": describe_environment(),
+        "environment": published_environment(),
         "threads": arguments.threads,
         "clock": arguments.clock,
         "allocator": arguments.allocator,

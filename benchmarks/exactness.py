@@ -18,8 +18,8 @@ import torch
 
 import attentive_gconv as ag
 from attentive_gconv import testing
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
+from provenance import published_environment
 
 ROOT = Path(__file__).parents[1]
 TESTS = [
@@ -81,7 +81,7 @@ def main() -> None:
         for path, errors in sorted(recorder.equivariance.items())
     }
     figures = {"equivariance_float64": by_file, "recorded_deviations": recorder.deviations}
-    write_json(arguments.out, {**figures, "environment": describe_environment()})
+    write_json(arguments.out, {**figures, "environment": published_environment()})
     for path, row in by_file.items():
         print(f"{path:<45} {row['checks']:>5} checks  {row['largest_relative_error']:.1e}")
     for test, values in recorder.deviations.items():

@@ -12,7 +12,6 @@ figures is written when it is done: the script goes on where it was interrupted.
 
 import argparse
 import json
-import re
 import tempfile
 import time
 from pathlib import Path
@@ -24,13 +23,13 @@ from torch import Tensor, nn
 import attentive_gconv as ag
 from attentive_gconv.checkpoints import OpenedModel, open_model
 from attentive_gconv.data import DataSplits
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.export import export
 from attentive_gconv.export.onnx_file import OnnxNetwork
-from attentive_gconv.files import write_atomically, write_json
+from attentive_gconv.files import write_json
+from page_block import fill_page
+from provenance import published_environment
 
 CALIBRATION = 512
-BLOCK = re.compile(r"(<!-- figures: export-checks -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 PARTS = ("equality", "int8", "float32")
 
 
@@ -118,11 +117,6 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fill(text: str, report: dict[str, Any]) -> str:
-    """The page with the table in its place."""
-    return BLOCK.sub(lambda match: f"{match[1]}{table(report)}{match[2]}", text)
-
-
 def main() -> None:
     """Read the command line, check, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -136,7 +130,7 @@ def main() -> None:
     torch.set_num_threads(1)
     known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"networks": {}}
     if arguments.page is not None:
-        write_atomically(arguments.page, fill(arguments.page.read_text(encoding="utf-8"), known).encode())
+        fill_page(arguments.page, "export-checks", table(known))
         return
     for name in arguments.networks.split(","):
         opened = open_model(name)
@@ -145,7 +139,7 @@ def main() -> None:
             figures = known["networks"].setdefault(name, {})
             if part not in figures:
                 figures[part] = check(opened, splits, part, batches=arguments.batches, limit=arguments.limit)
-                known = {"environment": describe_environment(), "networks": known["networks"]}
+                known = {"environment": published_environment(), "networks": known["networks"]}
                 write_json(arguments.out, known)
                 print(name, part, json.dumps(figures[part]), flush=True)
 

@@ -12,7 +12,6 @@ normal noise, on which int8 is calibrated, too; networks whose weights do not co
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,16 +26,16 @@ from torch import Tensor
 import attentive_gconv as ag
 from attentive_gconv.bench.memory import peak_memory
 from attentive_gconv.bench.timing import quartiles
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.export import export
 from attentive_gconv.export.onnx_file import OnnxNetwork
-from attentive_gconv.files import write_atomically, write_json
+from attentive_gconv.files import write_json
+from page_block import fill_page
+from provenance import published_environment
 
 FORMS = ("eager", "compile", "pt2", "onnx", "aoti", "int8")
 BATCH = {"rot-mnist": 64, "rot-mnist-any-angle": 64}
 OTHERS_BATCH = 16
 CPU = torch.device("cpu")
-BLOCK = re.compile(r"(<!-- figures: export -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 Network = Callable[[Tensor], Tensor]
 
@@ -140,11 +139,6 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
 
-def fill(text: str, report: dict[str, Any]) -> str:
-    """The page with the table in its place."""
-    return BLOCK.sub(lambda match: f"{match[1]}{table(report)}{match[2]}", text)
-
-
 def main() -> None:
     """Read the command line; measure and write, or write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -163,8 +157,7 @@ def main() -> None:
         parser.error("--out is missing")
     known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {"networks": {}}
     if arguments.page is not None:
-        text = arguments.page.read_text(encoding="utf-8")
-        write_atomically(arguments.page, fill(text, known).encode())
+        fill_page(arguments.page, "export", table(known))
         return
     for name in arguments.networks.split(",") if arguments.networks else ag.list_models():
         for form in arguments.forms.split(","):
@@ -172,7 +165,7 @@ def main() -> None:
                 continue
             found = entry(name, form, arguments.rounds, arguments.limit)
             known["networks"].setdefault(name, {})[form] = found
-            known = {"environment": describe_environment(), "threads": 1, "networks": known["networks"]}
+            known = {"environment": published_environment(), "threads": 1, "networks": known["networks"]}
             write_json(arguments.out, known)
             print(name, form, found, flush=True)
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.functional.fast.conv2d import MAX_CHANNELS, MAX_COLUMNS, input_gradient, library_input_gradient
+from provenance import published_environment
 
 # what it is: batch, input channels, output channels, side, k, padding
 SHAPES = {
@@ -62,7 +62,7 @@ def main() -> None:
         rows.append(measure(name, arguments.rounds))
         print(name, rows[-1]["form"], *(f"{value:.2f}" for value in rows[-1]["ratio"].values()))
     report = {
-        "environment": describe_environment(),
+        "environment": published_environment(),
         "limits": {"channels": MAX_CHANNELS, "columns": MAX_COLUMNS},
         "rows": rows,
     }

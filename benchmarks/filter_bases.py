@@ -30,11 +30,11 @@ import torch
 from torch import Tensor
 
 import attentive_gconv as ag
-from attentive_gconv.environment import describe_environment
 from attentive_gconv.files import write_json
 from attentive_gconv.functional import ring_filters
 from attentive_gconv.functional.ring_filters import filter_basis, ring_frequencies
 from attentive_gconv.groups import ApproximateGroupWarning
+from provenance import published_environment
 
 Correlation = Callable[[Tensor], Tensor]
 Pair = tuple[Tensor, Tensor]
@@ -163,7 +163,7 @@ def main() -> None:
     warnings.simplefilter("ignore", ApproximateGroupWarning)
     images = {"smooth": smooth(1.5), "rough": smooth(0.7), "digits": of_digits(arguments.mnist)}
     rows = measure(images)
-    write_json(arguments.out, {"turn": "45°", "rows": rows, "environment": describe_environment()})
+    write_json(arguments.out, {"turn": "45°", "rows": rows, "environment": published_environment()})
     for row in rows:
         shown = "  ".join(f"{image} {value:.4f}" for image, value in row["errors"].items())  # type: ignore[attr-defined]
         print(f"{row['kernel_size']}x{row['kernel_size']} {row['kernels']:<28} {row['weights']:>3} weights  {shown}")

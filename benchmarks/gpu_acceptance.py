@@ -36,10 +36,10 @@ from attentive_gconv.bench.memory import peak_memory  # noqa: E402
 from attentive_gconv.bench.steps import prepare  # noqa: E402
 from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved  # noqa: E402
 from attentive_gconv.bench.worker import synchroniser  # noqa: E402
-from attentive_gconv.environment import describe_environment  # noqa: E402
 from attentive_gconv.files import write_json  # noqa: E402
 from gpu_floor import DEVICES, costs  # noqa: E402
 from irreps_gemm import irreps_gemm  # noqa: E402
+from provenance import published_environment  # noqa: E402
 
 FAMILIES = [
     [Case(name, batch=128) for name in ("p4cnn", "alpha_f_p4cnn", "alpha_p4cnn")],
@@ -242,7 +242,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--device cuda: no GPU here; try it out with TRITON_INTERPRET=1 ... --device cpu --small")
     clock = Clock(given.minutes)
     name = torch.cuda.get_device_name() if given.device == "cuda" else given.device
-    report: dict[str, Any] = {"environment": describe_environment(), "device": name, "floor": floors(name)}
+    report: dict[str, Any] = {"environment": published_environment(), "device": name, "floor": floors(name)}
     for part in SHARES:
         clock.give(SHARES[part])
         began = clock.passed()

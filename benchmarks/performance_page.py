@@ -21,8 +21,8 @@ from attentive_gconv.bench.suites import entries
 from attentive_gconv.files import write_atomically
 from attentive_gconv.lookup import find
 from growth import plot, sentences
+from page_block import BLOCKS
 
-MARKED = re.compile(r"(<!-- figures: (\S+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 WHERE_IT_LOSES = "losses"
 MACHINE = "machine"
 
@@ -126,7 +126,7 @@ def fill(text: str, found: Mapping[str, str]) -> str:
         find("figures", match[2], known)
         return f"{match[1]}\n{found[match[2]]}\n{match[3]}" if match[2] in found else match[0]
 
-    return MARKED.sub(block, text)
+    return BLOCKS.sub(block, text)
 
 
 def write_page(folder: Path, page: Path | None) -> list[Path]:

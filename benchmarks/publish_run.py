@@ -16,7 +16,7 @@ from typing import Any
 from attentive_gconv.checkpoints.run_files import RunFiles, RunFolderError, read_json
 from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.yaml_settings import dump_settings, read_settings
-from ship_weights import without_folders
+from provenance import without_folders
 
 COPIED = ("dataset.json", "metrics.csv", "predictions.npz", "result.json")
 

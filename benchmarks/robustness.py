@@ -38,11 +38,11 @@ from attentive_gconv.checkpoints.run_files import read_json, read_predictions  #
 from attentive_gconv.checkpoints.weights import load_weights  # noqa: E402
 from attentive_gconv.data.cache import CacheEntry, load_or_build  # noqa: E402
 from attentive_gconv.data.datasets import DATASETS, DatasetEntry  # noqa: E402
-from attentive_gconv.environment import describe_environment  # noqa: E402
 from attentive_gconv.files import write_json  # noqa: E402
 from attentive_gconv.models import shipped_cards  # noqa: E402
 from attentive_gconv.training import RunFolder, TrainConfig, resume, train  # noqa: E402
 from attentive_gconv.training.epoch_files import read_finished  # noqa: E402
+from provenance import published_environment  # noqa: E402
 from tiny import Tiny, tiny_config  # noqa: E402
 
 TIMES = ("seconds_per_epoch", "sha256")
@@ -237,7 +237,7 @@ def main() -> int:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     register_tiny()
-    about = describe_environment()
+    about = published_environment()
 
     def keep(found: dict[str, Any]) -> None:
         if given.out is not None:

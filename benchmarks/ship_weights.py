@@ -12,7 +12,7 @@ import hashlib
 import inspect
 import json
 import sys
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from attentive_gconv.checkpoints import ModelCard, load_weights
@@ -21,6 +21,7 @@ from attentive_gconv.files import write_atomically, write_json
 from attentive_gconv.models import model_entry
 from attentive_gconv.models.shipped_cards import FOLDER
 from attentive_gconv.training import RunFolder, RunFolderError
+from provenance import without_folders
 
 
 def card_of(run: RunFolder, weights: bytes) -> dict[str, Any]:
@@ -68,23 +69,6 @@ def unusual_options(card: ModelCard) -> dict[str, Any]:
     usual = {name: parameter.default for name, parameter in inspect.signature(entry.build).parameters.items()}
     usual |= entry.defaults
     return {name: value for name, value in card.options.items() if usual[name] != value}
-
-
-def without_folders(command: list[str]) -> list[str]:
-    """The command of a run without the machine's folders.
-
-    Example:
-        >>> without_folders(["/bin/agconv", "train", "digits", "--data-dir", "/data", "--out", "/runs/a"])
-        ['agconv', 'train', 'digits', '--data-dir', 'DIR', '--out', 'a']
-    """
-    hidden = [f"{part.partition('=')[0]}=DIR" if part.startswith("--data-dir=") else part for part in command]
-    parts = ["DIR" if before == "--data-dir" else part for before, part in zip(["", *hidden], hidden, strict=False)]
-    return [
-        PurePath(option).name
-        if option.startswith("/")
-        else option + equals + (PurePath(value).name if "/" in value else value)
-        for option, equals, value in (part.partition("=") for part in parts)
-    ]
 
 
 def ship(path: Path, folder: Path = FOLDER) -> Path:

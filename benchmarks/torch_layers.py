@@ -8,7 +8,6 @@ equivariant if none is above 1e-12. ``--page`` writes the table into the page.
 """
 
 import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.environment import describe_environment
-from attentive_gconv.files import write_atomically, write_json
+from attentive_gconv.files import write_json
+from page_block import fill_page
+from provenance import published_environment
 
 CHANNELS, SIDES, EQUIVARIANT = 4, (8, 9), 1e-12
 GROUPS = ("p4", "p4m")
-MARK = re.compile(r"(<!-- figures: torch-layers -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 # name, how it is made for a group of this order, why it is, or is not, equivariant
 Row = tuple[str, Callable[[int], Callable[[Tensor], Tensor]], str]
@@ -193,10 +192,9 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="a Markdown file with a place for the table")
     arguments = parser.parse_args()
     rows = measure()
-    write_json(arguments.out, {"environment": describe_environment(), "rows": rows})
+    write_json(arguments.out, {"environment": published_environment(), "rows": rows})
     if arguments.page is not None:
-        text = MARK.sub(lambda match: match[1] + table(rows) + match[2], arguments.page.read_text(encoding="utf-8"))
-        write_atomically(arguments.page, text.encode())
+        fill_page(arguments.page, "torch-layers", table(rows))
     print(table(rows))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import compare_revisions
+from page_block import filled
 
 ROOT = Path(compare_revisions.__file__).resolve().parents[1]
 
@@ -12,6 +13,12 @@ ROOT = Path(compare_revisions.__file__).resolve().parents[1]
 def run(monkeypatch, *options):
     monkeypatch.setattr(sys, "argv", ["compare_revisions", *map(str, options)])
     compare_revisions.main()
+
+
+def test_the_page_shows_what_the_file_holds():
+    report = json.loads((ROOT / "benchmarks" / "results" / "revisions.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert filled(page, "revisions", compare_revisions.table(report)) == page
 
 
 @pytest.mark.slow

@@ -9,15 +9,16 @@ import torch
 import attentive_gconv as ag
 import export_checks
 import export_table
+from page_block import filled
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guides" / "export.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("script", "file"), [(export_table, "export.json"), (export_checks, "export-checks.json")])
-def test_the_page_shows_what_the_file_holds(script, file):
-    text = (ROOT / "benchmarks" / "results" / file).read_text(encoding="utf-8")
-    assert script.fill(PAGE, json.loads(text)) == PAGE
+@pytest.mark.parametrize(("script", "name"), [(export_table, "export"), (export_checks, "export-checks")])
+def test_the_page_shows_what_the_file_holds(script, name):
+    text = (ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8")
+    assert filled(PAGE, name, script.table(json.loads(text))) == PAGE
 
 
 def test_what_does_not_work_has_a_dash_and_its_reason():

@@ -9,7 +9,8 @@ import pytest
 from attentive_gconv.checkpoints.run_files import RunFiles, RunFolderError
 from attentive_gconv.training import train
 from attentive_gconv.yaml_settings import read_settings
-from publish_run import main, publish, without_folders
+from provenance import without_folders
+from publish_run import main, publish
 from tiny import tiny, tiny_config  # noqa: F401
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"

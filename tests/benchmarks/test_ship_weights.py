@@ -10,7 +10,8 @@ import attentive_gconv as ag
 from attentive_gconv.checkpoints import open_model
 from attentive_gconv.models import shipped_cards
 from attentive_gconv.training import RunFolderError, train
-from ship_weights import main, ship, without_folders
+from provenance import without_folders
+from ship_weights import main, ship
 from tiny import tiny, tiny_config  # noqa: F401
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from attentive_gconv.bench.suites import entries
-from performance_page import MACHINE, MARKED, WHERE_IT_LOSES, blocks, fill, read_folder
+from page_block import BLOCKS
+from performance_page import MACHINE, WHERE_IT_LOSES, blocks, fill, read_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 FOLDER = PAGE.with_suffix("")
@@ -15,7 +16,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def test_there_is_a_place_for_every_entry():
-    assert sorted(match[2] for match in MARKED.finditer(TEXT)) == sorted([*entries(), MACHINE, WHERE_IT_LOSES])
+    assert sorted(match[2] for match in BLOCKS.finditer(TEXT)) == sorted([*entries(), MACHINE, WHERE_IT_LOSES])
 
 
 def test_the_tables_are_those_of_the_files():
@@ -24,7 +25,7 @@ def test_the_tables_are_those_of_the_files():
 
 def test_an_unmeasured_entry_shows_no_figures():
     measured = {*read_folder(FOLDER), MACHINE, WHERE_IT_LOSES}
-    assert not [match[2] for match in MARKED.finditer(TEXT) if match[2] not in measured and "|" in match[0]]
+    assert not [match[2] for match in BLOCKS.finditer(TEXT) if match[2] not in measured and "|" in match[0]]
 
 
 def test_images_and_files_that_the_page_links_to_are_there():

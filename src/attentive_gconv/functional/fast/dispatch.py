@@ -72,7 +72,7 @@ def _is_looked_into(*tensors: Tensor | None) -> bool:
         return torch.compiler.is_exporting()
     if is_tracing() or _modes_are_active():
         return True
-    for t in tensors:  # a loop: a generator would cost as much again
+    for t in tensors:  # noqa: SIM110, a generator would cost as much again
         if t is not None and not _is_plain(t):
             return True
     return False
