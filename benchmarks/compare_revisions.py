@@ -177,14 +177,20 @@ def difference(revisions: tuple[Revision, Revision], model: str) -> float:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown: a row for each network."""
+    """The report as Markdown: a row for each network, and the networks beside p4cnn of the revision before."""
     work = list(dict.fromkeys((row["train"], row["batch"]) for row in report["rows"]))
-    heads = [f"{'step' if train else 'inference'}, B={batch}" for train, batch in work]
-    lines = [f"| network | {' | '.join(heads)} | weights after 20 steps |", "|---|" + "---:|" * (len(work) + 1)]
+    rows = {(row["model"], row["train"], row["batch"]): row for row in report["rows"]}
+    heads = " | ".join(f"{'step' if train else 'inference'}, B={batch}" for train, batch in work)
+    rule = "|---|" + "---:|" * len(work)
+    lines = [f"| network | {heads} | weights after 20 steps |", f"{rule}---:|"]
     for model, difference in report["differences"].items():
-        ratio = {(row["train"], row["batch"]): row["ratio"] for row in report["rows"] if row["model"] == model}
-        cells = [f"{r['median']:.2f} ({r['lower']:.2f}–{r['upper']:.2f})" for r in (ratio[key] for key in work)]
+        found = [rows[model, *key]["ratio"] for key in work]
+        cells = [f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})" for ratio in found]
         lines.append(f"| {model} | {' | '.join(cells)} | {difference:.1e} |")
+    lines += ["", "The medians beside those of p4cnn in the revision before:", "", f"| network | {heads} |", rule]
+    for model in report["differences"]:
+        beside = [rows[model, *key]["after"]["median"] / rows["p4cnn", *key]["before"]["median"] for key in work]
+        lines.append(f"| {model} | {' | '.join(f'{value:.2f}' for value in beside)} |")
     return "\n".join(lines) + "\n"
 
 
