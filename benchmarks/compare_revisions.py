@@ -186,11 +186,11 @@ def table(report: dict[str, Any]) -> str:
     for model, difference in report["differences"].items():
         found = [rows[model, *key]["ratio"] for key in work]
         cells = [f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})" for ratio in found]
-        lines.append(f"| {model} | {' | '.join(cells)} | {difference:.1e} |")
+        lines.append(f"| `{model}` | {' | '.join(cells)} | {difference:.1e} |")
     lines += ["", "The medians beside those of p4cnn in the revision before:", "", f"| network | {heads} |", rule]
     for model in report["differences"]:
         beside = [rows[model, *key]["after"]["median"] / rows["p4cnn", *key]["before"]["median"] for key in work]
-        lines.append(f"| {model} | {' | '.join(f'{value:.2f}' for value in beside)} |")
+        lines.append(f"| `{model}` | {' | '.join(f'{value:.2f}' for value in beside)} |")
     return "\n".join(lines) + "\n"
 
 
