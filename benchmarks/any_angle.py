@@ -1,7 +1,7 @@
 r"""Equivariance error over the angle: a layer, a four-layer network and its attention maps, on C4, C8 and C16.
 
     python benchmarks/any_angle.py --mnist DIR/t10k-images-idx3-ubyte.gz --out benchmarks/results/any-angle.json \
-        [--others escnn-angles.json] [--figure docs/figures/any-angle.png]
+        [--orders 4 8 16] [--others escnn-angles.json] [--figure docs/figures/any-angle.png]
 
     E(θ) = rms( P Φ(R_θ x) - R_θ P Φ(x) ) / std( P Φ(x) )     inside the disc that no rotation moves out
 
@@ -14,7 +14,11 @@ R_θ turns by splines of order five, as it turns every map P Φ(x). Each E is th
     network     lifting and three group convolutions 5x5, each with batch norm (of the unturned images) and relu
     attention   the same with input attention: what the attention of the last layer keeps
 
-Other libraries: ``--others FILE``, of the same form, as benchmarks/escnn_angles.py writes it.
+    layer, network of escnn's weights    ours, with the weights that escnn drew
+
+With --orders only these groups are measured, and the rest is kept from the file.
+
+Other libraries, and the last: ``--others FILE``, of the same form, as benchmarks/escnn_angles.py writes it.
 """
 
 import argparse
@@ -22,7 +26,7 @@ import gzip
 import json
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +40,9 @@ from attentive_gconv.files import write_json
 from attentive_gconv.groups import ApproximateGroupWarning
 from provenance import published_environment
 
-SIDE, CHANNELS, STEP, SEEDS = 41, 3, 5.625, (0, 1, 2, 3)
+SIDE, CHANNELS, STEP, SEEDS = 41, 3, 5.625, range(4)
 ORDERS = (4, 8, 16)
+OWN = ("layer", "network", "attention")
 Module = Callable[[Tensor], Tensor]
 
 
@@ -83,21 +88,29 @@ def error(module: Module, image_at: Callable[[float], Tensor], angles: list[floa
         ]
 
 
+def network(
+    group: ag.FiniteGroup, draw: Callable[[nn.Parameter], object] | None = None, *, attention: bool
+) -> nn.Module:
+    """Four layers, with initial weights or those that ``draw`` puts in their place."""
+    model, options = nn.Sequential(), {"padding": 2, "dtype": torch.float64}
+    layer = ag.nn.InputAttentiveGroupConv2d if attention else ag.nn.GroupConv2d
+    for i in range(4):
+        conv = (layer if i else ag.nn.LiftingConv2d)(group, CHANNELS if i else 1, CHANNELS, 5, **options)
+        if draw is not None:
+            draw(conv.weight)
+        model.extend([conv, ag.nn.GroupBatchNorm2d(CHANNELS, momentum=None, dtype=torch.float64), nn.ReLU()])
+    with torch.no_grad():
+        model(spots(0.0))
+    return model.eval()
+
+
 def modules(order: int, seed: int) -> dict[str, Module]:
     """The layer, the network and the attention of a group, from planar images to planar maps."""
     torch.manual_seed(seed)
-    group, options = ag.group(f"c{order}"), {"padding": 2, "dtype": torch.float64}
-    lifting = ag.nn.LiftingConv2d(group, 1, CHANNELS, 5, **options)
-    deep, attentive = nn.Sequential(), nn.Sequential()
-    for model, layer in ((deep, ag.nn.GroupConv2d), (attentive, ag.nn.InputAttentiveGroupConv2d)):
-        for i in range(4):
-            made = layer if i else ag.nn.LiftingConv2d
-            conv = made(group, CHANNELS if i else 1, CHANNELS, 5, **options)
-            model.extend([conv, ag.nn.GroupBatchNorm2d(CHANNELS, momentum=None, dtype=torch.float64), nn.ReLU()])
-        with torch.no_grad():
-            model(spots(0.0))
-    for model in (lifting, deep, attentive):
-        model.eval()
+    group = ag.group(f"c{order}")
+    lifting = ag.nn.LiftingConv2d(group, 1, CHANNELS, 5, padding=2, dtype=torch.float64).eval()
+    deep = network(group, attention=False)
+    attentive = network(group, attention=True)
 
     def kept(x: Tensor) -> Tensor:
         maps = ag.attention_maps(attentive, x, parts=False)
@@ -107,13 +120,15 @@ def modules(order: int, seed: int) -> dict[str, Module]:
 
 
 def measure(
-    make: Callable[[int, int], dict[str, Module]], images: dict[str, Callable[[float], Tensor]]
+    make: Callable[[int, int], dict[str, Module]],
+    images: dict[str, Callable[[float], Tensor]],
+    orders: Iterable[int] = ORDERS,
 ) -> list[dict[str, Any]]:
     """A curve for each group, module and kind of image."""
     quarter = [STEP * i for i in range(round(90 / STEP))]
     angles = [STEP * i for i in range(4 * len(quarter) + 1)]
     rows = []
-    for order in ORDERS:
+    for order in orders:
         made = [make(order, seed) for seed in SEEDS]
         for name in made[0]:
             for kind, image_at in images.items():
@@ -122,6 +137,11 @@ def measure(
                 errors = [*np.tile(curves[:, :-1].mean(0), 4).tolist(), 0.0]
                 rows.append({"group": f"c{order}", "module": name, "images": kind, "angles": angles, "errors": errors})
     return rows
+
+
+def is_own(row: dict[str, Any]) -> bool:
+    """Whether a curve is measured here, and not read from another library's file."""
+    return "library" not in row and row["module"] in OWN
 
 
 def images_of(mnist: Path) -> dict[str, Callable[[float], Tensor]]:
@@ -159,13 +179,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, required=True, help="t10k-images-idx3-ubyte.gz")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--others", type=Path, help="curves of another library")
+    parser.add_argument("--orders", type=int, nargs="*", default=ORDERS, help="of the groups to measure")
+    parser.add_argument("--others", type=Path, help="curves of another library; those of the file are kept without it")
     parser.add_argument("--figure", type=Path, help="PNG file to draw")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ApproximateGroupWarning)
-    rows = measure(modules, images_of(arguments.mnist))
-    if arguments.others:
-        rows += json.loads(arguments.others.read_text(encoding="utf-8"))["rows"]
+    kept = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"] if arguments.out.exists() else []
+    rows = [row for row in kept if is_own(row) and int(row["group"][1:]) not in arguments.orders]
+    rows += measure(modules, images_of(arguments.mnist), arguments.orders)
+    rows.sort(key=lambda row: (OWN.index(row["module"]), ORDERS.index(int(row["group"][1:]))))
+    others = json.loads(arguments.others.read_text(encoding="utf-8"))["rows"] if arguments.others else kept
+    rows += [row for row in others if not is_own(row)]
     write_json(arguments.out, {"rows": rows, "environment": published_environment()})
     for row in rows:
         errors = np.array(row["errors"])

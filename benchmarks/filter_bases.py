@@ -96,23 +96,25 @@ def interpolated(kernel_size: int, kind: str, *, disc: bool) -> Pair:
     return torch.eye(len(grid), dtype=torch.float64)[:, kept], turned[:, kept]
 
 
-def gaussian(kernel_size: int, sigma: float, outermost: float) -> Pair:
+def gaussian_rings(kernel_size: int, places: Tensor, centre: float = 0.6) -> Tensor:
+    """Circular harmonics on Gaussian rings at some places ``(T, 2)``, ``(T, P)``; with ``centre`` 0.005 escnn's own."""
+    radii = [ring for ring, _ in ring_frequencies(kernel_size)]
+    width = {**dict.fromkeys(radii, 0.6), radii[-1]: 0.4, 0.0: centre}
+    radius, angle = places.norm(dim=1), torch.atan2(-places[:, 0], places[:, 1])
+    columns = []
+    for ring, highest in ring_frequencies(kernel_size):
+        profile = torch.exp(-((radius - ring) ** 2) / (2 * width[ring] ** 2))
+        columns.append(profile)
+        off_centre = torch.where(radius < 1e-9, torch.zeros_like(profile), profile)
+        for m in range(1, highest + 1):
+            columns += [off_centre * (m * angle).cos(), off_centre * (m * angle).sin()]
+    return torch.stack(columns, 1)
+
+
+def gaussian(kernel_size: int) -> Pair:
     """Circular harmonics on Gaussian rings, at the pixels."""
-    width = {ring: sigma for ring, _ in ring_frequencies(kernel_size)} | {(kernel_size - 1) / 2: outermost}
     grid = offsets(kernel_size)
-
-    def sampled(places: Tensor) -> Tensor:
-        radius, angle = places.norm(dim=1), torch.atan2(-places[:, 0], places[:, 1])
-        columns = []
-        for ring, highest in ring_frequencies(kernel_size):
-            profile = torch.exp(-((radius - ring) ** 2) / (2 * width[ring] ** 2))
-            columns.append(profile)
-            off_centre = torch.where(radius < 1e-9, torch.zeros_like(profile), profile)
-            for m in range(1, highest + 1):
-                columns += [off_centre * (m * angle).cos(), off_centre * (m * angle).sin()]
-        return torch.stack(columns, 1)
-
-    straight, turned = sampled(grid), sampled(grid @ torch.tensor(TURN, dtype=torch.float64))
+    straight, turned = (gaussian_rings(kernel_size, p) for p in (grid, grid @ torch.tensor(TURN, dtype=torch.float64)))
     norms = straight.norm(dim=0)
     return straight / norms, turned / norms
 
@@ -134,7 +136,7 @@ def candidates(kernel_size: int) -> dict[str, Pair]:
         for kind in ("bilinear", "bicubic")
         for disc in (False, True)
     }
-    rings = gaussian(kernel_size, 0.6, 0.4)
+    rings = gaussian(kernel_size)
     return {
         **of_values,
         "gaussian rings, as in escnn": rings,

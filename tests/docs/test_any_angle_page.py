@@ -45,3 +45,12 @@ def test_layers_are_level_with_escnns_and_finer_groups_better(images):
     for module in ("layer", "network"):
         curves = [errors["ours", group, module, images] for group in ("c16", "c8", "c4")]
         assert curves == sorted(curves)
+
+
+@pytest.mark.parametrize("images", ["smooth", "digits"])
+def test_with_escnns_weights_networks_err_no_more_than_escnns(images):
+    errors = mean_errors()
+    for group in ("c8", "c16"):
+        for module in ("layer", "network"):
+            same_weights = errors["ours", group, f"{module} of escnn's weights", images]
+            assert same_weights < 1.03 * errors["escnn", group, module, images]
