@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
 
 import attentive_gconv as ag
-from attentive_gconv.groups import ApproximateGroupWarning, finite
+from attentive_gconv.groups import ApproximateGroupWarning, finite, interpolation
 
 NAMES = [f"{family}{n}" for family in "cd" for n in range(1, 17)]
 HALF = 0.5**0.5
@@ -171,6 +172,16 @@ def test_half_precision_and_the_meta_device():
     assert group.act_on_plane(1, torch.ones(5, 5, device="meta")).shape == (5, 5)
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, FakeTensorMode])
+def test_tables_made_under_a_mode_serve_outside_of_it(mode):
+    interpolation._taps.cache_clear()
+    with mode():
+        ag.group("c8").act_on_plane(1, torch.ones(5, 5, dtype=torch.float64))
+    x = torch.ones(5, 5, dtype=torch.float64, requires_grad=True)
+    ag.group("c8").act_on_plane(1, x).sum().backward()
+    assert x.grad[2, 2] > 0.9
+
+
 def test_a_group_of_ones_own():
     wanted = [ag.group("d8").matrices[i] for i in (0, 9)]  # one mirroring, along an axis of 22.5°
     with pytest.raises(ValueError, match=r"does not map the square pixel grid .* or give interpolate=True"):
@@ -180,6 +191,8 @@ def test_a_group_of_ones_own():
     assert group == copy.deepcopy(group) == pickle.loads(pickle.dumps(group))
     with pytest.raises(ValueError, match="no rotation or mirroring: its columns must be orthogonal"):
         ag.FiniteGroup("mine", [((1, 0), (0, 1)), ((1, 1), (0, 1))], interpolate=True)
+    with pytest.raises(ValueError, match="no rotation or mirroring: its columns must be orthogonal"):
+        ag.FiniteGroup("mine", [((1, 0), (0, 1)), ((1, math.nan), (0, 1))], interpolate=True)
     with pytest.raises(ValueError, match="not closed: the product of elements 1 and 1"):
         ag.FiniteGroup("mine", [((1, 0), (0, 1)), EIGHTH], interpolate=True)
     with pytest.raises(ValueError, match="not closed"):
@@ -187,7 +200,7 @@ def test_a_group_of_ones_own():
 
 
 def test_what_is_approximate_is_said_once(monkeypatch):
-    monkeypatch.setattr(finite, "_SAID", set())
+    monkeypatch.setattr(finite, "_WARNED", set())
     with pytest.warns(ApproximateGroupWarning, match="group 'c6' is approximate: of its 6 elements only 0°, 180° map"):
         ag.group("c6")
     with warnings.catch_warnings():

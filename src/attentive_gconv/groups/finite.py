@@ -28,16 +28,16 @@ from attentive_gconv.caller import stacklevel_of_caller
 from attentive_gconv.groups.interpolation import Matrix, move_plane
 
 IDENTITY: Matrix = ((1, 0), (0, 1))
-# entries that agree to so many decimals are the same: 360 rotations differ by 0.017
+# entries are compared to so many decimals: neighbouring rotations of the largest group, c360, differ by 0.017
 DECIMALS = 6
 
 
 class ApproximateGroupWarning(UserWarning):
-    """A group was made whose elements are not all symmetries of the pixel grid; said once for each name.
-
-    To silence it, where it is known that the group is approximate:
+    """Warning, once for each group name, that some elements of a group do not map the pixel grid to itself.
 
     Example:
+        To silence it:
+
         >>> import warnings, attentive_gconv
         >>> from attentive_gconv.groups import ApproximateGroupWarning
         >>> with warnings.catch_warnings(action="ignore", category=ApproximateGroupWarning):
@@ -71,7 +71,8 @@ def _checked(name: str, index: int, matrix: Sequence[Sequence[float]], interpola
             "rotations by multiples of 90° and mirrorings along axes or diagonals (matrices with one ±1 in each row), "
             "or give interpolate=True"
         )
-    if not max(abs(a * a + c * c - 1), abs(b * b + d * d - 1), abs(a * b + c * d)) < 1e-9:
+    # not by max(), which a NaN behind the first entry would pass
+    if not all(abs(error) < 1e-9 for error in (a * a + c * c - 1, b * b + d * d - 1, a * b + c * d)):
         raise ValueError(
             f"element {index} of group {name!r} has the matrix {rows}, which is no rotation or mirroring: its columns "
             "must be orthogonal and of length 1, to nine decimals"
@@ -80,7 +81,7 @@ def _checked(name: str, index: int, matrix: Sequence[Sequence[float]], interpola
 
 
 def matrix_key(matrix: Matrix) -> tuple[float, ...]:
-    """What two matrices have in common that are the same up to rounding."""
+    """A dictionary key that is the same for matrices that are equal up to rounding."""
     return tuple(round(entry, DECIMALS) + 0.0 for row in matrix for entry in row)  # -0.0 + 0.0 is 0.0
 
 
@@ -89,7 +90,7 @@ class FiniteGroup:
 
     Args:
         name: the name that messages, registries and files use.
-        matrices: one 2x2 matrix an element, acting on centred (y, x); the identity first. The order of this list is
+        matrices: one 2x2 matrix for each element, acting on centred (y, x); the identity first. The order of this list is
             the order of the group axis of every map.
         quadrature_weight: the weight q of one element in the integral over H, a factor of every group convolution.
         interpolate: allow rotations and mirrorings that do not map the pixel grid to itself. They are approximate, and
@@ -163,7 +164,7 @@ class FiniteGroup:
         self.factors = self._factorised()
         self.representatives = tuple(sorted({representative for _, representative in self.factors}))
         if not self.is_exact:
-            _say_what_is_approximate(self)
+            _warn_that_it_is_approximate(self)
 
     @property
     def is_exact(self) -> bool:
@@ -189,7 +190,7 @@ class FiniteGroup:
         return tuple(found[h] for h in range(self.order))
 
     def subgroup(self, elements: Sequence[int], name: str | None = None) -> "FiniteGroup":
-        """The subgroup of some elements, in this order.
+        """The subgroup that consists of the given elements, in this order.
 
         Its quadrature weight is that of the group times |H| / |K|: the integral of a constant stays the same.
 
@@ -325,14 +326,14 @@ def _usual_name(matrices: Sequence[Matrix]) -> str:
     return {"c1": "z2", "c4": "p4", "d4": "p4m"}.get(name, name)
 
 
-_SAID: set[str] = set()
+_WARNED: set[str] = set()
 
 
-def _say_what_is_approximate(group: FiniteGroup) -> None:
-    """Once for each name."""
-    if group.name in _SAID:
+def _warn_that_it_is_approximate(group: FiniteGroup) -> None:
+    """Warn, once for each name."""
+    if group.name in _WARNED:
         return
-    _SAID.add(group.name)
+    _WARNED.add(group.name)
     exact = ", ".join(group.element_name(i) for i in group.exact_elements)
     warnings.warn(
         f"group {group.name!r} is approximate: of its {group.order} elements only {exact} map the pixel grid to "
