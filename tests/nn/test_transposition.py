@@ -56,6 +56,37 @@ def test_unequal_strides_and_paddings_are_exchanged():
         torch.testing.assert_close(ag.nn.transpose_kernels_(module)(x), before.mT)
 
 
+@pytest.mark.parametrize(("group", "subgroup"), [("p4m", "p4"), ("p4m", "z2"), ("d6", "c3")])
+def test_restrictions_to_a_subgroup(group, subgroup):
+    cosets = ag.group(group).order // ag.group(subgroup).order
+    model = nn.Sequential(
+        ag.nn.LiftingConv2d(group, 1, 2, 3),
+        ag.nn.GroupRestriction(group, subgroup),
+        ag.nn.GroupConv2d(subgroup, 2 * cosets, 3, 3),
+        ag.nn.GroupMaxPool(),
+    ).double()
+    x = torch.randn(1, 1, 9, 9, dtype=torch.float64)
+    before, other = model(x.mT), model(x)
+    torch.testing.assert_close(ag.nn.transpose_kernels_(model)(x), before.mT, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(ag.nn.transpose_kernels_(model)(x), other, rtol=1e-9, atol=1e-9)
+
+
+def test_unequal_sizes_of_pools_and_upsampling_are_exchanged():
+    model = nn.Sequential(ag.nn.SpatialAdaptiveAvgPool2d((6, 4)), ag.nn.SpatialUpsample2d((2, 1)), nn.Upsample((5, 7)))
+    x = torch.randn(1, 2, 12, 9, dtype=torch.float64)
+    before = model(x.mT)
+    torch.testing.assert_close(ag.nn.transpose_kernels_(model)(x), before.mT)
+
+
+def test_tied_weights_are_transposed_once():
+    first, second = nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 3)
+    second.weight = first.weight
+    model = nn.Sequential(first, second).double()
+    x = torch.randn(1, 2, 12, 9, dtype=torch.float64)
+    before = model(x.mT)
+    torch.testing.assert_close(ag.nn.transpose_kernels_(model)(x), before.mT)
+
+
 @pytest.mark.parametrize("name", ag.list_pretrained())
 def test_shipped_networks_take_upright_images(name):
     from attentive_gconv.checkpoints.pretrained import load_shipped

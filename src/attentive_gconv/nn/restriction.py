@@ -22,11 +22,15 @@ from attentive_gconv.nn.arguments import checked
 class GroupRestriction(nn.Module):
     """Restriction to a subgroup: layers behind it are equivariant to fewer transformations.
 
-    For layers whose features have a preferred orientation, where a network need not be equivariant as a whole.
+    For networks whose first layers should be equivariant to a group and whose later ones may have a preferred
+    orientation.
 
     Args:
         group: the group of the input.
-        subgroup: one whose matrices are all among those of the group.
+        subgroup: a group whose matrices are all among those of ``group``.
+
+    Attributes:
+        pose_index: int64 ``(|G₀|/|H|, |H|)``, entry ``[j, h]`` the pose h·g_j of the input.
 
     Shape:
         ``(B, C, |G₀|, Y, X)`` -> ``(B, C·|G₀|/|H|, |H|, Y, X)``.
@@ -58,15 +62,15 @@ class GroupRestriction(nn.Module):
             if not any(g in coset for coset in cosets):
                 cosets.append([self.group.product(h, g) for h in elements])
         # no buffer: a module made on the meta device would keep it there, and no checkpoint holds it
-        self._places = torch.tensor(cosets, device="cpu")
+        self.pose_index = torch.tensor(cosets, device="cpu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Permute the group axis, and make channels of the cosets."""
+        """Permute the group axis and move the cosets to the channels: ``(B, C·|G₀|/|H|, |H|, Y, X)``."""
         if x.dim() != 5 or x.shape[2] != self.group.order:
             raise ValueError(
                 f"GroupRestriction takes maps on the group (B, C, {self.group.order}, Y, X), got shape {tuple(x.shape)}"
             )
-        return x[:, :, self._places.to(x.device)].flatten(1, 2)
+        return x[:, :, self.pose_index.to(x.device)].flatten(1, 2)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""

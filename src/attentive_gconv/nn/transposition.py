@@ -1,4 +1,4 @@
-r"""A network for transposed images made one for upright images, exactly: its kernels are transposed.
+r"""Conversion of a network for transposed images (rows and columns exchanged) to upright ones, exactly.
 
 Let t exchange rows and columns. If t h t⁻¹ is in H for all h in H (rotations: their inverses), then
 
@@ -8,6 +8,8 @@ is an automorphism of maps on G, and a layer with the kernel Φ⁻¹ψ is Φ⁻�
 L_h ψ is that of x with L_{t⁻¹ h t} T⁻¹ψ, transposed. So a network whose kernels are all changed in this way gives to x
 what it gave to the transposed image: invariant outputs are equal, maps are moved by Φ⁻¹. Kernels that are sampled from
 weights on rings get the weights whose samples are the transposed ones: the grid is symmetric, so there are some.
+
+A restriction to a subgroup, x ↦ x(h g_j), becomes x ↦ x(t⁻¹·(t h t⁻¹) g_j·t).
 
 Source: ours; the group law of Cohen & Welling, ICML 2016, https://arxiv.org/abs/1602.07576, applied to an outer
 automorphism.
@@ -22,8 +24,10 @@ from attentive_gconv.groups.finite import matrix_key
 from attentive_gconv.groups.interpolation import Matrix
 from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.packed_weights import TransformedWeights
+from attentive_gconv.nn.restriction import GroupRestriction
 
-_PAIRS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
+# attributes of layers, of PyTorch too, that hold (Y, X)
+_PAIRS = ("kernel_size", "stride", "padding", "dilation", "output_padding", "output_size", "scale_factor")
 
 
 @checked(model=instance_of(nn.Module))
@@ -32,8 +36,9 @@ def transpose_kernels_(model: nn.Module) -> nn.Module:
     """Transpose a network's kernels in place, so that it takes images with rows and columns exchanged.
 
     Afterwards ``model(x)`` is, to rounding, what ``model(x.mT)`` was before; maps on the group are transposed, with
-    their poses conjugated. Twice is the identity. Convolutions and attention of the library and square kernels of
-    `torch.nn.Conv2d` are changed; norms, pools and layers that act on channels alone need no change.
+    their poses conjugated. Twice is the identity. Convolutions, attention and `GroupRestriction` of the library, square
+    kernels of `torch.nn.Conv2d`, and every unequal pair (Y, X) of sizes are changed; other norms, pools and layers that
+    act on channels alone need no change. A `torch.nn.Linear` layer over flattened positions is not recognised.
 
     Args:
         model: a network of such layers.
@@ -52,23 +57,26 @@ def transpose_kernels_(model: nn.Module) -> nn.Module:
         >>> torch.allclose(ag.nn.transpose_kernels_(model)(x), before)
         True
     """
-    changed = []
+    # all new values first, as copies: an error leaves the network as it was, and tied weights are transposed once
+    changed: list[tuple[torch.Tensor, torch.Tensor]] = []
     for module in model.modules():
         own = dict(module.named_parameters(recurse=False))
         if isinstance(module, TransformedWeights):
-            transforms = module._tables.items()
-            changed += [(own[name], _transposed(own[name], transform, module.group)) for name, transform in transforms]
+            for name, transform in module._tables.items():
+                changed.append((own[name], _transposed(own[name], transform, module.group).clone()))
         elif isinstance(module, nn.Conv2d) and _is_square(module):
-            changed.append((own["weight"], own["weight"].transpose(-2, -1)))
+            changed.append((own["weight"], own["weight"].transpose(-2, -1).clone()))
+        elif isinstance(module, GroupRestriction):
+            changed.append((module.pose_index, _transposed_restriction(module)))
         elif unknown := [name for name, weight in own.items() if weight.dim() > 2 and max(weight.shape[2:]) > 1]:
             raise ValueError(
                 f"{type(module).__name__} has weights with spatial axes, {', '.join(unknown)}, whose transposition is "
                 "not known: transpose the images instead"
             )
     for weight, new in changed:
-        weight.copy_(new.clone())
+        weight.copy_(new)
     for module in model.modules():
-        for name in _PAIRS:
+        for name in (*_PAIRS, "size") if isinstance(module, nn.Upsample) else _PAIRS:
             value = getattr(module, name, None)
             if isinstance(value, tuple) and len(value) == 2 and value[0] != value[1]:
                 setattr(module, name, value[::-1])
@@ -93,6 +101,12 @@ def _transposed(weight: torch.Tensor, transform: KernelTransform, group: FiniteG
     if len(entries) == 2:
         return weight
     return weight.index_select(pose_axis, torch.tensor(_conjugates(group), device=weight.device))
+
+
+def _transposed_restriction(layer: GroupRestriction) -> torch.Tensor:
+    """The table of a restriction between transposed maps: t⁻¹·table[j, t h t⁻¹]·t."""
+    conjugates = torch.tensor(_conjugates(layer.group), device="cpu")
+    return conjugates[layer.pose_index[:, _conjugates(layer.subgroup)]]
 
 
 def _conjugates(group: FiniteGroup) -> list[int]:
