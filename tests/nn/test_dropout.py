@@ -67,3 +67,11 @@ def test_other_forms_take_torchs_own_masks():
         assert torch.equal(Dropout(0.5)(x), wanted)
     compiled = torch.compile(Dropout(0.5), backend="eager", fullgraph=True)
     assert set(compiled(x).tolist()) <= {0.0, 2.0}
+
+
+def test_masks_of_cpu_tensors_under_another_default_device():
+    x = torch.ones(64)
+    with torch.device("meta"):
+        out = Dropout(0.5)(x)
+    assert out.device == x.device
+    assert set(out.tolist()) == {0.0, 2.0}

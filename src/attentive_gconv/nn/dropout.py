@@ -21,11 +21,14 @@ _LEVELS = 2**16
 
 
 def random_mask(x: Tensor, p: float) -> Tensor:
-    """The factors of dropout for the entries of x: 0 with probability p', else 1 / (1 - p').
+    """Dropout mask, scaled: 0 with probability p', else 1 / (1 - p').
 
     Args:
-        x: any CPU tensor; only its shape and dtype count.
+        x: a CPU tensor, of which only shape and dtype are used.
         p: probability of 0, at least 0 and below 1 - 2⁻¹⁷.
+
+    Returns:
+        The shape and dtype of x.
 
     Example:
         >>> import torch
@@ -33,7 +36,8 @@ def random_mask(x: Tensor, p: float) -> Tensor:
         tensor([0., 2.])
     """
     dropped = round(p * _LEVELS)
-    bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    # on the CPU, whatever the default device is
+    bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device="cpu").random_(-(2**63), None)
     kept = bits.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - _LEVELS // 2
     return kept.to(x.dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
@@ -84,8 +88,8 @@ class GroupDropout2d(nn.Dropout3d):
 
         y[b,c] = x[b,c]·m[b,c] / (1 - p),  m ~ Bernoulli(1 - p)
 
-    A mask that is the same for the whole group commutes with every L_h; the masks of `Dropout`, one an entry, do so in
-    distribution only.
+    A mask that is constant over the group and over space commutes with every L_h. The masks of `Dropout` are drawn for
+    each entry, so that it is equivariant in distribution only.
 
     Args:
         p: probability of a channel to be zeroed.
