@@ -29,6 +29,7 @@ def test_shapes_channels_and_dtypes():
     assert torch.equal(transform(grey), (grey.expand(3, 8, 8) - 0.5) / 0.25)
     batch = torch.rand(2, 3, 12, 12)
     assert torch.equal(transform(batch)[1], transform(batch[1]))
+    assert transform(batch[:0]).shape == (0, 3, 8, 8)
     assert transform(Image.new("P", (9, 5))).shape == (3, 8, 8)
     luma = ImageTransform((1, 8, 8), (0.0,), (1.0,))(torch.eye(3)[:, :, None].expand(3, 3, 8).repeat(1, 3, 1)[:, :8])
     assert luma[0, :3, 0].tolist() == pytest.approx([0.299, 0.587, 0.114])
@@ -53,6 +54,10 @@ def test_other_channels_have_the_average_mean_and_std():
         (torch.rand(2, 8, 8), "has 2 channels, and the network takes 3"),
         (Image.new("RGBA", (8, 8)), r"mode RGBA\) must be a tensor or a PIL image of mode L or RGB"),
         (3, "must be a tensor or a PIL image"),
+        (
+            torch.ones(3, 8, 8, dtype=torch.int64),
+            r"has dtype torch\.int64: give floating-point values in \[0, 1\], or uint8",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(image, message):

@@ -42,7 +42,8 @@ class AllCNNC(ImageClassifier):
         group: the group.
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: n, the width of c1 to c3; the later layers have 2n.
-        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
+        num_classes: number of classes; 0 for no classifier.
+        in_channels: channels of the images.
         input_dropout, dropout: probabilities of dropout on the images, and after c3 and c6.
         ratio: reduction of the channel attention, from c2 on.
         normal_init: draw the kernels from N(0, 0.05²), as the planar network does, instead of U(-s, s).
@@ -54,6 +55,14 @@ class AllCNNC(ImageClassifier):
 
     Raises:
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
+
+    Source:
+        Springenberg et al., ICLR 2015 workshop, https://arxiv.org/abs/1412.6806; Romero et al., ICML 2020.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.models.AllCNNC("p4", channels=4)(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
     """
 
     classifier = ("c9", "bn9")

@@ -34,7 +34,7 @@ class Attention:
 def _attended(attend: type[nn.Module], convolve: type[GroupConvolution]) -> Callable[..., nn.Module]:
     """A published attention module on the input, followed by a convolution.
 
-    The module starts as published; the networks' ``wscale`` is one of their convolutions.
+    ``wscale`` scales the initial weights of the convolution alone; those of the module are as published.
     """
 
     def layer(
@@ -109,7 +109,7 @@ def convolution(
 
     Args:
         group, in_channels, out_channels, kernel_size, padding, wscale: of the convolution.
-        attention: a kind of `ATTENTION`; what follows applies to the kinds that have such a part.
+        attention: a kind of `ATTENTION`. Kinds without channel (spatial) attention ignore its options below.
         lifting: whether the input is a planar map.
         ratio: reduction of the channel attention in group layers; None is ``in_channels // 2``, as in the paper's
             ResNet and DenseNet. Lifting layers, which see few channels, have 1 in every network of the paper.
@@ -129,7 +129,7 @@ def convolution(
 
 
 def batch_norm(channels: int) -> GroupBatchNorm2d:
-    """Batch normalisation with the epsilon of the paper's networks."""
+    """Batch normalisation with the paper's epsilon."""
     return GroupBatchNorm2d(channels, eps=2e-5)
 
 
@@ -138,11 +138,10 @@ def check_images(x: Tensor, group: FiniteGroup, *, smallest: int, multiple: int)
 
     Args:
         x: the images.
-        group: the network's group. The trivial group has no symmetry of the plane to lose: any size from the smallest
-            on will do.
-        smallest: the least side of which something is left at the network's end.
+        group: the network's group. With the trivial group any size from the smallest on is allowed.
+        smallest: the least side for which the network's last map is not empty.
         multiple: sides that are multiples of it are even wherever the network pools by 2 x 2. An odd side there would
-            leave out the last row or column, but never the first, and equivariance would be lost.
+            leave out the last row or column, but never the first, and break equivariance.
 
     Raises:
         ValueError: if x is no batch of images, too small, or of a size that breaks equivariance.
@@ -165,7 +164,7 @@ def check_images(x: Tensor, group: FiniteGroup, *, smallest: int, multiple: int)
 
 @torch.no_grad()
 def normal_convolutions_(model: nn.Module, *, gain: float | None = None, std: float | None = None) -> None:
-    """Initial weights of the planar networks: N(0, gain / fan_in), or N(0, std²), for every convolution's kernel."""
+    """Draw every kernel anew, in place, as in the planar networks: N(0, gain / fan_in), or N(0, std²)."""
     for layer in model.modules():
         if isinstance(layer, GroupConvolution):
             fan_in = layer.weight[0].numel()

@@ -1,4 +1,4 @@
-"""The networks by name, the 26 of the paper and two of eight rotations: class, images and options of each.
+"""Catalogue of the networks, the 26 of the paper and two with eight rotations: class, image shape and options of each.
 
 Source: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830; the numbers of parameters are exact.
 """
@@ -10,7 +10,7 @@ from attentive_gconv.models.model_entries import ClassOfFamily, ModelEntry
 
 # name, parameters, description, options
 Variant = tuple[str, int, str, dict[str, Any]]
-PAPER: list[ModelEntry] = []
+CATALOGUE: list[ModelEntry] = []
 
 
 def _family(
@@ -18,7 +18,7 @@ def _family(
 ) -> None:
     build = ClassOfFamily(f"attentive_gconv.models.{module}", class_name)
     for name, parameters, description, defaults in variants:
-        PAPER.append(
+        CATALOGUE.append(
             ModelEntry(
                 name, build, MappingProxyType(defaults), image_shape, num_classes, family, parameters, description
             )

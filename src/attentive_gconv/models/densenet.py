@@ -83,8 +83,9 @@ class DenseNet(ImageClassifier):
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: n, the width of the first layer, and by how much each dense layer widens the maps.
         num_blocks: pairs of a dense layer and a transition; each halves the maps.
-        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
-        ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
+        num_classes: number of classes; 0 for no classifier.
+        in_channels: channels of the images.
+        ratio: reduction of the channel attention, except in c1; None is half the layer's input channels.
         dilations: of the spatial attention, a pair (dense, transition) for each block; None takes the paper's
             ((4, 4), (4, 4), (3, 3), (2, 1)) as far as there are blocks, and 1 in blocks beyond the fourth.
         normal_init: draw the kernels from N(0, 2 / fan_in), as the planar network does, instead of U(-s, s).
@@ -96,6 +97,14 @@ class DenseNet(ImageClassifier):
 
     Raises:
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
+
+    Source:
+        Veeling et al., MICCAI 2018, https://arxiv.org/abs/1806.03962; Romero et al., ICML 2020.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.models.DenseNet("p4", channels=4, num_blocks=2)(torch.randn(2, 3, 32, 32)).shape
+        torch.Size([2, 2])
     """
 
     classifier = ("c_out",)

@@ -1,4 +1,4 @@
-"""Base class of the paper's networks: features, classifier and intermediate maps, under timm's names.
+"""Base class of the paper's networks: features, classifier and intermediate maps, with timm's names.
 
     forward_features   images (B, C, Y, X) -> the last map on the group (B, num_features, |H|, Y', X')
     forward_head       that map -> logits (B, num_classes); with num_classes=0 the pooled features (B, num_features)
@@ -21,7 +21,7 @@ from attentive_gconv.nn.checks import integer, refusal
 
 
 class FeatureInfo(list[dict[str, Any]]):
-    """What `forward_intermediates` gives, one entry a map: ``num_chs``, ``reduction`` and ``module``, as in timm."""
+    """The intermediate maps of a network, one entry each: ``num_chs``, ``reduction`` and ``module``, as in timm."""
 
     def channels(self) -> list[int]:
         """Channels of each map; its group axis is not counted."""
@@ -37,7 +37,7 @@ class FeatureInfo(list[dict[str, Any]]):
 
 
 class ImageClassifier(nn.Module, ABC):
-    """Base class of networks whose features and classifier can be taken apart.
+    """Base class of networks that offer features, classifier and intermediate maps separately.
 
     Subclasses define `_check` (of the images), `_stage` (an intermediate map from the one before), `_pool`, `_classify`
     and `_new_classifier`; their constructors set ``group`` and call `_describe` and `reset_classifier`.
@@ -49,6 +49,12 @@ class ImageClassifier(nn.Module, ABC):
         feature_info: the intermediate maps, see `FeatureInfo`.
         stem: name of the first convolution, whose kernel depends on the number of input channels.
         classifier: names of the modules that depend on the number of classes.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> model = ag.create_model("p4cnn")
+        >>> model.forward_features(torch.randn(2, 1, 28, 28)).shape, model.feature_info.channels()
+        (torch.Size([2, 10, 4, 4, 4]), [10, 10])
     """
 
     stem: ClassVar[str] = "c1"
@@ -75,7 +81,7 @@ class ImageClassifier(nn.Module, ABC):
         """One intermediate map from the one before it; stage 0 takes the images."""
 
     def _normalised(self, x: Tensor) -> Tensor:
-        """What follows the last stage before the classifier."""
+        """The normalisation between the last stage and the classifier; none by default."""
         return x
 
     @abstractmethod
@@ -91,7 +97,7 @@ class ImageClassifier(nn.Module, ABC):
         """New modules for the names in `classifier`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of images."""
+        """Logits ``(B, num_classes)`` of images ``(B, C, Y, X)``."""
         return self.forward_head(self.forward_features(x))
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -109,11 +115,11 @@ class ImageClassifier(nn.Module, ABC):
         return self._normalised(x)
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """Logits of a map that `forward_features` gave; pooled features if there is no classifier.
+        """Logits of the map of `forward_features`; pooled features if there is no classifier.
 
         Args:
             x: ``(B, num_features, |H|, Y', X')``.
-            pre_logits: give the pooled features in any case.
+            pre_logits: return the pooled features in any case.
 
         Returns:
             ``(B, num_classes)`` or ``(B, num_features)``, invariant.
@@ -132,9 +138,9 @@ class ImageClassifier(nn.Module, ABC):
 
         Args:
             x: images ``(B, C, Y, X)``.
-            indices: which maps; a number takes the last so many, None all.
-            norm: apply what follows the last stage (batch norm and relu, in ResNet and DenseNet) to its map.
-            stop_early: leave out the stages after the last map that is wanted; with ``intermediates_only``.
+            indices: indices of the maps; an integer n for the last n maps, None for all.
+            norm: apply the final normalisation (batch norm and relu, in ResNet and DenseNet) to the last map.
+            stop_early: skip the stages after the last requested map; with ``intermediates_only``.
             intermediates_only: return the list of maps alone.
 
         Returns:
@@ -161,10 +167,10 @@ class ImageClassifier(nn.Module, ABC):
         """Replace the classifier by a new one, with initial weights.
 
         Args:
-            num_classes: its number of logits; 0 leaves the classifier out.
+            num_classes: its number of logits; 0 for no classifier.
 
         Raises:
-            ValueError: if that is no such number.
+            ValueError: if the number is negative or no integer.
         """
         self.num_classes = integer("num_classes", num_classes, least=0)
         like = next(self.parameters(), None)
@@ -178,7 +184,7 @@ class ImageClassifier(nn.Module, ABC):
 
 
 def take_indices(indices: int | Sequence[int] | None, count: int) -> list[int]:
-    """The numbers of intermediate maps that are meant, ascending; see `ImageClassifier.forward_intermediates`."""
+    """Indices of intermediate maps, ascending, each once; see `ImageClassifier.forward_intermediates`."""
     if indices is None:
         return list(range(count))
     if isinstance(indices, int) and not isinstance(indices, bool):
@@ -190,18 +196,24 @@ def take_indices(indices: int | Sequence[int] | None, count: int) -> list[int]:
 
 
 class FeatureMaps(nn.Module):
-    """A network that returns its intermediate maps, without a classifier: timm's ``features_only=True``.
+    """Wrapper that returns a network's intermediate maps: timm's ``features_only=True``.
 
     Args:
-        model: a network of the library.
-        out_indices: which maps, as in `ImageClassifier.forward_intermediates`.
+        model: a network of the library; its classifier is removed.
+        out_indices: indices of the maps, as in `ImageClassifier.forward_intermediates`.
 
     Shape:
         images ``(B, C, Y, X)`` -> list of maps ``(B, C_i, |H|, Y_i, X_i)``, from the largest to the smallest.
 
     Raises:
-        TypeError: if the network does not offer them.
+        TypeError: if the network has no intermediate maps.
         ValueError: if there is no such map.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> model = ag.create_model("p4cnn", features_only=True)
+        >>> [tuple(f.shape) for f in model(torch.randn(2, 1, 28, 28))]
+        [(2, 10, 4, 24, 24), (2, 10, 4, 4, 4)]
     """
 
     def __init__(self, model: nn.Module, out_indices: int | Sequence[int] | None = None) -> None:
@@ -218,6 +230,6 @@ class FeatureMaps(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The maps of images."""
+        """The intermediate maps of images ``(B, C, Y, X)``."""
         maps = self.model.forward_intermediates(x, self.out_indices, stop_early=True, intermediates_only=True)
         return cast("list[Tensor]", maps)

@@ -53,11 +53,13 @@ class ImageTransform:
             ``image_shape``, with the batch axis in front if there is one; float32, or the image's floating-point dtype.
 
         Raises:
-            ValueError: if the image has another number of axes or channels.
+            ValueError: if the image has another number of axes or channels, another dtype, or transparency.
         """
         pixels = _pixels(image)
-        if pixels.dim() == 4:
+        if pixels.dim() == 4 and len(pixels) > 0:
             return torch.stack([self(each, fit=fit) for each in pixels])
+        if pixels.dim() == 4:
+            return pixels.new_empty((0, *self.image_shape))
         if pixels.dim() != 3:
             raise ValueError(f"`image` must be (C, Y, X) or (B, C, Y, X), got shape {tuple(pixels.shape)}")
         channels, height, width = self.image_shape
@@ -110,6 +112,8 @@ def _pixels(image: Any) -> Tensor:
         array = np.array(image.convert("RGB" if image.mode in ("P", "RGB") else "L"))
         image = torch.from_numpy(array)
         image = image[None] if image.dim() == 2 else image.permute(2, 0, 1)
+    if not (image.is_floating_point() or image.dtype == torch.uint8):
+        raise ValueError(f"`image` has dtype {image.dtype}: give floating-point values in [0, 1], or uint8")
     pixels: Tensor = image if image.is_floating_point() else image.float() / 255
     return pixels
 

@@ -1,4 +1,4 @@
-"""What the register of networks holds. Nothing here needs PyTorch: lists of networks are quick."""
+"""Entries of the registry of networks. Nothing here needs PyTorch, so that lists of networks are quick."""
 
 import importlib
 import inspect
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A network in the register.
+    """A network in the registry.
 
     Attributes:
         name: what `create_model` takes.
@@ -42,7 +42,7 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class ClassOfFamily:
-    """The class of a family, imported when a network is made."""
+    """The class of a family of networks, imported when the first network is created."""
 
     module: str
     name: str

@@ -18,9 +18,16 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
-from attentive_gconv.models.blocks import POOLS, attention_kind, convolution, normal_convolutions_, pool_kind
+from attentive_gconv.models.blocks import (
+    POOLS,
+    attention_kind,
+    batch_norm,
+    convolution,
+    normal_convolutions_,
+    pool_kind,
+)
 from attentive_gconv.models.image_classifier import ImageClassifier
-from attentive_gconv.nn import Dropout, GroupBatchNorm2d, GroupMaxPool
+from attentive_gconv.nn import Dropout, GroupMaxPool
 from attentive_gconv.nn.arguments import checked
 from attentive_gconv.nn.checks import odd, refusal
 
@@ -41,7 +48,8 @@ class RotMNISTNet(ImageClassifier):
         group: the group.
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: the width of every layer.
-        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
+        num_classes: number of classes; 0 for no classifier.
+        in_channels: channels of the images.
         dropout: probability of dropout.
         ratio: reduction of the channel attention, from c2 on.
         first_dilation: dilation of the spatial attention in c1.
@@ -55,6 +63,14 @@ class RotMNISTNet(ImageClassifier):
 
     Raises:
         ValueError: if the images are not 28 x 28, or an argument is out of range.
+
+    Source:
+        Cohen & Welling, ICML 2016, §8.1, https://arxiv.org/abs/1602.07576; Romero et al., ICML 2020.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.models.RotMNISTNet("p4m", attention="input", channels=4)(torch.randn(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
     """
 
     classifier = ("c7",)
@@ -84,7 +100,7 @@ class RotMNISTNet(ImageClassifier):
                 {"lifting": True, "ratio": 1, "spatial_dilation": first_dilation} if i == 1 else {"ratio": ratio}
             )
             self.add_module(f"c{i}", self._convolution(width, channels, kernel_size, padding=padding, **options))
-            self.add_module(f"bn{i}", GroupBatchNorm2d(channels, eps=2e-5))
+            self.add_module(f"bn{i}", batch_norm(channels))
         self._ratio = ratio
         self._describe(channels, ("bn2", channels, 1), ("bn6", channels, 2))
         self.reset_classifier(num_classes)

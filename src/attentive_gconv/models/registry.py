@@ -1,4 +1,4 @@
-"""Register of networks by name: `register`, `list_models`, `build_model`. Lists need no PyTorch."""
+"""Registry of networks by name: `register`, `list_models`, `build_model`. Listing names needs no PyTorch."""
 
 import difflib
 import fnmatch
@@ -9,17 +9,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from attentive_gconv.lookup import find
-from attentive_gconv.models.catalogue import PAPER
+from attentive_gconv.models.catalogue import CATALOGUE
 from attentive_gconv.models.model_entries import ModelEntry
 
 if TYPE_CHECKING:
     from torch import nn
 
-# run folders, files of weights and shell patterns hold these names
+# names are used in run folders, weights files and shell patterns
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-_ENTRIES: dict[str, ModelEntry] = {entry.name: entry for entry in PAPER}
+_ENTRIES: dict[str, ModelEntry] = {entry.name: entry for entry in CATALOGUE}
 
 
 def register(
@@ -38,7 +36,7 @@ def register(
     A command of `agconv` knows it with ``--import MODULE``, the module that registers it.
 
     Args:
-        name: letters, digits, ``_``, ``.`` and ``-``; it must not be taken.
+        name: letters, digits, ``_``, ``.`` and ``-``; not in use yet.
         build: class or function that returns an ``nn.Module``, images ``(B, C, Y, X)`` to logits ``(B, num_classes)``.
             Its arguments are the options of `create_model`; trainings give ``num_classes`` and ``in_channels``.
         image_shape: (C, Y, X) of its images.
@@ -49,7 +47,7 @@ def register(
         description: one line for lists.
 
     Returns:
-        What the register holds.
+        The new entry of the registry.
 
     Raises:
         ValueError: if the name is taken or no name, or a number is out of range.
@@ -83,7 +81,7 @@ def register(
 
 
 def _checked_shape(name: str, build: object, image_shape: Sequence[int], num_classes: int) -> tuple[int, int, int]:
-    """The image shape; refuses what is no entry of the register."""
+    """The image shape as a tuple, if all arguments are valid."""
     # imported here: lists of networks need no PyTorch
     from attentive_gconv.nn.checks import integer, refusal
 
@@ -112,7 +110,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def model_entry(name: str) -> ModelEntry:
-    """Get the register's entry of a network.
+    """Get the registry's entry of a network.
 
     Raises:
         ValueError: if the name is unknown; the message offers the nearest.

@@ -89,8 +89,9 @@ class ResNet(ImageClassifier):
         attention: a kind of `attentive_gconv.models.blocks.ATTENTION`.
         channels: the widths of the three stages.
         num_blocks: blocks in each stage; 7 is ResNet-44.
-        num_classes, in_channels: classes, and channels of the images; no classes leave the classifier out.
-        ratio: reduction of the channel attention, c1's aside; None is half the layer's input channels.
+        num_classes: number of classes; 0 for no classifier.
+        in_channels: channels of the images.
+        ratio: reduction of the channel attention, except in c1; None is half the layer's input channels.
         normal_init: draw the kernels from N(0, 2 / fan_in), as the planar network does, instead of U(-s, s).
         pool: ``"max"``, or ``"blur"`` for the anti-aliased form, see `attentive_gconv.nn.SpatialBlurPool2d`.
 
@@ -100,6 +101,14 @@ class ResNet(ImageClassifier):
 
     Raises:
         ValueError: if an argument is out of range, or the images are too small or of sides that break equivariance.
+
+    Source:
+        He et al., ECCV 2016, https://arxiv.org/abs/1603.05027; Romero et al., ICML 2020.
+
+    Example:
+        >>> import torch, attentive_gconv as ag
+        >>> ag.models.ResNet("p4", channels=(2, 4, 8), num_blocks=1)(torch.randn(2, 3, 16, 16)).shape
+        torch.Size([2, 10])
     """
 
     classifier = ("c_out",)

@@ -50,7 +50,7 @@ class UNet(nn.Module):
         depth: how often the maps are halved.
         num_classes, in_channels: classes, the background included, and channels of the images.
         dropout: probability of `GroupDropout2d` on the deepest map.
-        ratio: reduction of the channel attention, the first convolution's aside.
+        ratio: reduction of the channel attention, except in the first convolution.
         spatial_kernel_size: of the spatial attention.
 
     Shape:
@@ -58,6 +58,9 @@ class UNet(nn.Module):
 
     Raises:
         ValueError: if an argument is out of range, or the images have other sides.
+
+    Source:
+        Ronneberger et al., MICCAI 2015, https://arxiv.org/abs/1505.04597.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -103,7 +106,7 @@ class UNet(nn.Module):
         self.over_group = GroupMeanPool()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits of every pixel."""
+        """Logits ``(B, num_classes, Y, X)`` of images ``(B, in_channels, Y, X)``."""
         multiple = 2**self.depth
         if x.dim() != 4 or x.shape[-2] % multiple or x.shape[-1] % multiple or 0 in x.shape[-2:]:
             raise ValueError(
