@@ -17,6 +17,12 @@ def test_statistics_over_positions_and_channels():
     assert torch.equal(G.channel_statistics(f, dim=1, kinds=("max",)), f.amax(1, keepdim=True))
 
 
+def test_unknown_statistics_are_refused():
+    for call in (lambda f: G.position_statistics(f, ("min",)), lambda f: G.channel_statistics(f, 1, ("min",))):
+        with pytest.raises(ValueError, match="unknown statistic 'min'"):
+            call(torch.ones(1, 2, 2))
+
+
 def test_gradient_of_tied_maxima_goes_to_the_first():
     f = torch.zeros(1, 2, 2, 2, requires_grad=True)
     G.position_statistics(f, ("max",))[0].sum().backward()

@@ -252,3 +252,102 @@ def _on_meta(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         )
         return x, G.InputAttentionWeights(moved, placed, parts.combination)
     return arguments
+
+
+def full_weights(**changed: Any) -> G.FullAttentionWeights:
+    shapes = {"kernel": (3, 4, 2, 4, 3, 3), "fc1": (3, 4, 1, 2, 4), "fc2": (3, 4, 2, 1, 4)}
+    shapes = {**shapes, "spatial_kernel": (3, 4, 2, 4, 5, 5), **changed}
+    tensors = {name: torch.randn(shape) if isinstance(shape, tuple) else shape for name, shape in shapes.items()}
+    return G.FullAttentionWeights(**tensors)
+
+
+def input_weights(**changed: Any) -> G.InputAttentionWeights:
+    shapes = {"fc1": (1, 2, 4), "fc2": (2, 1, 4), "psi": (1, 2, 4, 3, 3), **changed}
+    fc1, fc2, psi = (torch.randn(shapes[name]) for name in ("fc1", "fc2", "psi"))
+    index = changed.get("index", G.kernel_index(ag.group("p4"), 3, over_group=True))
+    table = changed.get("table", G.kernel_index(ag.group("p4"), over_group=True))
+    kinds = changed.get("kinds", ("mean", "max"))
+    gates = (
+        G.ChannelGate(fc1, fc2, table, kinds),
+        G.SpatialGate(psi, index, 1.0, kinds, changed.get("dilation", (1, 1))),
+    )
+    return G.InputAttentionWeights(*gates)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kernel": (3, 4, 2, 4, 3, 2)}, r"`kernel` of shape .* must be \(O, \|H\|, C, \|H'\|, k, k\)"),
+        ({"fc1": (3, 4, 1, 3, 4)}, r"`fc1` of shape .* must be .* = \(3, 4, R, 2, 4\), as the kernel"),
+        ({"fc2": (3, 4, 2, 2, 4)}, r"`fc2` of shape .* must be .* = \(3, 4, 2, 1, 4\), as kernel and fc1"),
+        ({"spatial_kernel": (3, 4, 2, 4, 4, 4)}, r"`spatial_kernel` of shape .*, a odd"),
+        ({"spatial_kernel": (3, 4, 2, 1, 5, 5)}, r"`spatial_kernel` of shape .*, a odd"),
+        ({"dilation": 0}, r"`dilation` \(=0\) .* must be at least 1"),
+        ({"padding": -1}, r"`padding` \(=-1\) at least 0"),
+    ],
+)
+def test_weights_of_full_attention_that_do_not_fit_each_other(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        full_weights(**changed)
+
+
+# compiled kernels check no bounds: what does not fit must not reach them
+@pytest.mark.parametrize("shape", [(2, 3, 4, 6, 6), (2, 2, 2, 6, 6), (2, 2, 6, 6), (2, 2, 4, 2, 6)])
+@pytest.mark.parametrize("method", ["streaming", "definition"])
+def test_maps_that_do_not_fit_full_attention(shape: tuple[int, ...], method: str) -> None:
+    with pytest.raises(ValueError, match=r"`x` .*(as the kernel|smaller than the kernel)"):
+        G.attentive_conv2d(torch.randn(shape), full_weights(), method=method)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"fc1": (1, 3, 4)}, r"`fc1` of shape \(1, 3, 4\) must be \(R, C, \|H\|\) = \(R, 2, 4\), as x"),
+        ({"fc2": (2, 2, 4)}, r"`fc2` of shape \(2, 2, 4\) must be .* = \(2, 1, 4\), as x and fc1"),
+        ({"table": None}, r"`index` of the channel gate must be a table"),
+        ({"psi": (1, 1, 4, 3, 3)}, r"`weight` of shape .* must be .* = \(1, 2, 4, k, k\) with k odd, as x"),
+        ({"psi": (1, 2, 4, 4, 4)}, r"`weight` of shape .* with k odd"),
+        ({"psi": (1, 2, 4, 5, 5)}, r"`index` of shape .* must be .*, as the weight"),
+        ({"kinds": ("mean", "min")}, r"`statistics` \(=\('mean', 'min'\)\) must be a tuple of different ones"),
+        ({"kinds": ("mean", "mean")}, r"`statistics` .* must be a tuple of different ones"),
+        ({"dilation": (0, 1)}, r"`dilation` \(=\(0, 1\)\) of the spatial gate must be at least 1"),
+    ],
+)
+def test_weights_that_do_not_fit_input_attention(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        G.input_attention(torch.randn(2, 2, 4, 6, 6), input_weights(**changed))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 6, 6), (2, 2, 2, 6, 6), (2, 2, 6, 6), (2, 2, 4)])
+def test_maps_that_do_not_fit_input_attention(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"of shape .* must be|index"):
+        G.input_attention(torch.randn(shape), input_weights())
+
+
+def test_input_attention_without_gates() -> None:
+    with pytest.raises(ValueError, match="needs a channel gate, a spatial gate, or both; got neither"):
+        G.input_attention(torch.randn(2, 2, 4, 6, 6), G.InputAttentionWeights(None, None))
+
+
+@pytest.mark.parametrize(
+    ("operation", "weights"), [(G.attentive_conv2d, full_weights), (G.input_attention, input_weights)]
+)
+def test_dtypes_that_attention_refuses(operation: Callable[..., Tensor], weights: Callable[[], Any]) -> None:
+    x = torch.randn(2, 2, 4, 6, 6)
+    for dtype in (torch.int64, torch.complex64):
+        with pytest.raises(ValueError, match=f"takes real floating-point input, got dtype {dtype}"):
+            operation(x.to(dtype), weights())
+    with pytest.raises(ValueError, match=r"got x of dtype torch\.float64 and weights of dtype torch\.float32: convert"):
+        operation(x.double(), weights())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert operation(x.bfloat16(), weights()).shape[-2:] in ((4, 4), (6, 6))
+
+
+def test_weights_changed_in_place_between_calls() -> None:
+    x, weights = torch.randn(2, 2, 4, 6, 6), full_weights()
+    for mode in (torch.enable_grad, torch.no_grad):
+        with mode():
+            G.attentive_conv2d(x, weights)
+            weights.kernel.mul_(2)
+            exact = G.attentive_conv2d_definition(x, weights)
+            torch.testing.assert_close(G.attentive_conv2d(x, weights), exact, rtol=1e-4, atol=1e-4)

@@ -76,7 +76,7 @@ def test_streaming_is_the_definition(kind, backend):
 def test_compiled_input_attention_is_the_definition(over_group):
     attention = open_gates_(ag.nn.InputAttention("c8", 3, over_group=over_group, dtype=torch.float64))
     x = maps("c8", 3, 9, 9, lifting=not over_group).requires_grad_()
-    weights = attention._standard_weights(x)
+    weights = attention._fused_weights(x)
     fast, exact = attention(x), input_attention_definition(x, weights)
     torch.testing.assert_close(fast, exact, rtol=0, atol=1e-12)
     grad, parameters = torch.randn_like(exact), list(attention.parameters())

@@ -100,6 +100,15 @@ def test_attention_takes_real_numbers(name: str, dtype: torch.dtype, remedy: str
             layer(x)
 
 
+@pytest.mark.parametrize("kind", [KIND["full_lifting"], KIND["full_group"], KIND["input_group"]])
+@pytest.mark.parametrize("bias", [False, True])
+def test_autocast_gives_its_dtype(kind, bias: bool) -> None:
+    layer = build(kind, "p4", 4, 4, 3, bias=bias).float()
+    x = maps("p4", 4, 6, 6, lifting=kind.lifting).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+
+
 ONE_VALUE = {
     "channel, planar": (lambda: ag.nn.ChannelAttention("p4", 4, over_group=False, norm="hidden"), (1, 4, 6, 6)),
     "channel, z2": (lambda: ag.nn.ChannelAttention("z2", 4, norm="output"), (1, 4, 1, 6, 6)),

@@ -25,7 +25,7 @@ from attentive_gconv.groups import FiniteGroup
 
 @dataclass(frozen=True, eq=False)
 class KernelTransform:
-    """What gives all transforms of a kernel.
+    """Tables that give all transforms of a kernel.
 
     Attributes:
         index: the table of `kernel_index`.
@@ -69,8 +69,8 @@ def kernel_index(group: FiniteGroup, kernel_size: int | None = None, *, over_gro
 
     Returns:
         int64 ``(|H|, |H|, k, k)``, ``(|H|, k, k)`` or ``(|H|, |H|)``: entry ``[h]`` gives, for each entry of L_h ψ, the
-        number of the entry of ψ that it takes. Where elements interpolate, ψ stands for its R turned samples one below
-        the other, ``(|H|, R·k, k)`` or ``(R·k, k)``.
+        flat index of the entry of ψ that it takes. Where elements interpolate, ψ stands for its R turned samples,
+        stacked along Y: ``(|H|, R·k, k)`` or ``(R·k, k)``.
 
     Example:
         >>> import attentive_gconv as ag
@@ -117,7 +117,7 @@ def transform_kernel(weight: Tensor, index: Tensor) -> Tensor:
     """All transforms of a kernel.
 
     Args:
-        weight: ``(O, ..., *entries)``, where ``entries`` are the axes that the table numbers; where elements
+        weight: ``(O, ..., *entries)``, where ``entries`` are the axes that the table indexes; where elements
             interpolate, the turned samples of `sample_kernel`.
         index: the table of `kernel_index`, ``(|H|, *entries)``.
 
@@ -143,7 +143,7 @@ def transform_kernel(weight: Tensor, index: Tensor) -> Tensor:
 
 
 def _fits(shape: torch.Size, entries: torch.Size) -> bool:
-    """Whether a weight ends with these axes, or with several samples of them one below the other."""
+    """Whether a weight ends with these axes, or with several turned samples stacked along Y."""
     if shape == entries:
         return True
     several = len(entries) > 1 and shape[-2] % entries[-2] == 0

@@ -1,4 +1,4 @@
-r"""Statistics, gates and combination rules: the parts of every attention map.
+r"""Statistics, gates and combination rules, which every attention shares.
 
     statistics   mean and maximum, over positions (channel attention) or over channels (spatial attention)
     gate         α from the logits that a gating network gives: the sigmoid, or one of the other `GATES`
@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from attentive_gconv.lookup import find
 
 STATISTICS = ("mean", "max")
 
@@ -91,13 +93,15 @@ def position_statistics(f: Tensor, kinds: tuple[str, ...] = STATISTICS) -> list[
     Returns:
         One tensor ``(...)`` for each kind.
 
+    Raises:
+        ValueError: on another kind.
+
     Example:
         >>> [s.tolist() for s in position_statistics(torch.tensor([[1.0, 2.0], [3.0, 6.0]]))]
         [3.0, 6.0]
     """
     flat = f.flatten(-2)
-    # max(dim) and not amax: a tie's gradient then goes to one element, the first, and is not spread
-    return [flat.mean(-1) if kind == "mean" else flat.max(-1).values for kind in kinds]
+    return [_statistic(flat, kind, -1) for kind in kinds]
 
 
 def channel_statistics(f: Tensor, dim: int, kinds: tuple[str, ...] = STATISTICS) -> Tensor:
@@ -111,11 +115,22 @@ def channel_statistics(f: Tensor, dim: int, kinds: tuple[str, ...] = STATISTICS)
     Returns:
         The signal with ``len(kinds)`` entries along ``dim``.
 
+    Raises:
+        ValueError: on another kind.
+
     Example:
         >>> channel_statistics(torch.tensor([[1.0, 3.0]]), dim=1)
         tensor([[2., 3.]])
     """
-    return torch.stack([f.mean(dim) if kind == "mean" else f.max(dim).values for kind in kinds], dim)
+    return torch.stack([_statistic(f, kind, dim) for kind in kinds], dim)
+
+
+def _statistic(f: Tensor, kind: str, dim: int) -> Tensor:
+    if kind == "mean":
+        return f.mean(dim)
+    find("statistic", kind, dict.fromkeys(STATISTICS))
+    # not amax, which would spread the gradient over tied elements: that of max goes to the first
+    return f.max(dim).values
 
 
 def channel_logits(
@@ -123,11 +138,15 @@ def channel_logits(
 ) -> Tensor:
     """The two-layer gating network of every channel attention: W2·Σ_s relu(W1·s), before the sigmoid.
 
-    W2 is linear, so that one product serves the sum of the statistics' branches.
+    W2 is linear, so that it is applied once, to the sum over the statistics.
 
     Args:
-        statistics: of one shape each.
-        first, second: the two layers, W1 and W2, as functions; a bias of the second counts once for each statistic.
+        statistics: tensors of one shape.
+        first, second: the layers W1 and W2, as functions. A bias of ``second`` is added once, whatever the number
+            of statistics.
+
+    Returns:
+        The output of ``second``.
 
     Example:
         >>> channel_logits([torch.ones(2), -torch.ones(2)], lambda s: 3 * s, lambda hidden: hidden.sum())

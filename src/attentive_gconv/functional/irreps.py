@@ -10,7 +10,7 @@ With real irreducible representations ρ the Fourier transform f̂(ρ) = Σ_s f(
 
     out̂(ρ) = Σ_{t,c} â_t(ρ)·ŵ_t(ρ),     â(ρ) = Σ_s a(s)·ρ(s),     ŵ(ρ) = Σ_u w(u)·ρ(u)ᵀ      (matrices d × d)
 
-Every row of â(ρ) is multiplied by itself, so that (O·d × k²·C·d)·(k²·C·d × P·d) products remain for P positions.
+Each row of â(ρ) is multiplied separately, so that (O·d × k²·C·d)·(k²·C·d × P·d) products remain for P positions.
 
 Source: Serre, *Linear Representations of Finite Groups*, 1977, §2.4, §6.2 and §13.2. For k×k kernels: ours; for linear
 layers on the group of the square see Nordström et al., "Stronger ViTs with octic equivariance",
@@ -54,8 +54,8 @@ class Irrep(NamedTuple):
 def real_irreps(group: FiniteGroup) -> tuple[Irrep, ...]:
     """The real irreducible representations of a group of the pixel grid, from its tables; the trivial one first.
 
-    They are the homomorphisms to ±1, found from the multiplication table, and, if they do not contain it already, the
-    group's own matrices. That is complete for every group of symmetries of the square grid; it is checked by counting.
+    These are the homomorphisms to ±1, found from the multiplication table, and the group's own matrices, if they are
+    irreducible. The list is complete for every group of symmetries of the square grid, which is checked by counting.
 
     Args:
         group: the group H.
@@ -88,7 +88,7 @@ def real_irreps(group: FiniteGroup) -> tuple[Irrep, ...]:
 
 
 def _inner_product(a: Irrep, b: Irrep) -> int:
-    """|H| times the inner product of two characters: 0 if they have no part in common."""
+    """|H| times the inner product of two characters: 0 if they share no irreducible representation."""
     return sum(x * y for x, y in zip(a.character, b.character, strict=True))
 
 
@@ -123,7 +123,7 @@ def _sign_homomorphisms(group: FiniteGroup) -> list[tuple[int, ...]]:
 
 
 def fourier_rows(group: FiniteGroup) -> list[tuple[int, int, int]]:
-    """What the rows of `fourier_matrix` are: (irrep, a, k), the entry (a, k) of f̂ of an irrep.
+    """Labels of the rows of `fourier_matrix`: (irrep, a, k) for the entry (a, k) of f̂(ρ), ρ the irrep of this number.
 
     Example:
         >>> import attentive_gconv as ag

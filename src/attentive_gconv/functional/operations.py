@@ -1,7 +1,7 @@
 """The operations of the library: group convolution, full attention, input attention.
 
-Each has one signature, that of its definition in `attentive_gconv.functional.definition`; the rules by which a fast
-form is taken are in `attentive_gconv.functional.fast.dispatch`.
+Each has one signature, that of its definition in `attentive_gconv.functional.definition`, and dispatches to it or to a
+fast form by the rules of `attentive_gconv.functional.fast.dispatch`.
 """
 
 from torch import Tensor
@@ -66,16 +66,16 @@ def attentive_conv2d(
     Args:
         x: ``(B, C, |H'|, Y, X)``; |H'| is 1 in a lifting layer.
         weights: transformed weights and options of the convolution and its attention.
-        method: ``"streaming"`` or ``"definition"``. Whatever looks into an operation gets the definition, with a
-            warning: transforms of `torch.func`, forward-mode derivatives, dispatch modes, tracing. `torch.export` gets
-            standard operators in chunks of outputs, for a batch of 64 within the budget. Gradients of gradients
-            (``create_graph=True``) go through the definition. `torch.compile` keeps the streaming form whole, with
+        method: ``"streaming"`` or ``"definition"``. Under transforms of `torch.func`, forward-mode derivatives,
+            dispatch modes and tracing the definition runs in any case, with a warning. `torch.export` gets standard
+            operators in chunks of outputs, for a batch of 64 within the budget. Gradients of gradients
+            (``create_graph=True``) use the definition. `torch.compile` sees the streaming form as one operator, with
             ``recompute``.
-        recompute: activation checkpointing: keep only x for backward and compute the rest again there. Less memory,
-            one more forward pass.
-        memory_budget: bytes of working memory beside the tensors that are returned or kept. It is exceeded only where
-            a few planes of one sample are larger; the compiled kernels hold them for 16 outputs (8 in float64) at a
-            time, on each thread, with up to 512 KiB of responses.
+        recompute: activation checkpointing: save only x and the weights for backward. Less memory, one more forward
+            pass.
+        memory_budget: bytes of working memory beside the tensors that are returned or saved. It is exceeded only where
+            a few planes of one sample are larger; the compiled kernels hold those of up to 16 outputs (8 in float64) on
+            each thread, and up to 512 KiB of responses.
         backend: of the streaming form: ``"auto"``, ``"numba"`` (compiled, CPU), ``"triton"`` (compiled, GPU),
             ``"torch"``.
 
@@ -83,7 +83,9 @@ def attentive_conv2d(
         ``(B, O, |H|, Y', X')``, in the dtype of x, or that of autocast. float16 and bfloat16 are computed in float32.
 
     Raises:
-        ValueError: on an unknown method or backend, a backend of another device, or a budget that is not positive.
+        ValueError: if x does not fit the weights, or is not real; on an unknown method or backend, a backend of another
+            device, or a budget that is not positive.
+        ImportError: if the backend was asked for by name and cannot be imported.
 
     Source:
         Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830.
@@ -98,6 +100,8 @@ def attentive_conv2d(
     """
     if memory_budget < 1:
         raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
+    weights.check("attentive_conv2d", x)
+    dispatch.check_dtype("attentive_conv2d", x, *weights.tensors())
     if dispatch.takes_chunks(method):
         return attentive_conv2d_by_chunks(x, weights, memory_budget)
     if not dispatch.takes_streaming(method, x, *weights.tensors()):
@@ -108,7 +112,7 @@ def attentive_conv2d(
 
 
 def input_attention(x: Tensor, weights: InputAttentionWeights) -> Tensor:
-    """Channel and spatial attention on a feature map: x ↦ x - α_X·(α_C·x), in one operation.
+    """Input attention: channel and spatial attention on a feature map, x ↦ x - α_X·(α_C·x), as one fused operation.
 
     Args:
         x: ``(B, C, |H|, Y, X)`` or, planar, ``(B, C, Y, X)``.
@@ -116,6 +120,9 @@ def input_attention(x: Tensor, weights: InputAttentionWeights) -> Tensor:
 
     Returns:
         The shape of x.
+
+    Raises:
+        ValueError: if x does not fit the weights or is not real, or there is no gate.
 
     Source:
         Romero et al., ICML 2020, §5.1, https://arxiv.org/abs/2002.03830.
@@ -129,5 +136,7 @@ def input_attention(x: Tensor, weights: InputAttentionWeights) -> Tensor:
         >>> input_attention(torch.full((1, 1, 1, 1), 8.0), InputAttentionWeights(gate, None)).item()
         4.0
     """
+    weights.check("input_attention", x)
+    dispatch.check_dtype("input_attention", x, *weights.tensors())
     compiled = dispatch.is_compiled_on_cpu(x, *weights.tensors())
     return (input_attention_fast if compiled else input_attention_definition)(x, weights)

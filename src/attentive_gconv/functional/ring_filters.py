@@ -4,23 +4,24 @@ A kernel of a group that is not one of the pixel grid is a combination of P func
 
     ψ = Σ_b w_b·φ_b,    φ(ρ, m) = δ(|x| - ρ)·cos m∠x  and  δ(|x| - ρ)·sin m∠x,     ρ = 0, 1, 2, … or ½, 1½, …
 
-which any rotation turns exactly: by a shift of the angle. On the k x k offsets t of the grid, each is what the values
-at the ring's points p count, where the image between the pixels, slightly blurred, is estimated from the pixels:
+which any rotation turns exactly: by a shift of the angle. A response is an integral of the image over a ring, whose
+points p lie between the pixels. The image there, slightly blurred, is estimated by a linear combination of the pixels,
+so that each function, turned by M_h, becomes a kernel on the k x k offsets t of the grid:
 
     B_h[t, b] = Σ_t' (G⁻¹)[t, t'] · mean_p c_σ(t' - M_h p)·φ_b(p),    G[t, t'] = c_0(t - t')
     c_σ(d) ∝ exp(-|d|² / 2(1 + σ²)),    the covariance of a pixel and a point blurred by σ = 0.45
 
 Among all estimates this one has the least mean squared error on images with the autocorrelation c_0 (kriging), so that
 the turned kernel responds to a turned image as the unturned one does to the unturned image, as nearly as samples on the
-grid allow. The blur takes away what they do not: the finest detail.
+grid allow. The blur removes the finest details, which they cannot represent.
 
-The frequencies m are those that a ring of so many pixels can hold: up to 2ρ, less one on even rings, and at most 2 on
+The frequencies m are those that a ring of this radius can resolve: up to 2ρ, less one on even rings, and at most 2 on
 the outermost. All transforms of a kernel are therefore one matrix times its P learned weights.
 
 Source: the rings and their frequencies are those of Weiler & Cesa, "General E(2)-Equivariant Steerable CNNs", NeurIPS
 2019, https://arxiv.org/abs/1911.08251, and its released code, which samples Gaussian rings instead; optimal
-interpolation is Matheron, "Principles of geostatistics", 1963. Their combination, and the choice, are ours, measured
-by benchmarks/filter_bases.py.
+interpolation is Matheron, "Principles of geostatistics", 1963. Their combination is ours, chosen by measurements:
+benchmarks/filter_bases.py.
 """
 
 import math
@@ -31,7 +32,7 @@ from torch import Tensor
 from attentive_gconv.groups import FiniteGroup
 
 BLUR = 0.45  # σ in pixels; more reaches beyond the border of the kernel
-POINTS = 64  # of a ring, for the mean: exact for all frequencies that occur
+POINTS = 64  # of a ring, for the mean over it: exact for all frequencies in use
 
 
 def ring_frequencies(kernel_size: int) -> list[tuple[float, int]]:
@@ -98,7 +99,7 @@ def _waves(angles: Tensor, highest: int) -> Tensor:
 
 
 def _normalised(samples: Tensor, kernel_size: int) -> Tensor:
-    """The functions with the same norm; cosine and sine keep their ratio, so that a rotation still mixes them."""
+    """Scale the functions to the same norm; a cosine and its sine by one factor, so that rotations still mix them."""
     power = samples.square().sum(1).mean(0)
     shared, at = [], 0
     for _, highest in ring_frequencies(kernel_size):

@@ -90,8 +90,8 @@ class FiniteGroup:
 
     Args:
         name: the name that messages, registries and files use.
-        matrices: one 2x2 matrix for each element, acting on centred (y, x); the identity first. The order of this list is
-            the order of the group axis of every map.
+        matrices: one 2x2 matrix for each element, acting on centred (y, x); the identity first. Their order is that of
+            the group axis of every map.
         quadrature_weight: the weight q of one element in the integral over H, a factor of every group convolution.
         interpolate: allow rotations and mirrorings that do not map the pixel grid to itself. They are approximate, and
             a warning says so once.

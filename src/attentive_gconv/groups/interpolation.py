@@ -2,9 +2,9 @@ r"""Rotation and mirroring of planes by any angle: cubic interpolation about the
 
     (L_M f)(p) = f(M⁻¹p) ≈ Σ_{t ∈ Z²} k(t_y - s_y)·k(t_x - s_x)·f(t),   s = M⁻¹p,   zero outside the plane
 
-k is Keys' kernel with a = -1/2, four pixels wide on each axis. It is exact for quadratic functions, linear in f, and so
-differentiable as often as one likes. It is no permutation: details finer than about two pixels are damped, and the product
-L_A L_B differs from L_AB by the interpolation. What leaves the frame is lost.
+k is Keys' kernel with a = -1/2, four pixels wide on each axis. The interpolation is exact for quadratic functions, and
+linear in f, thus differentiable to every order. It is no permutation: details finer than about two pixels are damped,
+L_A L_B differs from L_AB, and pixels that leave the frame are lost.
 
 Source: Keys, "Cubic convolution interpolation for digital image processing", IEEE TASSP 1981,
 https://doi.org/10.1109/TASSP.1981.1163711.

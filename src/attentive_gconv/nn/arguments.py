@@ -22,7 +22,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 ORDERS = ("channel_first", "spatial_first", "parallel")
-# how much more, or less, than the side of a map can be padded
+# the most padding that a mode allows, relative to the side of the map
 PADDING_MODES = {"zeros": math.inf, "reflect": -1, "replicate": math.inf, "circular": 0}
 
 
@@ -32,7 +32,7 @@ def one_of(*names: str) -> Check:
 
 
 def optional(check: Check) -> Check:
-    """The check, with None allowed; where None is the default, it is allowed anyway."""
+    """The check, with None allowed. A default of None needs no such check."""
     return lambda name, value: None if value is None else check(name, value)
 
 
@@ -71,7 +71,7 @@ CHECKS: dict[str, Check] = {
     "group": lambda name, value: find_group(value),
     "subgroup": checks.other_group,
     **dict.fromkeys(("in_channels", "out_channels", "channels", "num_features"), checks.integer),
-    # none for a network without a classifier
+    # 0 for a network without a classifier
     "num_classes": lambda name, value: checks.integer(name, value, least=0),
     **dict.fromkeys(("groups", "ratio", "depth", "spatial_dilation", "first_dilation"), checks.integer),
     "kernel_size": checks.square,
@@ -100,12 +100,12 @@ CHECKS: dict[str, Check] = {
 
 
 def checked(**checks_here: Check) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Decorator that checks a constructor's arguments before it runs, and gives it plain Python values.
+    """Decorator that checks a constructor's arguments before it runs, and converts them to plain Python values.
 
-    None is allowed where it is the default. Sizes that do not fit into memory are named in the error.
+    None is allowed where it is the default. If memory does not suffice, the error names the sizes.
 
     Args:
-        **checks_here: checks of arguments that differ from those of the table `CHECKS`.
+        **checks_here: checks that replace those of the table `CHECKS`.
 
     Raises:
         TypeError: when the function is defined, if one of its arguments has no check.
@@ -151,7 +151,7 @@ def checked(**checks_here: Check) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether the main memory is too small; what an accelerator raises is left as it is."""
+    """Whether main memory ran out; errors of accelerators are left unchanged."""
     said = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError) or any(words in str(error) for words in said)
 

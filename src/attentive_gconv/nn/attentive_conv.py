@@ -29,13 +29,12 @@ from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.nn.arguments import checked, instance_of
 from attentive_gconv.nn.attention import GateWeights, check_parts, default_ratio
-from attentive_gconv.nn.checks import real
 from attentive_gconv.nn.conv import GroupConv2d, GroupConvolution, LiftingConv2d
 from attentive_gconv.nn.packed_weights import TransformedWeights, is_plain, packs_for_inference, uniform_kernel_
 
 
 class FullChannelAttention(GateWeights):
-    """The weights of α_C in full attention: a two-layer gate for each output channel and relative pose.
+    """Weights of α_C in full attention: a two-layer gate for each output channel and relative pose.
 
     ``weight_fc1 (O, R, C, |H|)`` and ``weight_fc2 (O, C, R, |H|)``, R = C // ratio; in a lifting layer without the last
     axis. Initial weights: Kaiming-uniform, a = √5.
@@ -58,7 +57,7 @@ class FullChannelAttention(GateWeights):
         self.reset_parameters()
 
     def forward(self) -> tuple[Tensor, Tensor]:
-        """The layer takes its gate from a call, so that hooks on this module run."""
+        """The transforms of `gates`; the layer calls the module, so that hooks run."""
         return self.gates()
 
     def gates(self) -> tuple[Tensor, Tensor]:
@@ -69,14 +68,14 @@ class FullChannelAttention(GateWeights):
     def _transforms(self, name: str) -> Tensor:
         if self.over_group:
             return self.transformed(name)
-        # a lifting layer has no h' to compare with h: every h has the same gate
+        # a lifting layer has no input pose h', so that every output pose h has the same gate
         weight: Tensor = getattr(self, name)
         gates = weight[:, None, ..., None].expand(-1, self.group.order, -1, -1, 1)
-        return gates.clone() if packs_for_inference() else gates  # never the parameter's own memory
+        return gates.clone() if packs_for_inference() else gates  # no view of the parameter is cached
 
 
 class FullSpatialAttention(TransformedWeights):
-    """The weights of α_X in full attention: ``weight (O, 2, |H|, k, k)``; in a lifting layer ``(O, 2, k, k)``."""
+    """Weights of α_X in full attention: ``weight (O, 2, |H|, k, k)``; in a lifting layer ``(O, 2, k, k)``."""
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class FullSpatialAttention(TransformedWeights):
         self.add_transformed_weight("weight", uniform_kernel_(weight, 2, kernel_size, wscale), transform)
 
     def forward(self) -> Tensor:
-        """The layer takes its kernel from a call, so that hooks on this module run."""
+        """The transforms of `kernel`; the layer calls the module, so that hooks run."""
         return self.kernel()
 
     def kernel(self) -> Tensor:
@@ -111,7 +110,7 @@ class FullSpatialAttention(TransformedWeights):
 class _FullAttention(GroupConvolution):
     """Base class of lifting and group convolution with full attention."""
 
-    offers_forms = False  # the plain convolution comes with the separate responses
+    offers_forms = False  # there is no separate plain convolution
 
     @checked()
     def __init__(
@@ -167,11 +166,11 @@ class _FullAttention(GroupConvolution):
         memory_budget: int | None = None,
         backend: str | None = None,
     ) -> None:
-        """Change how the layer computes, never what.
+        """Change how the layer computes; results stay the same up to rounding.
 
         Args:
-            method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None leaves
-                as is.
+            method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None keeps
+                the present value.
 
         Raises:
             ValueError: on an unknown method or backend, or a budget below one byte.
@@ -195,58 +194,56 @@ class _FullAttention(GroupConvolution):
             memory_budget=self.memory_budget,
             backend=self.backend,
         )
-        return out if self.bias is None else out + self.bias[:, None, None, None]
-
-    def check_input(self, x: Tensor) -> Tensor:
-        """As for the convolution; a maximum, unlike a sum, needs real numbers."""
-        real(self, x)
-        return super().check_input(x)
+        # under autocast the output has the low precision and the bias has not
+        return out if self.bias is None else out + self.bias.to(out.dtype)[:, None, None, None]
 
     def suppression_maps(self, x: Tensor) -> SuppressionMaps:
-        """α_C and α_X for an input of the layer: what is *suppressed*; `attentive_gconv.attention_maps` gives 1 - α.
+        """The suppression maps α_C and α_X of an input. `attentive_gconv.attention_maps` gives the factor 1 - α.
 
         Args:
-            x: as `forward` takes it.
+            x: the layer's input.
 
         Returns:
-            ``channel (B, O, |H|, C, |H'|, 1, 1)`` and ``spatial (B, O, |H|, 1, |H'|, Y', X')``, None for a part that
-            the layer does not have; |H'| is 1 in a lifting layer. f~ is not kept, see `suppression_map_tiles`.
+            ``channel (B, O, |H|, C, |H'|, 1, 1)`` and ``spatial (B, O, |H|, 1, |H'|, Y', X')``, None for attention that
+            the layer does not have; |H'| is 1 in a lifting layer.
+
+        Raises:
+            ValueError: if x is no input of the layer.
         """
         rows: dict[int, list[SuppressionMaps]] = {}
-        for images, _, maps in self.suppression_map_tiles(x):
-            rows.setdefault(images.start, []).append(maps)
+        for samples, _, maps in self.suppression_map_tiles(x):
+            rows.setdefault(samples.start, []).append(maps)
 
-        def whole(part: str) -> Tensor | None:
-            if getattr(self, f"{part}_attention") is None:
+        def whole(kind: str) -> Tensor | None:
+            if getattr(self, f"{kind}_attention") is None:
                 return None
-            return torch.cat([torch.cat([getattr(maps, part) for maps in row], 1) for row in rows.values()])
+            return torch.cat([torch.cat([getattr(maps, kind) for maps in row], 1) for row in rows.values()])
 
         return SuppressionMaps(whole("channel"), whole("spatial"))
 
     def suppression_map_tiles(self, x: Tensor) -> Iterator[tuple[slice, slice, SuppressionMaps]]:
-        """The maps of `suppression_maps` in tiles: the images, the output channels, their maps.
+        """Iterate over the maps of `suppression_maps` in tiles: samples, output channels, their maps.
 
-        A tile takes no more working memory than the layer's ``memory_budget``, unless a single output channel of a
-        single image does.
+        A tile fits the layer's ``memory_budget``, unless one output channel of one sample alone exceeds it.
         """
         return suppression_map_tiles(self.check_input(x), self._packed_weights(), self.memory_budget)
 
     def _packed_weights(self) -> FullAttentionWeights:
-        """The transformed weights and the options of the convolution; in inference from the cache."""
+        """Packed weights: all transforms, and the options of the convolution; cached in inference."""
         channel, spatial = self.channel_attention, self.spatial_attention
         weights: list[Tensor] = [self.weight]
-        for part in (channel, spatial):
-            if part is not None and not is_plain(part, FullChannelAttention, FullSpatialAttention):
+        for attention in (channel, spatial):
+            if attention is not None and not is_plain(attention, FullChannelAttention, FullSpatialAttention):
                 self.clear_cache()
-                return self._pack()  # a call does more than the parameters say
-            weights += [] if part is None else part._parameters.values()  # type: ignore[arg-type]
+                return self._pack()  # a hook, or a derived class, may change the weights from call to call
+            weights += [] if attention is None else attention._parameters.values()  # type: ignore[arg-type]
         dilation = 1 if spatial is None else spatial.dilation
         key = (self.stride, self.zero_padding, self.dilation, dilation, self.scale, self.combination)
         return self.packed(weights, key, self._pack)
 
     def _pack(self) -> FullAttentionWeights:
         channel, spatial = self.channel_attention, self.spatial_attention
-        # without the quadrature weight, which is no part of f~
+        # without the quadrature weight, which is no factor of f~
         kernel = self.transformed("weight")
         fc1, fc2 = (None, None) if channel is None else channel()
         weights = FullAttentionWeights(
@@ -261,7 +258,7 @@ class _FullAttention(GroupConvolution):
             scale=self.scale,
             combination=COMBINATIONS[self.combination],
         )
-        return weights.by_input_pose() if packs_for_inference() else weights
+        return weights.for_inference() if packs_for_inference() else weights
 
 
 class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
@@ -269,7 +266,7 @@ class AttentiveLiftingConv2d(_FullAttention, LiftingConv2d):
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias: as in `LiftingConv2d`.
-        channel, spatial: which parts the attention has.
+        channel, spatial: whether there is channel attention, and spatial attention.
         ratio: the hidden layer of the channel attention has ``C // ratio`` channels; None is 1.
         spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
         combination: ``"suppress"`` (the paper: (1 - α) f~), ``"multiply"`` (α f~) or ``"amplify"`` ((1 + α) f~).
@@ -334,7 +331,8 @@ def configure_attention(
 
     Args:
         model: any module.
-        method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None leaves as is.
+        method, recompute, memory_budget, backend: see `attentive_gconv.functional.attentive_conv2d`; None keeps the
+            present value.
 
     Returns:
         The number of layers that were changed.

@@ -20,28 +20,28 @@ from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.lookup import find
 
-# more channels, or larger sides, are a slip; and tables and loops over such sizes would not end
+# larger numbers of channels or sides are typing errors, and tables of such sizes would fill the memory
 LARGEST = 2**20
 LARGEST_KERNEL = 1023
 
 
 def shown(value: object) -> str:
-    """A value in a message, on one line of some length."""
+    """A value for a message: on one line, cut to 80 characters."""
     try:
         text = repr(value)
-    except Exception:  # an integer of too many digits, or an object of somebody else's
+    except Exception:  # an integer of too many digits, or a user's object whose repr fails
         text = f"<{type(value).__name__}>"
     text = " ".join(text.split())
     return text if len(text) <= 80 else f"{text[:76]} ..."
 
 
 def refusal(name: str, value: object, rule: str) -> ValueError:
-    """The error of every check."""
+    """The ValueError that every check raises: name and value of the argument, and the rule that it breaks."""
     return ValueError(f"`{name}` (={shown(value)}) {rule}")
 
 
 def _as_integer(value: object) -> int | None:
-    """The value, if it is an integer of Python, NumPy or PyTorch; a boolean is none."""
+    """The value as an int, if it is an integer of Python, NumPy or PyTorch; else None, also for booleans."""
     if isinstance(value, bool | np.bool_) or (isinstance(value, torch.Tensor) and value.dtype == torch.bool):
         return None
     try:
@@ -101,7 +101,7 @@ def probability_below_one(name: str, value: Any) -> float:
 
 
 def known(name: str, value: Any, names: Mapping[str, object]) -> str:
-    """The value, if it is one of the names; else an error that offers the nearest."""
+    """The value, if it is one of the names; the error suggests the nearest ones."""
     find(name, value, names)
     return str(value)
 
@@ -155,7 +155,7 @@ def other_group(name: str, value: Any) -> FiniteGroup:
 
 
 def statistics(name: str, value: Any) -> tuple[str, ...]:
-    """The names of statistics, if they are known ones and none comes twice."""
+    """The names of statistics as a tuple, if all are known and none is repeated."""
     names: list[Any] = list(value) if isinstance(value, tuple | list) else [None]
     if any(kind not in STATISTICS for kind in names) or len(set(names)) != len(names):
         raise refusal(name, value, f"must be a tuple of different ones among {STATISTICS}")
@@ -163,7 +163,7 @@ def statistics(name: str, value: Any) -> tuple[str, ...]:
 
 
 def some_statistics(name: str, value: Any) -> tuple[str, ...]:
-    """The same, and at least one."""
+    """As `statistics`, for at least one name."""
     if not (names := statistics(name, value)):
         raise refusal(name, value, f"must name at least one of {STATISTICS}")
     return names
@@ -189,7 +189,7 @@ def dtype(name: str, value: Any) -> torch.dtype:
 
 
 def explicit_padding(padding: int | Pair | str, kernel_size: int, dilation: Pair, stride: Pair) -> Pair:
-    """Padding as numbers: ``"valid"`` and ``"same"`` as `conv2d` has them, where they keep equivariance."""
+    """Padding as numbers; ``"valid"`` and ``"same"`` as in `conv2d`, refused where they would break equivariance."""
     if not isinstance(padding, str):
         return geometry.pair(padding)
     if padding == "valid":
@@ -205,15 +205,8 @@ def explicit_padding(padding: int | Pair | str, kernel_size: int, dilation: Pair
     return (extents[0] // 2, extents[1] // 2)
 
 
-def real(owner: torch.nn.Module, x: torch.Tensor) -> None:
-    """An error unless an input is of real floating-point numbers."""
-    if not x.is_floating_point():
-        remedy = "give real and imaginary parts as channels" if x.is_complex() else "convert it, as with x.float()"
-        raise ValueError(f"{type(owner).__name__} takes real floating-point input, got dtype {x.dtype}; {remedy}")
-
-
 def divides(name: str, channels: int, groups: int) -> None:
-    """An error unless the channels split into that many groups."""
+    """Raise ValueError unless the channels split into that many groups."""
     if channels % groups:
         raise ValueError(f"`{name}` (={channels}) must be divisible by `groups` (={groups})")
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from attentive_gconv.functional import group_conv2d, kernel_transform
 from attentive_gconv.functional.fast.irreps_conv import (
     FORMS,
-    Geometry,
+    ConvOptions,
     irreps_conv2d,
     packed_weight,
     takes_irreps,
@@ -35,7 +35,7 @@ class GroupConvolution(TransformedWeights):
     """Base class of lifting and group convolution; ``over_group`` says whether the input has a group axis."""
 
     over_group: ClassVar[bool]
-    offers_forms: ClassVar[bool] = False  # whether `configure_convolution` concerns it
+    offers_forms: ClassVar[bool] = False  # whether `configure_convolution` applies
     weight: nn.Parameter
     bias: nn.Parameter | None
 
@@ -75,7 +75,7 @@ class GroupConvolution(TransformedWeights):
         self.add_transformed_weight("weight", torch.empty(shape, device=device, dtype=dtype), transform)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.conv = "auto"
-        self._runs_irreps = False  # what the last input took
+        self._runs_irreps = False  # whether the last call did, for repr
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -95,15 +95,17 @@ class GroupConvolution(TransformedWeights):
         return kernel if self.over_group else kernel.unsqueeze(3)
 
     def _packed_kernel(self) -> Tensor:
-        """The same; in inference from the cache."""
+        """The tensor of `kernel`; cached in inference."""
         inference = packs_for_inference()
         return self.packed(
             (self.weight,), self.scale, lambda: self.kernel().contiguous() if inference else self.kernel()
         )
 
     def check_input(self, x: Tensor) -> Tensor:
-        """The input with a group axis (of one entry, for a planar map), padded unless with zeros, which the
-        convolution adds; or an error that says what is wrong.
+        """Check the input, add a group axis of one entry to a planar map, and pad unless with zeros.
+
+        Raises:
+            ValueError: if the shape is wrong, or the map smaller than the kernel.
         """
         expected = f"(B, {self.in_channels}, " + (f"{self.group.order}, Y, X)" if self.over_group else "Y, X)")
         sizes = (self.in_channels, self.group.order) if self.over_group else (self.in_channels,)
@@ -135,17 +137,17 @@ class GroupConvolution(TransformedWeights):
 
     @property
     def zero_padding(self) -> Pair:
-        """The padding that is left to the convolution: none in another mode than zeros."""
+        """The padding that the convolution itself adds: none in other modes than zeros."""
         return self.padding if self.padding_mode == "zeros" else (0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; ``(B, O, |H|, Y', X')``."""
         x = self.check_input(x)
-        geometry = Geometry(self.group, self.scale, self.stride, self.zero_padding, self.dilation)
-        if self.over_group and self.groups == 1 and takes_irreps(self.conv, x, self.weight, self.bias, geometry):
+        options = ConvOptions(self.group, self.scale, self.stride, self.zero_padding, self.dilation)
+        if self.over_group and self.groups == 1 and takes_irreps(self.conv, x, self.weight, self.bias, options):
             self._runs_irreps = True
-            packed = self.packed((self.weight,), geometry, lambda: packed_weight(self.weight, geometry))
-            return irreps_conv2d(x, self.weight, self.bias, geometry, packed)
+            packed = self.packed((self.weight,), options, lambda: packed_weight(self.weight, options))
+            return irreps_conv2d(x, self.weight, self.bias, options, packed)
         if self._runs_irreps:
             self._runs_irreps = False
         kernel = self._packed_kernel()
@@ -174,7 +176,7 @@ class LiftingConv2d(GroupConvolution):
         in_channels, out_channels: C and O.
         kernel_size: the side k, odd or even.
         stride, padding, dilation, groups: as in `torch.nn.Conv2d`; ``padding`` may be ``"same"`` or ``"valid"``.
-        bias: one value a channel, shared over the group, starting at zero.
+        bias: whether there is a bias: one value for each output channel, shared over the group, starting at zero.
         padding_mode: ``"zeros"``, ``"reflect"``, ``"replicate"`` or ``"circular"``, as in `torch.nn.Conv2d`. Every mode
             is exactly equivariant to the group; ``"circular"`` also to cyclic translations, which the border of the
             others breaks.
@@ -234,12 +236,12 @@ def configure_convolution(model: nn.Module, *, conv: str) -> int:
     Args:
         model: any module.
         conv: ``"auto"`` (whichever is estimated to be faster), ``"expanded"`` (`conv2d` with every transform of the
-            kernel) or ``"irreps"`` (by irreducible representations of the group: fewer multiplications; on CPUs with
-            Numba, float32 and float64, one channel group; elsewhere expanded).
+            kernel) or ``"irreps"`` (by irreducible representations of the group, with fewer multiplications; on CPUs
+            with Numba, float32 and float64, one channel group; elsewhere expanded).
 
     Returns:
-        The number of layers that were changed. Lifting layers are always expanded; in full attention the plain
-        convolution comes with the separate responses.
+        The number of layers that were changed. Lifting layers are always expanded; layers with full attention have no
+        separate convolution.
 
     Raises:
         ValueError: on an unknown form.

@@ -1,4 +1,4 @@
-r"""Lifting and group convolution of an attended input: the layers of the α_F-networks.
+r"""Lifting and group convolution with input attention: the layers of the α_F-networks.
 
     out = conv( x - α_X·(α_C·x) )
 
@@ -87,11 +87,11 @@ class _AttendedInput(GroupConvolution):
 
 
 class InputAttentiveLiftingConv2d(_AttendedInput, LiftingConv2d):
-    """Lifting convolution of an attended planar map.
+    """Lifting convolution with input attention: attention on the planar input map, then convolution.
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups: as in `LiftingConv2d`.
-        channel, spatial: which parts the attention has.
+        channel, spatial: whether there is channel attention, and spatial attention.
         ratio: of the channel attention; None is 1.
         spatial_kernel_size, spatial_dilation, statistics: of the spatial attention, see `SpatialAttention`.
         combination: ``"suppress"`` (the paper: x - α·x), ``"multiply"`` (α·x) or ``"amplify"`` (x + α·x).
@@ -105,7 +105,7 @@ class InputAttentiveLiftingConv2d(_AttendedInput, LiftingConv2d):
         ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
 
     Source:
-        Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
+        Romero et al., ICML 2020, §5.1, https://arxiv.org/abs/2002.03830.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -116,7 +116,7 @@ class InputAttentiveLiftingConv2d(_AttendedInput, LiftingConv2d):
 
 
 class InputAttentiveGroupConv2d(_AttendedInput, GroupConv2d):
-    """Group convolution of an attended map on the group.
+    """Group convolution with input attention: attention on the input map, then convolution.
 
     Args:
         group, in_channels, out_channels, kernel_size, stride, padding, dilation, bias, groups: as in `GroupConv2d`.
@@ -131,7 +131,7 @@ class InputAttentiveGroupConv2d(_AttendedInput, GroupConv2d):
         ValueError: on arguments or inputs of wrong type, size or shape; the message says which and what to do.
 
     Source:
-        Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830.
+        Romero et al., ICML 2020, §5.1, https://arxiv.org/abs/2002.03830.
 
     Example:
         >>> import torch, attentive_gconv as ag

@@ -1,7 +1,9 @@
-"""Batch normalisation of maps on the group: statistics shared over the group axis and space.
+"""Normalisation of maps on the group: statistics are shared over the group axis and space.
 
-One mean and variance a channel, over (B, |H|, Y, X), commutes with every L_h. Source: Ioffe & Szegedy, ICML 2015,
-https://arxiv.org/abs/1502.03167, in the group form of Cohen & Welling, ICML 2016, §6.3.
+One mean and variance for each channel, over (|H|, Y, X) and, in batch normalisation, B, commutes with every L_h.
+
+Source: Ioffe & Szegedy, ICML 2015, https://arxiv.org/abs/1502.03167 (batch normalisation), in the group form of Cohen &
+Welling, ICML 2016, §6.3.
 """
 
 from typing import Any
@@ -9,15 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attentive_gconv.functional.operands import check_real
 from attentive_gconv.nn.arguments import checked, optional
-from attentive_gconv.nn.checks import integer, probability, real
+from attentive_gconv.nn.checks import integer, probability
 
 
 class GroupBatchNorm2d(nn.BatchNorm3d):
-    """Batch normalisation over ``(B, C, |H|, Y, X)``, per channel.
+    """Batch normalisation over ``(B, C, |H|, Y, X)``, with one mean and variance for each channel.
 
     The arguments, parameters and buffers are those of `torch.nn.BatchNorm3d`, so that
     `torch.nn.SyncBatchNorm.convert_sync_batchnorm` applies. The paper's networks use ``eps=2e-5``.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> the same.
 
     Raises:
         ValueError: on arguments out of range, or if the input is no map on the group.
@@ -42,17 +48,12 @@ class GroupBatchNorm2d(nn.BatchNorm3d):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        if input.dim() != 5 or input.shape[1] != self.num_features:
-            raise ValueError(
-                f"GroupBatchNorm2d takes maps on the group (B, {self.num_features}, |H|, Y, X), "
-                f"got shape {tuple(input.shape)}"
-            )
-        real(self, input)
+        _check_map(self, self.num_features, input)
         two_values(self, input)
 
 
 def two_values(norm: nn.BatchNorm1d | nn.BatchNorm3d, x: Tensor) -> None:
-    """An error if statistics of a batch are wanted that has a single value a channel, and so no variance."""
+    """Raise ValueError if a batch has a single value for each channel, and so no variance, where that is needed."""
     if (norm.training or norm.running_mean is None) and x.numel() == x.shape[1]:
         raise ValueError(
             f"batch normalisation in training needs more than one value a channel, got shape {tuple(x.shape)}; give a "
@@ -65,6 +66,9 @@ class GroupInstanceNorm2d(nn.InstanceNorm3d):
 
     The arguments, parameters and buffers are those of `torch.nn.InstanceNorm3d`. Source: Ulyanov et al., 2016,
     https://arxiv.org/abs/1607.08022.
+
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> the same.
 
     Raises:
         ValueError: on arguments out of range, or if the input is no map on the group.
@@ -98,6 +102,9 @@ class GroupNorm2d(nn.GroupNorm):
     The groups of its name are groups of channels. With one, it is layer normalisation of the whole map. The arguments
     and parameters are those of `torch.nn.GroupNorm`. Source: Wu & He, ECCV 2018, https://arxiv.org/abs/1803.08494.
 
+    Shape:
+        ``(B, C, |H|, Y, X)`` -> the same.
+
     Raises:
         ValueError: on arguments out of range, channels that do not split into the groups, or if the input is no map on
             the group.
@@ -123,7 +130,7 @@ class GroupNorm2d(nn.GroupNorm):
         super().__init__(num_groups, num_channels, eps, affine, device, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise."""
+        """Normalise ``(B, C, |H|, Y, X)``."""
         _check_map(self, self.num_channels, input)
         return super().forward(input)
 
@@ -133,4 +140,4 @@ def _check_map(norm: nn.Module, channels: int, x: Tensor) -> None:
         raise ValueError(
             f"{type(norm).__name__} takes maps on the group (B, {channels}, |H|, Y, X), got shape {tuple(x.shape)}"
         )
-    real(norm, x)
+    check_real(type(norm).__name__, x)

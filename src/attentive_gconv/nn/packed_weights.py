@@ -1,12 +1,11 @@
-"""Modules whose weights are used in all their transforms under the group, and the cache of these.
+"""Packed weights: base class of modules with transformed weights, and the cache that inference uses.
 
-In training the transforms are one gather a forward pass. In inference (eval mode, gradients off) a layer caches its
-packed weights and uses them for as long as the parameters are the same. Nothing that a public method returns is the
-cache's own memory.
+In training every forward pass gathers the transforms anew. In inference (eval mode, gradients off) a layer caches its
+packed weights until a parameter changes. No public method returns memory of the cache.
 
-Layers use the weights of some submodules without calling them, from the cache or in compiled kernels. Whatever else a
-call would do then has to happen too: hooks (pruning, weight norm, FSDP, a look at activations), a replaced or compiled
-``forward``, a derived or parametrized class. Such submodules are called: `is_plain` tells them apart.
+Layers use the weights of some submodules without calling these, from the cache or in compiled kernels. A submodule is
+called after all if a call does more than its class says: hooks (pruning, weight norm, FSDP, recorded activations), a
+replaced or compiled ``forward``, a derived or parametrized class. `is_plain` tells the two apart.
 """
 
 import math
@@ -25,17 +24,17 @@ Packed = TypeVar("Packed")
 
 
 def packs_for_inference() -> bool:
-    """Whether weights are packed as inference wants them: gradients are off, and nothing is traced."""
+    """Whether weights are packed for inference: gradients are off, and nothing is traced."""
     return not torch.is_grad_enabled() and not is_tracing()
 
 
 class PackedWeightsCache:
     """Cache of one object derived from parameters, valid until a parameter changes.
 
-    Whether a parameter is still the same is decided by its values on the CPU (a comparison costs microseconds and
-    catches every kind of change). On other devices, where a comparison would wait for the device, its identity, storage
-    and version counter decide: they change with every step of an optimizer, `load_state_dict`, in-place operation or
-    replacement, but not with writes through ``.data``, after which `clear` (or ``train()`` and a forward pass) is due.
+    On the CPU the values of a parameter are compared: that takes microseconds and detects every change. On other
+    devices, where a comparison would wait for the device, its identity, storage and version counter are compared: they
+    change with every optimizer step, `load_state_dict`, in-place operation or replacement, but not with writes through
+    ``.data``. Call `clear` after these, or ``train()`` and a forward pass.
     """
 
     def __init__(self) -> None:
@@ -45,37 +44,37 @@ class PackedWeightsCache:
         """The cached object, if it was derived from these parameters as they are now, with the same key; or None."""
         if self._entry is None:
             return None
-        unchanged, then, packed = self._entry
-        same = then == key and len(unchanged) == len(weights)
-        return packed if same and all(is_it(weight) for is_it, weight in zip(unchanged, weights, strict=True)) else None
+        unchanged, cached_key, packed = self._entry
+        same = cached_key == key and len(unchanged) == len(weights)
+        return packed if same and all(test(weight) for test, weight in zip(unchanged, weights, strict=True)) else None
 
     def put(self, weights: Sequence[Tensor], key: Hashable, packed: Any) -> None:
         """Cache an object."""
         self._entry = ([_unchanged_since_now(weight) for weight in weights], key, packed)
 
     def clear(self) -> None:
-        """Drop it, and free its memory."""
+        """Drop the cached object, and free its memory."""
         self._entry = None
 
     def __getstate__(self) -> dict[str, None]:
-        return {"_entry": None}  # copies and pickles of a module start without
+        return {"_entry": None}  # copies and pickles of a module start with an empty cache
 
 
 def _unchanged_since_now(weight: Tensor) -> Callable[[Tensor], bool]:
-    """A test of whether a tensor is this weight, with the values it has now."""
+    """A function that tells whether a tensor is this weight, with its present values."""
     if weight.device.type == "cpu":
         values = weight.detach().clone()
         return lambda other: (
             other.device == values.device and other.dtype == values.dtype and torch.equal(values, other)
         )
-    if weight.is_inference():  # it has no version counter: nothing can be promised about it
+    if weight.is_inference():  # without a version counter a change would go unnoticed
         return lambda other: False
     seen = (weight.data_ptr(), weight._version)
     return lambda other: other is weight and (other.data_ptr(), other._version) == seen
 
 
 class TransformedWeights(nn.Module):
-    """Base of modules with weights that the group transforms: registers the transforms, caches packed weights."""
+    """Base class of modules whose weights the group transforms: index tables, transforms, cache of packed weights."""
 
     group: FiniteGroup
 
@@ -93,13 +92,11 @@ class TransformedWeights(nn.Module):
             self.register_buffer(f"{name}_basis", transform.basis.to(weight), persistent=False)
 
     def index(self, name: str) -> Tensor:
-        """The table of a weight's transforms, on the weight's device.
+        """The index table of a weight's transforms, on the weight's device."""
+        return self._table(name, "index")
 
-        A module made on the meta device gets its weights from a checkpoint, and no checkpoint holds the table.
-        """
-        return self._placed(name, "index")
-
-    def _placed(self, name: str, kind: str) -> Tensor:
+    def _table(self, name: str, kind: str) -> Tensor:
+        """A table on the weight's device: of a module made on the meta device, no checkpoint holds its tables."""
         table, weight = cast("Tensor", getattr(self, f"{name}_{kind}")), getattr(self, name)
         if table.device != weight.device:
             table = _like(getattr(self._tables[name], kind), weight)
@@ -108,15 +105,15 @@ class TransformedWeights(nn.Module):
         return table
 
     def sampled(self, name: str) -> Tensor:
-        """The weight as `transform_kernel` takes it: itself, or its samples turned by all that interpolates."""
+        """The weight as `transform_kernel` takes it: itself or, where elements interpolate, its turned samples."""
         weight: Tensor = getattr(self, name)
         if self._tables[name].basis is None:
             return weight
         with without_autocast(weight):
-            return sample_kernel(weight, self._placed(name, "basis").to(weight.dtype))
+            return sample_kernel(weight, self._table(name, "basis").to(weight.dtype))
 
     def packed_samples(self, name: str) -> Tensor:
-        """The same; in inference from the cache, where there is anything to compute."""
+        """The tensor of `sampled`; where elements interpolate it is cached in inference."""
         weight: Tensor = getattr(self, name)
         if self._tables[name].basis is None:
             return weight
@@ -128,34 +125,32 @@ class TransformedWeights(nn.Module):
         return transform_kernel(weight if scale == 1 else scale * weight, self.index(name))
 
     def packed(self, weights: Sequence[Tensor], key: Hashable, pack: Callable[[], Packed]) -> Packed:
-        """What `pack` returns; in inference what it returned before, if the weights and the key are the same.
+        """The result of ``pack()``; in inference it is cached while the weights and the key stay the same.
 
         Args:
-            weights: the parameters that `pack` uses.
-            key: whatever else it uses.
+            weights: the parameters that ``pack`` uses.
+            key: everything else that it uses.
             pack: derives something from them.
         """
         if self.training or torch.is_grad_enabled():
             self._cache.clear()
             return pack()
-        # what stands in for a parameter in functional_call or under vmap comes and goes: nothing is kept of it
+        # functional_call and vmap replace parameters by tensors of one call: nothing is cached for these
         if not (all(isinstance(weight, nn.Parameter) for weight in weights) and is_ordinary(*weights)):
             self._cache.clear()
             return pack()
-        kept: Packed | None = self._cache.get(weights, key)
-        if kept is None:
-            kept = pack()
-            self._cache.put(weights, key, kept)
-        return kept
+        cached: Packed | None = self._cache.get(weights, key)
+        if cached is None:
+            cached = pack()
+            self._cache.put(weights, key, cached)
+        return cached
 
     def clear_cache(self) -> None:
         """Drop the cached weights, and free their memory."""
         self._cache.clear()
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "TransformedWeights":
-        """As `torch.nn.Module` has it; the transforms survive `to_empty`, since no checkpoint could restore them, and
-        are those of the new dtype.
-        """
+        """As `torch.nn.Module._apply`; tables are restored after `to_empty`, since no checkpoint holds them."""
         self._place_tables()
         super()._apply(_in_any_layout(fn), recurse)  # type: ignore[no-untyped-call]
         self.clear_cache()
@@ -163,12 +158,12 @@ class TransformedWeights(nn.Module):
         return self
 
     def _load_from_state_dict(self, *args: Any) -> None:
-        """As `torch.nn.Module` has it; with ``assign=True`` the weights may have come from the meta device."""
+        """As in `torch.nn.Module`; ``assign=True`` may have brought the weights from the meta device to another."""
         super()._load_from_state_dict(*args)
         self._place_tables()
 
     def _place_tables(self, *, always: bool = False) -> None:
-        """Bring the transforms to where the weights are, from the meta device too."""
+        """Move the tables to the weights' devices, from the meta device too."""
         for name, transform in self._tables.items():
             weight = getattr(self, name)
             for kind, table in (("index", transform.index), ("basis", transform.basis)):
@@ -177,15 +172,15 @@ class TransformedWeights(nn.Module):
 
 
 def _like(table: Tensor, weight: Tensor) -> Tensor:
-    """A table on the weight's device, numbers in its dtype."""
+    """A table on the weight's device; a floating-point one in its dtype."""
     return table.to(weight.device, weight.dtype if table.is_floating_point() else None)
 
 
 def _in_any_layout(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """The function, also for weights with more or fewer axes than the memory format has that it gives them.
+    """The function, made to leave alone the memory format of weights that have another number of axes.
 
-    ``model.to(memory_format=torch.channels_last)`` means the weights of `conv2d`. Those of a group convolution have a
-    group axis besides and are gathered before use: they keep their own layout.
+    ``model.to(memory_format=torch.channels_last)`` is meant for the weights of `conv2d`. Those of a group convolution
+    have a group axis besides and are gathered before use: they keep their layout.
     """
 
     def applied(weight: Tensor) -> Tensor:
@@ -210,7 +205,7 @@ _REPLACEABLE = frozenset({"forward", "logits", "__call__", "transformed", "gates
 
 
 def is_plain(module: nn.Module, *classes: type[nn.Module]) -> bool:
-    """Whether a module is exactly of one of these classes, and a call of it runs that class's forward alone.
+    """Whether a module is exactly of one of these classes, and a call runs nothing but the forward of that class.
 
     Example:
         >>> layer = nn.ReLU()

@@ -1,8 +1,8 @@
-r"""Pooling over space, which keeps the group axis, and over the group, which ends it.
+r"""Pooling over space, which keeps the group axis, and over the group, which removes it.
 
-Spatial pooling acts on every (channel, group) plane alike, so it commutes with L_h wherever its windows tile the map
-symmetrically. Max and average pooling alias: of what is finer than the new grid, they keep what happens to fall on it,
-so that a small shift or rotation changes the output by more than it should. Blur pooling takes it away first,
+Spatial pooling acts on every (channel, pose) plane alike, so it commutes with L_h wherever its windows tile the map
+symmetrically. Max and average pooling alias: details finer than the new grid survive where they happen to fall on it,
+so that a small shift or rotation changes the output by more than it should. Blur pooling removes them first,
 
     out = (b ⋆ x)[::stride],   b the binomial filter, [1, 2, 1] / 4 on each axis for three taps
 
@@ -24,10 +24,10 @@ from attentive_gconv.nn.arguments import checked
 
 
 class Planewise(nn.Module):
-    """Base of layers over space that treat every plane alike."""
+    """Base class of layers that apply one operation to every (channel, pose) plane."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Treat every plane."""
+        """Apply the operation; maps on the group keep their group axis."""
         out: Tensor = self._of_planes(self._planes(x)).unflatten(1, x.shape[1:-2])
         return out
 
@@ -120,12 +120,12 @@ class SpatialAvgPool2d(_SpatialPool2d):
 
 
 class SpatialBlurPool2d(_SpatialPool2d):
-    """Blur pooling over space: a binomial filter, then every second position (anti-aliased subsampling).
+    """Blur pooling over space: a binomial filter, then subsampling (anti-aliased).
 
     Args:
         kernel_size: taps of the filter on each axis; 3 is [1, 2, 1] / 4.
-        stride: how many positions become one.
-        padding: at each side, by repeating the border.
+        stride: of the subsampling.
+        padding: at each side, by replicating the border.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, Y', X')``; planar maps ``(B, C, Y, X)`` likewise.
@@ -162,7 +162,7 @@ class SpatialBlurPool2d(_SpatialPool2d):
 def _strided_sum(rows: Tensor, stride: int, length: int, weights: list[float]) -> Tensor:
     """Correlate the last axis with weights, at every ``stride``-th position.
 
-    By strided slices: as a convolution it would be hundreds of convolutions of one channel.
+    Strided slices are faster than a depthwise convolution, which has one channel for each of hundreds of planes.
     """
     total = rows.new_zeros(())
     for tap, weight in enumerate(weights):
@@ -171,7 +171,7 @@ def _strided_sum(rows: Tensor, stride: int, length: int, weights: list[float]) -
 
 
 def blurred_max_pool() -> nn.Sequential:
-    """Anti-aliased 2 x 2 max pooling: the maxima with stride 1, blurred, every second one; for even sides.
+    """Anti-aliased 2 x 2 max pooling, for maps of even sides: max pooling with stride 1, then a blur pool of stride 2.
 
     Example:
         >>> import torch
@@ -188,6 +188,8 @@ def _require_group_axis(module: nn.Module, x: Tensor) -> None:
 
 class GroupMaxPool(nn.Module):
     """Maximum over the group axis: ``(B, C, |H|, Y, X)`` -> ``(B, C, Y, X)``.
+
+    Tied poses share the gradient.
 
     Raises:
         ValueError: if the input is no map on the group.
@@ -239,7 +241,7 @@ class SpatialAdaptiveAvgPool2d(_AdaptivePool2d):
     Window i of m spans the pixels from ⌊i·n/m⌋ to ⌈(i+1)·n/m⌉: symmetric about the centre for every n and m.
 
     Args:
-        output_size: the sides of the output; one number for both, which groups that rotate need.
+        output_size: the sides of the output, one integer or (Y, X). Groups that rotate by 90° need equal ones.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, *output_size)``; planar maps ``(B, C, Y, X)`` likewise.
@@ -261,7 +263,7 @@ class SpatialAdaptiveMaxPool2d(_AdaptivePool2d):
     """Max pooling over space to a size, with the windows of `SpatialAdaptiveAvgPool2d`.
 
     Args:
-        output_size: the sides of the output; one number for both, which groups that rotate need.
+        output_size: the sides of the output, one integer or (Y, X). Groups that rotate by 90° need equal ones.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, C, |H|, *output_size)``; planar maps ``(B, C, Y, X)`` likewise.

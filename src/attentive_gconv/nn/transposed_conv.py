@@ -7,7 +7,7 @@ K(gh, gh') = L_g K(h, h'), so that the layer commutes with L_g as a group convol
 
     (n - 1)·stride - 2·padding + dilation·(k - 1) + 1
 
-pixels, centred for every n. There is no ``output_padding``: it adds a row at one border and breaks equivariance.
+pixels, centred for every n. There is no ``output_padding``: it would add a row at one border and break equivariance.
 
 Source: Zeiler et al., "Deconvolutional networks", CVPR 2010, in the group form of Cohen & Welling, ICML 2016, §6.2,
 https://arxiv.org/abs/1602.07576.
@@ -37,8 +37,8 @@ class GroupConvTranspose2d(TransformedWeights):
     Args:
         group, in_channels, out_channels, dilation, bias, device, dtype: as in `GroupConv2d`.
         kernel_size, stride, padding: as in `torch.nn.ConvTranspose2d`.
-        wscale: the initial weights are U(-s, s), s = wscale / √(C·k² / stride²): the kernel's entries that an output
-            pixel sees.
+        wscale: the initial weights are U(-s, s), s = wscale / √(C·k² / stride²), where k² / stride² is the number of
+            kernel entries that contribute to an output pixel.
 
     Shape:
         ``(B, C, |H|, Y, X)`` -> ``(B, O, |H|, Y', X')``; the kernel ``weight`` is ``(O, C, |H|, k, k)``.

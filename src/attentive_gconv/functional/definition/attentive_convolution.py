@@ -6,12 +6,12 @@ r"""The attentive group convolution with full attention, as defined.
     α_X = σ( Σ_s s ⋆ (L_h ψ_X)[o,s,h'] ),  s in {mean, max} of u over c
     out[b,o,h] = q Σ_{c,h'} (1 - α_X α_C) f~
 
-W1, W2 and ψ_X come in transformed, W[o,h] = (L_h W)[o]: the map is then equivariant, A[L_g f](g~) = A[f](g⁻¹g~), which
-by the paper's theorem is what the whole operation needs. A lifting layer is the same with |H'| = 1.
+W1, W2 and ψ_X are transformed weights, W[o,h] = (L_h W)[o]. The map is then equivariant, A[L_g f](g~) = A[f](g⁻¹g~),
+and by the paper's theorem so is the whole operation. A lifting layer is the same with |H'| = 1.
 
 Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, §4-5, https://arxiv.org/abs/2002.03830.
-Deviations: none in values. The paper's |H|-fold quadrature weight is handed in as `scale`, so that attention that
-suppresses nothing gives the plain group convolution for every group.
+Deviations: none in values. The paper's quadrature weight is the argument `scale`, so that attention that suppresses
+nothing gives the plain group convolution for every group.
 
 This reference implementation holds f~ and tensors of its size, ``B·O·|H|·C·|H'|·Y·X`` numbers each. The fast forms are
 tested against it.
@@ -31,9 +31,11 @@ from attentive_gconv.functional.operands import FullAttentionWeights
 
 
 class SuppressionMaps(NamedTuple):
-    """The suppression maps α of one full-attention layer; None where the layer has no such part.
+    """The suppression maps α of one full-attention layer.
 
-    channel: α_C ``(B, O, |H|, C, |H'|, 1, 1)``; spatial: α_X ``(B, O, |H|, 1, |H'|, Y, X)``.
+    Attributes:
+        channel: α_C ``(B, O, |H|, C, |H'|, 1, 1)``; None without channel attention.
+        spatial: α_X ``(B, O, |H|, 1, |H'|, Y, X)``; None without spatial attention.
     """
 
     channel: Tensor | None
@@ -43,7 +45,7 @@ class SuppressionMaps(NamedTuple):
 def separate_responses(
     x: Tensor, kernel: Tensor, stride: int | Pair = 1, padding: int | Pair = 0, dilation: int | Pair = 1
 ) -> Tensor:
-    """f~: the responses of a group convolution before they are summed over c and h'.
+    """The separate responses f~ of a group convolution, before the sum over input channels c and poses h'.
 
     Args:
         x: ``(B, C, |H'|, Y, X)``.
@@ -52,6 +54,11 @@ def separate_responses(
 
     Returns:
         ``(B, O, |H|, C, |H'|, Y', X')``.
+
+    Example:
+        >>> import torch
+        >>> separate_responses(torch.randn(1, 2, 4, 5, 5), torch.randn(3, 4, 2, 4, 3, 3)).shape
+        torch.Size([1, 3, 4, 2, 4, 3, 3])
     """
     out_channels, order, in_channels, depth = kernel.shape[:4]
     # one channel group for each (c, h'), with all (o, h) as its filters
@@ -62,7 +69,7 @@ def separate_responses(
 
 
 def channel_suppression_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) -> Tensor:
-    """α_C of full attention: a two-layer gate over c, with weights of its own for every o, h, h'.
+    """α_C of full attention: a two-layer gate over c, with separate weights for every (o, h, h').
 
     Args:
         statistics: each ``(B, O, |H|, C, |H'|)``.
@@ -71,6 +78,11 @@ def channel_suppression_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) 
 
     Returns:
         ``(B, O, |H|, C, |H'|)``.
+
+    Example:
+        >>> statistics = [torch.randn(1, 3, 4, 2, 4)] * 2
+        >>> channel_suppression_map(statistics, torch.randn(3, 4, 1, 2, 4), torch.randn(3, 4, 2, 1, 4)).shape
+        torch.Size([1, 3, 4, 2, 4])
     """
     logits = channel_logits(
         statistics,
@@ -81,7 +93,7 @@ def channel_suppression_map(statistics: list[Tensor], fc1: Tensor, fc2: Tensor) 
 
 
 def spatial_suppression_map(statistics: Tensor, kernel: Tensor, dilation: int = 1) -> Tensor:
-    """α_X of full attention: a convolution of the statistics, with a kernel of its own for every o, h, h'.
+    """α_X of full attention: a convolution of the statistics, with a separate kernel for every (o, h, h').
 
     Args:
         statistics: ``(B, O, |H|, S, |H'|, Y, X)``.
@@ -90,6 +102,10 @@ def spatial_suppression_map(statistics: Tensor, kernel: Tensor, dilation: int = 
 
     Returns:
         ``(B, O, |H|, |H'|, Y, X)``.
+
+    Example:
+        >>> spatial_suppression_map(torch.randn(1, 3, 4, 2, 4, 5, 5), torch.randn(3, 4, 2, 4, 7, 7)).shape
+        torch.Size([1, 3, 4, 4, 5, 5])
     """
     o, h, s, g, side, _ = kernel.shape
     planes = statistics.transpose(3, 4).flatten(1, 4)
@@ -100,7 +116,19 @@ def spatial_suppression_map(statistics: Tensor, kernel: Tensor, dilation: int = 
 
 
 def suppression_maps_definition(responses: Tensor, weights: FullAttentionWeights) -> SuppressionMaps:
-    """α_C and α_X of the responses f~ of `separate_responses`."""
+    """α_C and α_X of full attention, from the separate responses.
+
+    Args:
+        responses: f~ ``(B, O, |H|, C, |H'|, Y', X')``, as `separate_responses` gives them.
+        weights: of the layer.
+
+    Example:
+        >>> import torch
+        >>> kernel, psi = torch.randn(3, 4, 2, 4, 3, 3), torch.randn(3, 4, 2, 4, 7, 7)
+        >>> responses = separate_responses(torch.randn(1, 2, 4, 5, 5), kernel)
+        >>> suppression_maps_definition(responses, FullAttentionWeights(kernel, spatial_kernel=psi)).spatial.shape
+        torch.Size([1, 3, 4, 1, 4, 3, 3])
+    """
     channel = spatial = None
     attended = responses
     if weights.fc1 is not None and weights.fc2 is not None:
@@ -116,23 +144,33 @@ def suppression_maps_definition(responses: Tensor, weights: FullAttentionWeights
 def suppression_map_tiles(
     x: Tensor, weights: FullAttentionWeights, memory_budget: int = DEFAULT_BUDGET
 ) -> Iterator[tuple[slice, slice, SuppressionMaps]]:
-    """α_C and α_X in tiles, so that f~ is never there as a whole: no output channel needs another's.
+    """α_C and α_X in tiles of samples and output channels, without the whole f~.
 
     Args:
         x: ``(B, C, |H'|, Y, X)``.
         weights: of the layer.
-        memory_budget: bytes of working memory for a tile; one output channel of one image is the least.
+        memory_budget: bytes of working memory for a tile, which is one output channel of one sample at least.
 
     Yields:
-        The images and the output channels of a tile, and their maps.
+        The samples and the output channels of a tile, and their maps.
+
+    Raises:
+        ValueError: if x does not fit the weights or is not real.
+
+    Example:
+        >>> kernel, psi = torch.randn(3, 4, 2, 4, 3, 3), torch.randn(3, 4, 2, 4, 7, 7)
+        >>> weights = FullAttentionWeights(kernel, spatial_kernel=psi)
+        >>> [(b, o) for b, o, _ in suppression_map_tiles(torch.randn(1, 2, 4, 5, 5), weights)]
+        [(slice(0, 1, None), slice(0, 3, None))]
     """
+    weights.check("suppression_map_tiles", x)
     kernel, sides = weights.kernel, weights.sides()
     rows, columns = output_size((x.shape[-2], x.shape[-1]), (kernel.shape[-2], kernel.shape[-1]), *sides)
     # f~, the attended f~, and their statistics
     bytes_per_output = 3 * kernel[0, ..., 0, 0].numel() * rows * columns * x.element_size()
     for b, o in tiles(len(x), len(kernel), bytes_per_output, memory_budget):
-        part = weights.outputs(o)
-        yield b, o, suppression_maps_definition(separate_responses(x[b], part.kernel, *sides), part)
+        chunk = weights.outputs(o)
+        yield b, o, suppression_maps_definition(separate_responses(x[b], chunk.kernel, *sides), chunk)
 
 
 def attentive_conv2d_definition(x: Tensor, weights: FullAttentionWeights) -> Tensor:

@@ -2,10 +2,10 @@ r"""The attentive group convolution in full generality: any map α(g, g~), as an
 
     out[b,o,h,p] = q·Σ_{c,h',t} α[b,o,h,c,h',t,p] · x[b,c,h',p+t] · (L_h ψ)[o,c,h',t]
 
-The output is at g = (p, h); the input that tap t of the kernel sees from there is at g~ = (p + t, h'). Every
-attention of the library is an α of this form, see docs/explanation/theory.md: one that is constant over t comes out of
-the sum over the taps and weighs the responses f~ (`attentive_conv2d_definition`); one that depends on g~ alone weighs
-the input (`attentive_gconv.nn.Attend` in front of a group convolution).
+The output is at g = (p, h), and tap t of the kernel reads the input at g~ = (p + t, h'). Every attention of the
+library is an α of this form, see docs/explanation/theory.md. If α is constant over t, it leaves the sum over the taps
+and weights the responses f~ (`attentive_conv2d_definition`); if it depends on g~ alone, it weights the input
+(`attentive_gconv.nn.Attend` in front of a group convolution).
 
 Source: Romero, Bekkers, Tomczak, Hoogendoorn, ICML 2020, §4.1, https://arxiv.org/abs/2002.03830. This form holds
 ``B·O·|H|·C·|H'|·k²·Y'·X'`` numbers: it is for small maps, to define and to check.

@@ -1,4 +1,4 @@
-"""Gradients by the definition: what the backward pass of a fast form falls back to."""
+"""Gradients by the definition: the fallback of the backward pass of every fast form."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,13 +9,16 @@ from torch import Tensor
 def gradients_by_definition(
     definition: Callable[[], Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad: Tensor
 ) -> list[Tensor | None]:
-    """Gradients as operations of PyTorch, to be differentiated again, or mapped over many output gradients.
+    """Gradients in PyTorch operations, which can be differentiated again, or batched over several output gradients.
 
     Args:
         definition: computes the output from the tensors.
-        tensors: the inputs; None for one that there is not.
-        needed: for each, whether its gradient is wanted.
-        grad: of the output.
+        tensors: its inputs; None for an optional input that is absent.
+        needed: for each, whether its gradient is needed.
+        grad: gradient of the output.
+
+    Returns:
+        The gradients, None where they are not needed.
 
     Example:
         >>> x = torch.tensor(3.0, requires_grad=True)

@@ -1,8 +1,8 @@
-r"""`conv2d` of few channels, with a gradient of its input that the CPU computes quickly.
+r"""`conv2d` with a faster input gradient for few channels, on the CPU.
 
-The gradient of the input is itself a correlation, of the output's gradient with the flipped kernel, the roles of its
-channels exchanged; or columns Wᵀg, added up where they overlap. The library's own kernel for it takes several times as
-long as either when there are few input channels, as in spatial attention (two statistics) and in layers on images.
+The gradient of the input is itself a correlation: of the output's gradient with the flipped kernel, its channel axes
+exchanged. It is also the sum of overlapping columns Wᵀg. PyTorch's kernel for it takes several times as long as either
+when there are few input channels, as in spatial attention (two statistics) and in layers on images.
 
     dx = g ⋆ flip(W)ᵀ, padding d(k - 1) - p        up to 16 input and output channels
     dx = fold(Wᵀg)                                 up to 32 entries of the kernel for each output channel
@@ -20,7 +20,7 @@ from attentive_gconv.functional.definition.group_convolution import merge_group_
 from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded
 from attentive_gconv.functional.geometry import Pair, pair
 
-# how much is gained: benchmarks/few_channels.py, figures in docs/performance.md
+# limits measured by benchmarks/few_channels.py; figures in docs/performance.md
 MAX_CHANNELS = 16
 MAX_COLUMNS = 32
 
@@ -34,7 +34,7 @@ def group_conv2d_fast(
     dilation: int | Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    """`attentive_gconv.functional.group_conv2d` in the form that is quickest in training; the arguments are the same.
+    """`attentive_gconv.functional.group_conv2d` with the input gradient of `conv2d`; the arguments are the same.
 
     Example:
         >>> group_conv2d_fast(torch.ones(1, 1, 1, 3, 3), torch.ones(1, 1, 1, 1, 3, 3)).item()
@@ -48,7 +48,7 @@ def group_conv2d_fast(
 def conv2d(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Tensor:
-    """`torch.nn.functional.conv2d`, in the form that is quickest in training.
+    """`torch.nn.functional.conv2d`, with a faster gradient of its input where there are few channels.
 
     Args:
         x: ``(B, C, Y, X)``.
@@ -70,9 +70,12 @@ def input_gradient(grad: Tensor, size: torch.Size, weight: Tensor, padding: Pair
     """The gradient of the input of a convolution of stride 1.
 
     Args:
-        grad: of the output, ``(B, O, Y', X')``.
-        size: the input's.
+        grad: gradient of the output, ``(B, O, Y', X')``.
+        size: shape of the input.
         weight, padding, dilation: of the convolution.
+
+    Returns:
+        The gradient of the input, of shape ``size``.
 
     Example:
         >>> weight, ones = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 1, 1)
@@ -90,7 +93,7 @@ def input_gradient(grad: Tensor, size: torch.Size, weight: Tensor, padding: Pair
 
 
 def library_input_gradient(grad: Tensor, size: torch.Size, weight: Tensor, padding: Pair, dilation: Pair) -> Tensor:
-    """The same by the library's own kernel, which batched gradients also go through."""
+    """The gradient of `input_gradient` by PyTorch's own kernel, which supports batched gradients."""
     return conv2d_input(size, weight, grad, 1, padding, dilation)
 
 
@@ -99,12 +102,12 @@ def _as_correlation(weight: Tensor, padding: Pair, dilation: Pair) -> bool:
 
 
 def _gains(weight: Tensor, padding: Pair, dilation: Pair) -> bool:
-    """Whether one of the two forms of the input's gradient is faster than the library's."""
+    """Whether one of the two forms of the input gradient is faster than PyTorch's."""
     return weight[0].numel() <= MAX_COLUMNS or _as_correlation(weight, padding, dilation)
 
 
 def _opposite(weight: Tensor, padding: Pair, dilation: Pair) -> Pair:
-    """The padding with which the flipped kernel goes back from the output to the input."""
+    """The padding of the correlation that maps the output's gradient to the input's."""
     y, x = (d * (k - 1) - p for k, p, d in zip(weight.shape[2:], padding, dilation, strict=True))
     return y, x
 
@@ -122,8 +125,8 @@ class _FewChannels(Function):
         padding, dilation = ctx.padding, ctx.dilation
         dx = dweight = dbias = None
         if ctx.needs_input_grad[0]:
-            found = input_gradient if is_ordinary(grad) else library_input_gradient
-            dx = found(grad, x.shape, weight, padding, dilation)
+            gradient = input_gradient if is_ordinary(grad) else library_input_gradient
+            dx = gradient(grad, x.shape, weight, padding, dilation)
         if ctx.needs_input_grad[1]:
             dweight = conv2d_weight(x, weight.shape, grad, 1, padding, dilation)
         if ctx.needs_input_grad[2]:

@@ -1,9 +1,9 @@
-"""Dispatch: which implementation of an operation runs. The rules stand here and nowhere else in the library.
+"""Dispatch: the rules by which an implementation of an operation is chosen. No other file has any.
 
-    what asks for the operation                                        implementation
+    the operation is called under, or on                               implementation
     -----------------------------------------------------------------  -------------------------------------------------
-    torch.func transforms, batched gradients, forward-mode             definition: these look into an operation, or take
-    derivatives, tensor subclasses, fake and meta tensors, dispatch    it elsewhere, and need plain PyTorch operations
+    torch.func transforms, batched gradients, forward-mode             definition: these act on the PyTorch operations
+    derivatives, tensor subclasses, fake and meta tensors, dispatch    inside, which custom kernels do not have
     and function modes (FLOP counters, loggers), tracing
     torch.export                                                       definition; full attention: by chunks of outputs
     torch.compile                                                      definition; full attention: library operators
@@ -12,8 +12,8 @@
                                                                        low precision; the others: definition
     anything else                                                      fast, on the backend of the device
 
-Custom autograd functions suit ordinary tensors and reverse-mode differentiation: `is_ordinary` says whether nothing
-else can be asked of some tensors. Which of the two forms of a group convolution is faster is a matter of sizes:
+Custom autograd functions support plain tensors and reverse-mode differentiation alone; `is_ordinary` says whether a
+call needs no more. Which of the two forms of a group convolution is faster depends on its sizes:
 `attentive_gconv.functional.fast.irreps_conv.form_rule`.
 """
 
@@ -32,7 +32,7 @@ from torch.utils._device import DeviceContext
 
 from attentive_gconv.lookup import find
 
-METHODS = {"streaming": "exact, without f~", "definition": "as the formulas read"}
+METHODS = {"streaming": "exact, without the tensor f~", "definition": "the formulas in plain PyTorch"}
 BACKENDS = {
     "auto": "the fastest that the device and the installation have",
     "numba": "compiled kernels, CPU",
@@ -45,13 +45,13 @@ _MODULES = {"numba": f"{_ROOM}.numba_backend", "triton": f"{_ROOM}.triton_backen
 
 
 def is_ordinary(*tensors: Tensor | None) -> bool:
-    """Whether nothing but ordinary evaluation and reverse-mode differentiation can be asked of these tensors.
+    """Whether a call on these tensors needs no more than evaluation and reverse-mode differentiation.
 
     Example:
         >>> is_ordinary(torch.ones(2)), torch.func.vmap(lambda x: x + is_ordinary(x))(torch.zeros(1)).item()
         (True, 0.0)
     """
-    return not torch.compiler.is_compiling() and not _is_looked_into(*tensors)
+    return not torch.compiler.is_compiling() and not _needs_definition(*tensors)
 
 
 def is_compiling() -> bool:
@@ -60,12 +60,12 @@ def is_compiling() -> bool:
 
 
 def is_tracing() -> bool:
-    """Whether `torch.jit.trace` records the operations: its check, without gradients, must see the same ones."""
+    """Whether `torch.jit.trace` records. It checks its trace without gradients, and must see the same operations."""
     return torch.jit.is_tracing()
 
 
-def _is_looked_into(*tensors: Tensor | None) -> bool:
-    """Whether a transform, a mode, a tracer or a special tensor needs to see the operations of PyTorch inside."""
+def _needs_definition(*tensors: Tensor | None) -> bool:
+    """Whether a transform, a mode, a tracer or a special tensor acts on the PyTorch operations inside."""
     if torch._C._are_functorch_transforms_active():
         return True
     if torch.compiler.is_compiling():
@@ -84,7 +84,7 @@ def sizes_are_plain() -> bool:
 
 
 def _modes_are_active() -> bool:
-    """Whether dispatch or function modes are entered; the default device is one that changes no operation."""
+    """Whether dispatch or function modes are active. The default device is a mode, too, but changes no operation."""
     if torch._C._len_torch_dispatch_stack():
         return True
     if not torch._C._len_torch_function_stack():
@@ -93,7 +93,7 @@ def _modes_are_active() -> bool:
 
 
 def _is_plain(t: Tensor) -> bool:
-    """Neither of a subclass, nor on the meta device, nor many gradients at once, nor with a tangent."""
+    """Whether a tensor is of no subclass, not on the meta device, not batched by autograd, and has no tangent."""
     if type(t) not in (Tensor, nn.Parameter) or t.is_meta or torch._C._functorch.is_legacy_batchedtensor(t):
         return False
     return forward_ad._current_level < 0 or forward_ad.unpack_dual(t).tangent is None
@@ -112,7 +112,7 @@ def is_recorded(*tensors: Tensor | None) -> bool:
 
 
 def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
-    """Whether the compiled CPU kernels can take these tensors, here and now."""
+    """Whether the compiled CPU kernels support these tensors in the present context."""
     given = [t for t in tensors if t is not None]
     x = given[0]
     if x.dtype not in (torch.float32, torch.float64) or x.numel() == 0:
@@ -124,7 +124,7 @@ def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
 
 
 def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """Whether a convolution with a custom gradient of its input may run: on the CPU, where that gradient is wanted."""
+    """Whether to use the convolution with a custom input gradient: on the CPU, where that gradient is needed."""
     if torch.compiler.is_compiling() or not is_recorded(x):
         return False
     known = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
@@ -132,7 +132,7 @@ def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
-    """Whether full attention is computed by a fast form: not if the definition is asked for, or needed.
+    """Whether to use the streaming form of full attention, that is, unless the definition is requested or needed.
 
     Raises:
         ValueError: if the method is unknown.
@@ -142,21 +142,21 @@ def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
     x = tensors[0]
     if method == "definition" or x is None or x.numel() == 0:
         return False
-    if not _is_looked_into(*tensors):
+    if not _needs_definition(*tensors):
         return True
     if not (x.is_meta or torch.compiler.is_exporting()):
-        _say_that_full_attention_takes_its_definition()
+        _warn_that_the_definition_runs()
     return False
 
 
 def takes_chunks(method: str) -> bool:
-    """Whether full attention is exported: as standard operators, in chunks of outputs."""
+    """Whether to use the chunked form of full attention, in standard operators: under `torch.export`."""
     return method == "streaming" and torch.compiler.is_exporting() and not torch._C._are_functorch_transforms_active()
 
 
 @cache
-def _say_that_full_attention_takes_its_definition() -> None:
-    """Once."""
+def _warn_that_the_definition_runs() -> None:
+    """Warn once."""
     warnings.warn(
         "under transforms of torch.func, dispatch modes, tracing and forward-mode differentiation full attention is "
         "computed by its definition, with far more memory and time than the streaming form; that form runs under "
@@ -166,31 +166,43 @@ def _say_that_full_attention_takes_its_definition() -> None:
     )
 
 
+def casts(x: Tensor) -> bool:
+    """Whether autocast is enabled for tensors like x, which may then have another dtype than the weights."""
+    device = x.device.type
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def check_dtype(owner: str, x: Tensor, *weights: Tensor | None) -> None:
+    """Raise ValueError unless x has the dtype of the weights, or autocast converts them."""
+    for weight in weights:
+        if weight is not None and weight.dtype != x.dtype and not casts(x):
+            raise ValueError(
+                f"{owner} got x of dtype {x.dtype} and weights of dtype {weight.dtype}: convert one of them, as with "
+                f"layer.to({x.dtype}), or use torch.autocast"
+            )
+
+
 def precision(x: Tensor) -> tuple[torch.dtype, torch.dtype]:
     """The dtype that full attention computes in, and that of its result: the dtype of x, or that of autocast."""
-    device = x.device.type
-    autocast = torch.is_autocast_enabled(device) and x.dtype != torch.float64
-    wanted = torch.get_autocast_dtype(device) if autocast else x.dtype
+    wanted = torch.get_autocast_dtype(x.device.type) if casts(x) and x.dtype != torch.float64 else x.dtype
     return (torch.float32 if wanted.itemsize < 4 else wanted), wanted
 
 
 def without_autocast(x: Tensor) -> contextlib.AbstractContextManager[Any]:
-    """A context in which operations on tensors like x keep their dtype; none where they do anyway."""
-    device = x.device.type
-    # an exported graph would hold the context as an operation
-    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return torch.autocast(device, enabled=False) if enabled else contextlib.nullcontext()
+    """A context without autocast for tensors like x."""
+    # no context where autocast is off already: an exported graph would hold it as an operation
+    return torch.autocast(x.device.type, enabled=False) if casts(x) else contextlib.nullcontext()
 
 
 def available_backends() -> dict[str, bool]:
-    """Which backends of full attention can run here, on one device or another."""
+    """Whether each backend of full attention can run on some device of this machine."""
     device = {"triton": torch.cuda.is_available() or _interpreted()}
     return {name: device.get(name, True) and _import_failure(name) is None for name in _MODULES}
 
 
 @cache
 def _import_failure(name: str) -> str | None:
-    """Why a backend cannot be imported; None if it can. A broken installation raises anything."""
+    """Why a backend cannot be imported; None if it can. Broken installations raise errors of any class."""
     try:
         importlib.import_module(_MODULES[name])
     except Exception as error:
@@ -235,7 +247,7 @@ def _interpreted() -> bool:
 
 @cache
 def fastest_backend(device: str) -> str:
-    """The fastest that this type of device and the installation have; a warning, once, if it is a fallback."""
+    """The fastest backend that this type of device and the installation have; warns, once, of a slow fallback."""
     compiled = {"cpu": "numba", "cuda": "triton"}.get(device, "torch")
     if compiled == "torch" or available_backends()[compiled]:
         return compiled

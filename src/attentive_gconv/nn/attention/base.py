@@ -16,17 +16,19 @@ from torch import Tensor, nn
 from attentive_gconv.functional import ChannelGate, InputAttentionWeights, SpatialGate, input_attention
 from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.gating import COMBINATIONS, GATES
+from attentive_gconv.functional.operands import check_real
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.lookup import find
 from attentive_gconv.nn.arguments import ORDERS, checked, maps_of
-from attentive_gconv.nn.checks import real, refusal, shown
+from attentive_gconv.nn.checks import refusal, shown
 from attentive_gconv.nn.packed_weights import is_plain
 
 
 class AttentionMap(nn.Module, ABC):
-    """Base class of modules that compute a map α: subclasses define `logits`, the gate is applied to them.
+    """Base class of modules that compute an attention map α. Subclasses define `logits`; the gate is applied to them.
 
-    ``gate`` is a name of `attentive_gconv.functional.gating.GATES`, set by `use_gate`.
+    Attributes:
+        gate: a name of `attentive_gconv.functional.gating.GATES`, set by `use_gate`.
     """
 
     gate = "sigmoid"
@@ -40,11 +42,11 @@ class AttentionMap(nn.Module, ABC):
         find("gate", name, GATES)
         self.gate = name
 
-    def standard_form(self, x: Tensor) -> ChannelGate | SpatialGate | None:
-        """Weights for `attentive_gconv.functional.input_attention`, if it can compute the map of x; else None.
+    def fused_weights(self, x: Tensor) -> ChannelGate | SpatialGate | None:
+        """Weights for `attentive_gconv.functional.input_attention`, if that computes this map of x; else None.
 
-        That is the paper's: the named statistics, no bias, no normalisation, the sigmoid. `Attend` then computes the
-        map along with everything else that it needs of x, without calling this module.
+        It computes the paper's maps: statistics by name, no bias, no normalisation, the sigmoid. `Attend` then uses the
+        fused operation for all maps together and does not call this module.
         """
         return None
 
@@ -53,7 +55,7 @@ class AttentionMap(nn.Module, ABC):
         """Output of the gating network before the gate; it broadcasts against the feature map."""
 
     def forward(self, x: Tensor, *, gated: bool = True) -> Tensor:
-        """The map α; without the gate, its logits."""
+        """The map α; with ``gated=False`` its logits."""
         logits = self.logits(x)
         return GATES[self.gate](logits) if gated else logits
 
@@ -101,7 +103,7 @@ class Attend(nn.Module):
     """Attention on a feature map: maps that act one after the other, and the rule by which their product acts.
 
     Args:
-        maps: the maps by name, in their order; they become submodules of these names. None stands for a part that is
+        maps: the maps by name, in their order; they become submodules of these names. None stands for a map that is
             left out.
         combination: ``"multiply"`` (α·x), ``"amplify"`` (x + α·x) or ``"suppress"`` (x - α·x), α the product of the
             maps, each computed on x as attended to by the maps before it.
@@ -149,8 +151,8 @@ class Attend(nn.Module):
         return product
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend."""
-        weights = self._standard_weights(x) if dispatch.is_compiled_on_cpu(x) else None
+        """Compute the maps and combine them with x; the shape of x."""
+        weights = self._fused_weights(x) if dispatch.is_compiled_on_cpu(x) else None
         if weights is not None:
             return input_attention(x, weights)
         attended = x
@@ -159,7 +161,7 @@ class Attend(nn.Module):
         return COMBINATIONS[self.combination].mix(x, attended)
 
     def _map(self, name: str, x: Tensor) -> Tensor:
-        """One of the maps; one of fewer axes than x would broadcast its batch axis against channels or poses."""
+        """One of the maps, with as many axes as x: fewer would broadcast its batch axis against channels or poses."""
         alpha: Tensor = getattr(self, name)(x)
         if alpha.dim() != x.dim():
             raise ValueError(
@@ -168,17 +170,17 @@ class Attend(nn.Module):
             )
         return alpha
 
-    def _standard_weights(self, x: Tensor) -> InputAttentionWeights | None:
-        """The maps in their standard form, if all are of it, channel first; None if each is to be called."""
+    def _fused_weights(self, x: Tensor) -> InputAttentionWeights | None:
+        """Weights of the fused operation, if it computes all maps in their order; None if they have to be called."""
         channel = spatial = None
         for name in self.order:
             attention = getattr(self, name)
             plain = isinstance(attention, AttentionMap) and is_plain(attention, type(attention))
-            form = attention.standard_form(x) if plain else None
-            if isinstance(form, ChannelGate) and channel is None and spatial is None:
-                channel = form
-            elif isinstance(form, SpatialGate) and spatial is None:
-                spatial = form
+            gate = attention.fused_weights(x) if plain else None
+            if isinstance(gate, ChannelGate) and channel is None and spatial is None:
+                channel = gate
+            elif isinstance(gate, SpatialGate) and spatial is None:
+                spatial = gate
             else:
                 return None
         return InputAttentionWeights(channel, spatial, COMBINATIONS[self.combination])
@@ -189,7 +191,11 @@ class Attend(nn.Module):
 
 
 def _add(owner: nn.Module, name: str, attention: nn.Module | None) -> None:
-    """Register a map under its name, or say that a submodule cannot have that name."""
+    """Register a map under its name.
+
+    Raises:
+        ValueError: if a submodule cannot have that name.
+    """
     try:
         owner.register_module(name, attention)
     except KeyError as error:  # empty, with a dot, or taken
@@ -208,13 +214,13 @@ def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: 
             raise ValueError("`order` (='parallel') needs channel and spatial attention; leave it out for a single one")
         maps: dict[str, AttentionMap] = {"channel_attention": channel, "spatial_attention": spatial}
         return {"parallel_attention": ParallelAttention(maps)}
-    parts = [("channel_attention", channel), ("spatial_attention", spatial)]
-    return dict(parts if order == "channel_first" else reversed(parts))
+    named = [("channel_attention", channel), ("spatial_attention", spatial)]
+    return dict(named if order == "channel_first" else reversed(named))
 
 
 def check_map(owner: nn.Module, group: FiniteGroup, channels: int | None, over_group: bool, x: Tensor) -> None:
-    """An error that says what the owner takes, unless x is such a feature map; channels None takes any number."""
-    real(owner, x)
+    """Raise ValueError unless x is a feature map as the owner takes it; None allows any number of channels."""
+    check_real(type(owner).__name__, x)
     order = [group.order] if over_group else []
     fits = x.dim() == 4 + len(order) and list(x.shape[2:-2]) == order and channels in (None, x.shape[1])
     if not fits:

@@ -34,10 +34,10 @@ NORMS = ("none", "hidden", "output")
 
 
 class GateWeights(TransformedWeights):
-    """The weights of the two-layer gating network of every channel attention, in all their transforms.
+    """Weights of the two-layer gating network of channel attention, and their transforms.
 
     ``weight_fc1 (*lead, R, C, |H|)`` and ``weight_fc2 (*lead, C, R, |H|)``, R = C // ratio; without the last axis for
-    a planar map, which has no pose to compare. Subclasses call `reset_parameters` when they are made.
+    planar maps, which have no group axis. Subclasses call `reset_parameters` in their constructor.
     """
 
     weight_fc1: nn.Parameter
@@ -60,8 +60,8 @@ class GateWeights(TransformedWeights):
         self.over_group = over_group
         self.hidden = hidden_channels(channels, ratio)
         for name, shape in (("weight_fc1", (self.hidden, channels)), ("weight_fc2", (channels, self.hidden))):
-            places = (group.order,) if over_group else ()
-            weight = torch.empty((*lead, *shape, *places), device=device, dtype=dtype)
+            poses = (group.order,) if over_group else ()
+            weight = torch.empty((*lead, *shape, *poses), device=device, dtype=dtype)
             if over_group:
                 self.add_transformed_weight(name, weight, kernel_transform(group, over_group=True))
             else:
@@ -80,10 +80,10 @@ class ChannelAttention(AttentionMap, GateWeights):
         group: the group of the map.
         channels: C.
         ratio: the hidden layer has ``C // ratio`` channels.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         statistics: over positions, ``"mean"``, ``"max"`` or both.
         bias: whether both layers have one, shared over the group, starting at zero. Each statistic goes through the
-            whole network, so that the second layer's counts once for each.
+            whole network, so that the second layer's bias is added once for each.
         norm: batch normalisation, one mean and variance a channel: ``"none"``, ``"hidden"`` (after the first layer)
             or ``"output"`` (of the logits). In training it needs two values a channel: a planar map, or one on the
             trivial group, has one for each image of the batch.
@@ -139,7 +139,7 @@ class ChannelAttention(AttentionMap, GateWeights):
                 nn.init.zeros_(bias)
 
     def _matrices(self) -> tuple[Tensor, Tensor]:
-        """Both 1x1 group convolutions as matrices (out channel and h) x (in channel and h')."""
+        """Both 1x1 group convolutions as matrices: rows (output channel, h), columns (input channel, h')."""
         if not self.over_group:
             return self.weight_fc1, self.weight_fc2
 
@@ -163,11 +163,11 @@ class ChannelAttention(AttentionMap, GateWeights):
         normalised: Tensor = norm(values)
         return normalised.flatten(1)
 
-    def standard_form(self, x: Tensor) -> ChannelGate | None:
-        """The weights and the statistics; None with a bias, a normalisation or another gate."""
+    def fused_weights(self, x: Tensor) -> ChannelGate | None:
+        """Weights and statistics; None with a bias, a normalisation or another gate."""
         extras = (self.bias_fc1, self.bias_fc2, self.hidden_norm, self.output_norm)
         # a derived class may compute something else
-        if type(self) is not ChannelAttention or self.gate != "sigmoid" or any(part is not None for part in extras):
+        if type(self) is not ChannelAttention or self.gate != "sigmoid" or any(extra is not None for extra in extras):
             return None
         check_map(self, self.group, self.channels, self.over_group, x)
         index = self.index("weight_fc1") if self.over_group else None

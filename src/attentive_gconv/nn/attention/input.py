@@ -25,8 +25,8 @@ class InputAttention(Attend):
     Args:
         group: the group.
         channels: C.
-        over_group: whether the map is one on the group or a planar one.
-        channel, spatial: which parts there are.
+        over_group: whether the input is a map on the group or a planar map.
+        channel, spatial: whether there is channel attention, and spatial attention.
         ratio: of the channel attention; None is 2 on the group, and 1 for planar maps and single channels.
         kernel_size, dilation, statistics, wscale: of the spatial attention, see `SpatialAttention`.
         combination: ``"suppress"`` (the paper), ``"multiply"`` (α·x) or ``"amplify"`` (x + α·x).
@@ -38,8 +38,11 @@ class InputAttention(Attend):
         ``(B, C, |H|, Y, X)`` -> the same; planar ``(B, C, Y, X)`` -> the same.
 
     Raises:
-        ValueError: if neither part is wanted, if an argument is of a part that is not wanted, on an unknown combination
-            or order, or on arguments that a part refuses.
+        ValueError: without channel and spatial attention, on an argument of the one that is left out, on an unknown
+            combination or order, or on arguments out of range.
+
+    Source:
+        Romero et al., ICML 2020, §5.1, https://arxiv.org/abs/2002.03830.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -81,21 +84,24 @@ def default_ratio(channels: int, over_group: bool) -> int:
 
 
 def check_parts(channel: bool, spatial: bool, ratio: int | None, **of_spatial: Any) -> None:
-    """An error unless there is a part of attention, and every argument is of a part that there is.
+    """Check that there is channel or spatial attention, and no argument of one that is left out.
 
     Args:
-        channel, spatial: which parts there are.
+        channel, spatial: whether there is channel attention, and spatial attention.
         ratio: of the channel attention; None where none is given.
-        of_spatial: arguments of the spatial attention, by the names that the caller's signature gives them.
+        of_spatial: arguments of the spatial attention, under their names in the caller's signature.
+
+    Raises:
+        ValueError: if both are False, or an argument of one that is left out differs from its default.
     """
     if not (channel or spatial):
         raise ValueError("`channel` and `spatial` are both False: that is no attention; use the plain convolution")
     if not channel and ratio is not None:
         raise refusal("ratio", ratio, "is of the channel attention, which `channel` (=False) leaves out: omit it")
     for name, value in of_spatial.items():
-        usual = next(value for ending, value in _OF_SPATIAL.items() if name.endswith(ending))
-        if not spatial and value != usual:
+        default = next(value for ending, value in _SPATIAL_DEFAULTS.items() if name.endswith(ending))
+        if not spatial and value != default:
             raise refusal(name, value, "is of the spatial attention, which `spatial` (=False) leaves out: omit it")
 
 
-_OF_SPATIAL = {"kernel_size": 7, "dilation": 1, "statistics": STATISTICS}
+_SPATIAL_DEFAULTS = {"kernel_size": 7, "dilation": 1, "statistics": STATISTICS}

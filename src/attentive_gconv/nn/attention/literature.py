@@ -1,4 +1,4 @@
-r"""Earlier visual attention, from the same parts, for every group.
+r"""Published attention modules, equivariant to every group, composed of the library's maps.
 
     SqueezeExcite      α_C, mean                          x ↦ α_C·x
     CBAM               α_C then α_X, mean and maximum     x ↦ α_X·(α_C·x)
@@ -31,7 +31,7 @@ class SqueezeExcite(Attend):
         group: the group of the map.
         channels: C.
         ratio: the hidden layer has ``C // ratio`` channels.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         bias: whether the two layers have one; the paper's formula has none, timm's `SEModule` has.
         combination: ``"multiply"`` (published), ``"amplify"`` or ``"suppress"``.
         device, dtype: of the parameters.
@@ -77,7 +77,7 @@ class CBAM(Attend):
         channels: C.
         ratio: the hidden layer of the channel attention has ``C // ratio`` channels.
         spatial_kernel_size, spatial_dilation: of the spatial attention; the size is odd.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         bias: whether the two layers of the channel attention have one.
         norm: whether the logits of the spatial attention are batch-normalised. The paper's formulas have neither bias
             nor norm, its released code both; timm's `CbamModule` has the norm and, unless asked, no bias.
@@ -131,7 +131,7 @@ class BAM(Attend):
         channels: C.
         ratio: hidden layers have ``C // ratio`` channels, in both branches.
         dilation: of the spatial branch's 3x3 convolutions.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         norm: batch normalisation in both branches: ``"output"`` (the paper's formulas), ``"hidden"`` (its released
             code) or ``"none"``.
         combination: ``"amplify"`` (published), ``"multiply"`` or ``"suppress"``.
@@ -183,7 +183,7 @@ class ResidualAttention(Attend):
         channels: C.
         ratio: the bottlenecks of the mask's residual units have ``C // ratio`` channels.
         depth: how often the mask branch halves the map.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         gate: ``"sigmoid"``, ``"channel_norm"`` or ``"spatial_norm"``, the paper's mixed, channel and spatial attention.
         combination: ``"amplify"`` (published), ``"multiply"`` (the paper's "naive" control) or ``"suppress"``.
         device, dtype: of the parameters.
@@ -228,7 +228,7 @@ class CoAttention(Attend):
     Args:
         group: the group of the map.
         channels: C.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         combination: ``"suppress"`` (as compared), ``"multiply"`` or ``"amplify"``.
         wscale: of the initial kernel, as in `SpatialAttention`.
         device, dtype: of the parameters.

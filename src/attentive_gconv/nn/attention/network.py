@@ -1,11 +1,11 @@
 r"""Attention maps from whole networks of group convolutions.
 
     context    1x1 C → R, 3x3, 3x3 (dilated), 1x1 R → 1            where to look, from a wide context (BAM)
-    soft mask  pool, units, (the same one scale below), upsample   a value for every channel and place (residual
-               ..., then two 1x1 convolutions C → C                attention)
+    soft mask  pool, units, (the same one scale below), upsample   a value for every channel and position
+               ..., then two 1x1 convolutions C → C                (residual attention)
 
-On a planar map the network sees |H| copies of it, which is the lift by a kernel that is one pixel, and the maximum of
-its logits over h is the planar map. Any network of equivariant layers gives an equivariant map in this way.
+A planar map is lifted by repeating it |H| times (the lifting convolution with a 1x1 kernel of 1), and the maximum of
+the logits over h is planar again. Any network of equivariant layers gives an equivariant map in this way.
 
 Sources: Park et al., "BAM: Bottleneck Attention Module", BMVC 2018, https://arxiv.org/abs/1807.06514; Wang et al.,
 "Residual Attention Network for Image Classification", CVPR 2017, https://arxiv.org/abs/1704.06904. Deviations: the
@@ -28,12 +28,12 @@ from attentive_gconv.nn.checks import hidden_channels, integer
 from attentive_gconv.nn.conv import GroupConv2d
 from attentive_gconv.nn.norm import GroupBatchNorm2d
 
-# of a map: its sides are below 2^20
+# sides of maps are below 2^20
 MOST_HALVINGS = 20
 
 
 class NetworkAttention(AttentionMap):
-    """Base of the maps whose gating network is a module on maps on the group, `network`."""
+    """Base class of attention maps whose logits a network of group convolutions computes, the module `network`."""
 
     def __init__(self, group: FiniteGroup, channels: int, over_group: bool, gate: str, network: nn.Module) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ContextAttention(NetworkAttention):
         channels: C.
         ratio: the bottleneck has ``C // ratio`` channels.
         dilation: of the 3x3 convolutions.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         norm: batch normalisation: ``"output"`` (of the logits), ``"hidden"`` (after each layer but the last) or
             ``"none"``.
         gate: a name of `attentive_gconv.functional.gating.GATES`.
@@ -137,7 +137,7 @@ class ResidualUnit(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Halve the map, look at it (and, one scale below, again), and bring it back to its size.
+    """Hourglass network: max pooling, residual units, the same one scale below, and bilinear upsampling.
 
     ``depth`` is the number of scales.
     """
@@ -171,7 +171,7 @@ class SoftMask(NetworkAttention):
         channels: C.
         ratio: the bottlenecks of the residual units have ``C // ratio`` channels.
         depth: how often the map is halved, at least once.
-        over_group: whether the map is one on the group or a planar one.
+        over_group: whether the input is a map on the group or a planar map.
         gate: ``"sigmoid"``, ``"channel_norm"`` or ``"spatial_norm"``, the paper's mixed, channel and spatial attention.
         device, dtype: of the parameters.
 

@@ -73,8 +73,8 @@ class _SpatialAttention(AttentionMap, GroupConvolution):
         logits = GroupConvolution.forward(self, seen)
         return logits if self.norm is None else self.norm(logits)
 
-    def standard_form(self, x: Tensor) -> SpatialGate | None:
-        """The kernel and the statistics; None without statistics, or with a bias, a norm or another gate."""
+    def fused_weights(self, x: Tensor) -> SpatialGate | None:
+        """Kernel and statistics; None without statistics, or with a bias, a norm or another gate."""
         plain = self.statistics and self.bias is None and self.norm is None and self.gate == "sigmoid"
         # a derived class may compute something else
         if not plain or type(self) not in (SpatialAttention, PlanarSpatialAttention):

@@ -323,7 +323,7 @@ def test_a_model_computes_the_same_either_way() -> None:
 
 
 def test_function_transforms_take_the_definition_and_say_so_once() -> None:
-    dispatch._say_that_full_attention_takes_its_definition.cache_clear()
+    dispatch._warn_that_the_definition_runs.cache_clear()
     layer = ag.nn.AttentiveGroupConv2d("p4", 2, 2, 3, dtype=torch.float64)
     maps = torch.randn(3, 1, 2, 4, 5, 5, dtype=torch.float64)
     with pytest.warns(RuntimeWarning, match="under transforms of torch.func"):

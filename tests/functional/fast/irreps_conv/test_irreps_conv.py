@@ -12,11 +12,12 @@ from torch import Tensor
 
 import attentive_gconv as ag
 from attentive_gconv.functional import group_conv2d, kernel_index, transform_kernel
-from attentive_gconv.functional.fast.irreps_conv import Geometry, irreps_conv2d, takes_irreps
+from attentive_gconv.functional.fast.irreps_conv import ConvOptions, irreps_conv2d, takes_irreps
 from attentive_gconv.functional.irreps import fourier_matrix, orbit_index, real_irreps
 from grid_groups import TABLED, group_id
 
 pytest.importorskip("numba")
+from attentive_gconv.functional.fast.irreps_conv.irreps_packing import packing_of
 from attentive_gconv.functional.fast.irreps_conv.tiling import Problem, plan_of
 
 EXACT = 1e-12
@@ -25,7 +26,7 @@ COMPILED = ("cm across", "cmm", "p4", "p4m")
 
 
 class Case(NamedTuple):
-    geometry: Geometry
+    geometry: ConvOptions
     batch: int
     channels: int
     outputs: int
@@ -44,7 +45,7 @@ def cases(draw: st.DrawFn, groups: tuple[str, ...] = tuple(TABLED)) -> Case:
     # among them outputs of one position, rows of many vectors, several tiles
     more = (draw(st.sampled_from((0, 1, 4, 11, 40))), draw(st.sampled_from((0, 1, 5, 12, 33))))
     sides = (least[0] + more[0], least[1] + more[1])
-    geometry = Geometry(group, draw(st.sampled_from((1.0, 0.7))), stride, padding, dilation)
+    geometry = ConvOptions(group, draw(st.sampled_from((1.0, 0.7))), stride, padding, dilation)
     return Case(geometry, draw(st.integers(1, 5)), draw(st.integers(1, 9)), draw(st.integers(1, 14)), k, sides)
 
 
@@ -61,12 +62,12 @@ def tensors_of(case: Case, dtype: torch.dtype = torch.float64) -> tuple[Tensor, 
     return x, weight
 
 
-def definition(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+def definition(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: ConvOptions) -> Tensor:
     kernel = transform_kernel(geometry.scale * weight, kernel_index(geometry.group, weight.shape[-1], over_group=True))
     return group_conv2d(x, kernel, bias, *geometry[2:])
 
 
-def in_pytorch(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+def in_pytorch(x: Tensor, weight: Tensor, geometry: ConvOptions) -> Tensor:
     """The formulas of `attentive_gconv.functional.irreps`, for the whole map at once."""
     group, k = geometry.group, weight.shape[-1]
     orbit, poses = orbit_index(group, k), torch.arange(group.order)
@@ -121,7 +122,7 @@ def test_single_precision(case):
 @pytest.mark.parametrize("group", [TABLED[name] for name in COMPILED], ids=group_id)
 @pytest.mark.parametrize("k", [2, 3])
 def test_equivariance(group, k):
-    geometry = Geometry(group, 1.0, (1, 1), (1, 1), (1, 1))
+    geometry = ConvOptions(group, 1.0, (1, 1), (1, 1), (1, 1))
     x, weight = tensors_of(Case(geometry, 2, 3, 4, k, (9, 9)))
     out = irreps_conv2d(x, weight, None, geometry)
     for g in range(group.order):
@@ -129,8 +130,8 @@ def test_equivariance(group, k):
         assert_equal(moved, group.act(g, out))
 
 
-def plain_case(group: str = "p4m", sides: tuple[int, int] = (6, 7)) -> tuple[Geometry, Tensor, Tensor]:
-    geometry = Geometry(TABLED[group], 1.0, (1, 1), (1, 1), (1, 1))
+def plain_case(group: str = "p4m", sides: tuple[int, int] = (6, 7)) -> tuple[ConvOptions, Tensor, Tensor]:
+    geometry = ConvOptions(TABLED[group], 1.0, (1, 1), (1, 1), (1, 1))
     return geometry, *tensors_of(Case(geometry, 2, 2, 3, 3, sides))
 
 
@@ -191,7 +192,7 @@ def test_infinities_in_the_weight():
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_derivatives_of_derivatives_and_many_gradients_at_once(stride):
-    geometry = Geometry(ag.group("p4"), 0.5, (stride, stride), (1, 1), (1, 1))
+    geometry = ConvOptions(ag.group("p4"), 0.5, (stride, stride), (1, 1), (1, 1))
     x, weight = tensors_of(Case(geometry, 1, 2, 2, 3, (3, 4)))
     bias = torch.randn(2, dtype=x.dtype, requires_grad=True)
 
@@ -256,3 +257,18 @@ def test_plans_cover_the_output_once(case, dtype):
         group.order * case.k * tiling.plane + tiling.panels * tiling.panel
     )
     assert tiling.block * tiling.blocks >= case.channels > tiling.block * (tiling.blocks - 1)
+
+
+def test_tables_made_under_another_default_device() -> None:
+    options, x, weight = plain_case()
+    expected = definition(x, weight, None, options)
+    wanted = torch.autograd.grad(expected.square().sum(), (x, weight))
+    packing_of.cache_clear()
+    try:
+        with torch.device("meta"):
+            out = irreps_conv2d(x, weight, None, options)
+            found = torch.autograd.grad(out.square().sum(), (x, weight))
+    finally:
+        packing_of.cache_clear()
+    for ours, theirs in zip((out, *found), (expected, *wanted), strict=True):
+        assert_equal(ours, theirs)

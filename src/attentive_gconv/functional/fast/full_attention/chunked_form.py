@@ -1,9 +1,10 @@
-r"""Full attention in standard operators, in chunks of outputs: the form that `torch.export` sees.
+r"""The chunked form of full attention, in standard operators: what `torch.export` records.
 
     out[m] = q·( s·Σ_{c,g} f~[m,c,g] + a·Σ_g α_X[m,g]·V[m,g] ),   V[m,g] = Σ_c α_C[m,c,g] f~[m,c,g]
 
-m = (o, h) is an output channel and pose, g = h' an input pose, (s, a) the combination, (1, -1) in the paper. No (m, g)
-needs another's f~, so it is there for one g and a chunk of m at a time. The first sum is the plain convolution.
+m = (o, h) is an output channel and pose, g = h' an input pose, (s, a) the combination, (1, -1) in the paper. All (m, g)
+are independent of each other, so that f~ exists for one g and one chunk of m at a time. The first sum is the plain
+convolution.
 
 The graph has no loop: there is a copy of the formulas for every chunk, `MOST_CHUNKS` at most in a layer.
 

@@ -99,15 +99,15 @@ class Geometry:
 
 @lru_cache(maxsize=256)
 def geometry_of(size: Pair, kernel: Pair, stride: int | Pair, padding: int | Pair, dilation: int | Pair) -> Geometry:
-    """The geometry of a convolution, worked out once."""
+    """The geometry of a convolution, cached."""
     return Geometry(size, kernel, pair(stride), pair(padding), pair(dilation))
 
 
 @lru_cache(maxsize=256)
 def same_padding(size: Pair, side: int, dilation: int) -> tuple[Geometry, Pair]:
-    """The geometry of a spatial-attention kernel, and how many taps on each side can be dropped.
+    """The geometry of a spatial-attention kernel, and how many taps can be dropped on each side.
 
-    Taps that see nothing but padding, because the map is smaller than the kernel, have no effect and no gradient.
+    Where the map is smaller than the kernel, the outer taps see nothing but padding: no effect, no gradient.
     """
     reach = [min(side // 2, (n - 1) // dilation) for n in size]
     drop = (side // 2 - reach[0], side // 2 - reach[1])
@@ -117,5 +117,5 @@ def same_padding(size: Pair, side: int, dilation: int) -> tuple[Geometry, Pair]:
 
 
 def index_dtype(count: int) -> torch.dtype:
-    """Integers to number channels or positions with: of two bytes where they reach, which is nearly everywhere."""
+    """The integer dtype of indices below ``count``: int16 if that suffices, as it nearly always does."""
     return torch.int16 if count <= 2**15 else torch.int32

@@ -1,7 +1,7 @@
-"""The streaming form as an operator of PyTorch, which `torch.compile` leaves whole.
+"""The streaming form as a custom operator of PyTorch (`torch.library`), opaque to `torch.compile`.
 
-Compilers see two operators, forward and backward, and know the shapes of what they return. Between the two only x and
-the weights are kept, as with ``recompute``: what an operator keeps beside would have to be among its results.
+Compilers see two operators, forward and backward, and the shapes of their outputs. Only x and the weights are saved for
+backward, as with ``recompute``: an operator cannot save other tensors without returning them.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def _backward(
     grad: Tensor, x: Tensor, kernel: Tensor, fc1: Tensor | None, fc2: Tensor | None, spatial_kernel: Tensor | None,
     sizes: Sequence[int], factors: Sequence[float], budget: int, backend: str,
 ) -> list[Tensor]:  # fmt: skip
-    """The gradients of x, the kernel, and the others as far as there are any."""
+    """The gradients of x, the kernel, and those of the other weights that are present."""
     problem, weights, plan = _posed(x, kernel, fc1, fc2, spatial_kernel, sizes, factors, budget, backend)
     total = plan.backward(problem, x, [], grad)
     found = (total.x, *weight_gradients(problem, weights, total))
@@ -73,7 +73,7 @@ def _(x: Tensor, kernel: Tensor, *given: Any) -> Tensor:
 @_backward.register_fake
 def _(grad: Tensor, x: Tensor, *given: Any) -> list[Tensor]:
     weights = (weight for weight in given[:4] if weight is not None)
-    return [torch.empty_like(part, memory_format=torch.contiguous_format) for part in (x, *weights)]
+    return [torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in (x, *weights)]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -84,7 +84,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, *weights = ctx.saved_tensors
     found = iter(_backward(grad, x, *weights, *ctx.constants))
-    gradients = [next(found) if part is not None else None for part in (x, *weights)]
+    gradients = [next(found) if tensor is not None else None for tensor in (x, *weights)]
     return (*gradients, None, None, None, None)
 
 

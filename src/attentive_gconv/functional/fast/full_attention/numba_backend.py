@@ -28,7 +28,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _or_empty(tensor: Tensor | None, like: Tensor, dtype: torch.dtype | None = None) -> np.ndarray:
-    """The tensor, or a stand-in of one entry for a part that there is not."""
+    """The tensor or, where it is absent, an array of one entry: kernels take no None."""
     return _array(tensor if tensor is not None else like.new_ones(1, dtype=dtype))
 
 
@@ -82,19 +82,19 @@ def _bases(geometry: Geometry) -> np.ndarray:
 def _prepare(problem: Problem) -> _Work:
     """The problem as the kernels take it, cached with the problem."""
     if name not in problem.forms:
-        problem.forms[name] = _made(problem)
+        problem.forms[name] = _pack(problem)
     work: _Work = problem.forms[name]
     return work
 
 
-def _made(problem: Problem) -> _Work:
+def _pack(problem: Problem) -> _Work:
     geometry, spatial, like = problem.geometry, problem.spatial, problem.weight
     kind: Any = np.float64 if like.dtype == torch.float64 else np.float32
     count = lanes(np.dtype(kind))
-    parts = {"weight": problem.weight, "fc1": problem.fc1, "fc2": problem.fc2}
+    weights = {"weight": problem.weight, "fc1": problem.fc1, "fc2": problem.fc2}
     if problem.psi is not None:
-        parts["psi"] = problem.psi.transpose(2, 3)
-    blocked = {name: _in_blocks(part.detach(), count) for name, part in parts.items() if part is not None}
+        weights["psi"] = problem.psi.transpose(2, 3)
+    blocked = {name: _in_blocks(weight.detach(), count) for name, weight in weights.items() if weight is not None}
     maps = (1, 0, 0) if spatial is None else _map_sizes(spatial)
     sizes = Sizes(
         depth=problem.depth,
@@ -132,7 +132,7 @@ def _map_sizes(spatial: Geometry) -> tuple[int, int, int]:
 
 
 def _allocate(work: _Work, x: Tensor) -> Saved:
-    """Room for what backward needs, see `Saved`: ``(B, block, G, P or I, L)``."""
+    """Empty tensors for what backward needs, see `Saved`: ``(B, block, G, P or I, L)``."""
     sizes, count = work.sizes, work.blocked["weight"].shape[-1]
     lead = (x.shape[0], sizes.blocks, sizes.depth)
     maps, gates = (*lead, sizes.positions, count), (*lead, sizes.channels, count)

@@ -53,15 +53,15 @@ class Problem:
         """I."""
         return self.weight.shape[2]
 
-    def part(self, start: int, stop: int) -> "Problem":
-        """The same for some of the outputs: they are independent of each other."""
-        if (start, stop) == (0, self.outputs):
+    def chunk(self, m: slice) -> "Problem":
+        """The problem of a chunk of the outputs, which are independent of each other."""
+        if (m.start, m.stop) == (0, self.outputs):
             return self
-        fc1, fc2, psi = (None if w is None else w[:, start:stop] for w in (self.fc1, self.fc2, self.psi))
-        return replace(self, weight=self.weight[:, start:stop], fc1=fc1, fc2=fc2, psi=psi)
+        fc1, fc2, psi = (None if w is None else w[:, m] for w in (self.fc1, self.fc2, self.psi))
+        return replace(self, weight=self.weight[:, m], fc1=fc1, fc2=fc2, psi=psi)
 
     def kept_bytes(self, itemsize: int) -> int:
-        """What `allocate` takes, for one sample and one output."""
+        """The bytes that `allocate` needs for one sample and one output."""
         rows, columns = self.geometry.output
         positions = rows * columns if self.psi is not None else 0
         statistics = self.channels if self.fc1 is not None else 0
@@ -70,7 +70,7 @@ class Problem:
         return self.depth * (positions * of_map + statistics * of_gate)
 
     def allocate(self, x: Tensor) -> "Saved":
-        """Room for what backward needs."""
+        """Empty tensors for what backward needs."""
         positions = self.geometry.output[0] * self.geometry.output[1]
         maps = (x.shape[0], self.depth, self.outputs, positions)
         gates = (*maps[:3], self.channels)
@@ -85,12 +85,15 @@ class Problem:
 
 
 def problem_of(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) -> Problem:
-    """The problem for maps of a size; made once for weights that are kept."""
-    key = ("problem", size, dtype)
-    if key not in weights.forms:
+    """The problem for maps of a size; cached with weights that cannot change."""
+    if weights.forms is None:
+        return _pack(size, weights, dtype)
+    # read before the cache is cleared: other threads use it, too
+    problem: Problem | None = weights.forms.get((size, dtype))
+    if problem is None:
+        problem = _pack(size, weights, dtype)
         weights.forms.clear()  # one size at a time
-        weights.forms[key] = _pack(size, weights, dtype)
-    problem: Problem = weights.forms[key]
+        weights.forms[size, dtype] = problem
     return problem
 
 
@@ -114,12 +117,12 @@ def _pack(size: Pair, weights: FullAttentionWeights, dtype: torch.dtype) -> Prob
 
 
 def _of_statistics(channels: int, like: Tensor) -> Tensor:
-    """Factors of the two kernels of the spatial attention: V is a sum over channels, the statistic is their mean."""
+    """Factors of the two kernels of the spatial attention: V is the sum over channels, and the statistic their mean."""
     return like.new_tensor([1 / channels, 1.0]).view(2, 1, 1, 1)
 
 
 def weight_gradients(problem: Problem, weights: FullAttentionWeights, found: "Gradients") -> tuple[Tensor | None, ...]:
-    """Gradients of the weights as a `FullAttentionWeights` has them, from those of the problem's."""
+    """Gradients of the tensors of a `FullAttentionWeights`, from those of the problem's tensors."""
     out_channels, order, channels, depth, *sides = weights.kernel.shape
     kernel = found.weight.view(depth, out_channels, order, channels, *sides).permute(1, 2, 3, 0, 4, 5)
     gates = (None if d is None else d.unflatten(1, (out_channels, order)).permute(1, 2, 3, 4, 0) for d in found.gates())
@@ -149,8 +152,8 @@ class Saved:
     maximum: Tensor | None = None
     position: Tensor | None = None
 
-    def part(self, b: slice, m: slice) -> "Saved":
-        """The same for some of the samples and outputs."""
+    def tile(self, b: slice, m: slice) -> "Saved":
+        """The saved tensors of a tile of samples and outputs."""
         return Saved(*(None if tensor is None else tensor[b, :, m] for tensor in self.tensors()))
 
     @classmethod
@@ -179,7 +182,7 @@ class Gradients:
 
     @classmethod
     def zeros(cls, problem: Problem, x: Tensor) -> "Gradients":
-        """To be added to."""
+        """Zeros, to accumulate gradients in."""
         gates = (None if w is None else torch.zeros_like(w) for w in (problem.fc1, problem.fc2, problem.psi))
         planes = torch.zeros_like(x, memory_format=torch.contiguous_format)
         return cls(planes, torch.zeros_like(problem.weight), *gates)
@@ -218,7 +221,7 @@ def gate_backward(problem: Problem, kept: Saved, d_gate: Tensor) -> tuple[Tensor
 
 
 class Backend(Protocol):
-    """Protocol of a backend."""
+    """Interface of a backend: a module with these two functions."""
 
     name: str
 
@@ -237,10 +240,10 @@ def sum_of_tiles(
     ranges: Iterable[tuple[slice, slice]],
     of_tile: Callable[[Problem, slice, slice], Gradients],
 ) -> Gradients:
-    """The gradients that `of_tile` gives for every range of samples and outputs, added up."""
+    """The sum of the gradients that `of_tile` gives for every tile of samples and outputs."""
     total = Gradients.zeros(problem, x)
     for b, m in ranges:
-        found = of_tile(problem.part(m.start, m.stop), b, m)
+        found = of_tile(problem.chunk(m), b, m)
         total.x[b] += found.x
         for name in ("weight", "fc1", "fc2", "psi"):
             if (sum_of := getattr(total, name)) is not None:

@@ -55,14 +55,14 @@ def stream(x: Tensor, weights: FullAttentionWeights, *, recompute: bool, memory_
 
 @dataclass(frozen=True)
 class Plan:
-    """How the operation is to be computed: by what, in how much working memory, and what it keeps."""
+    """How the operation is computed: backend, bytes of working memory, and whether backward recomputes."""
 
     backend: Backend
     budget: int
     recompute: bool
 
     def samples(self, problem: Problem, x: Tensor, save: bool) -> int:
-        """How many samples are worked on at once: as many as keep copies and gradients under the budget."""
+        """How many samples are computed at once: as many as keep copies and gradients within the budget."""
         spread = problem.depth * problem.channels * problem.geometry.length * x.element_size()
         each = 3 * spread + (problem.outputs * problem.kept_bytes(x.element_size()) if save else 0)
         return fitting(len(x), each, self.budget)
@@ -72,8 +72,9 @@ class Plan:
         return fitting(problem.outputs, problem.kept_bytes(x.element_size()), self.budget)
 
     def forward(self, problem: Problem, x: Tensor, save: bool) -> tuple[Tensor, list[Saved]]:
-        """The output; if wanted what backward needs, chunk by chunk of the batch: to join it would hold it twice."""
+        """The output and, with ``save``, what backward needs, as one `Saved` for each chunk of the batch."""
         step = self.samples(problem, x, save=False)
+        # saved tensors stay in chunks: to concatenate them would hold them twice
         found = [self.backend.forward(problem, x[b], save, self.budget) for b in chunks(len(x), step)]
         out = found[0][0] if len(found) == 1 else torch.cat([out for out, _ in found])
         return out, [kept for _, kept in found if kept is not None]
@@ -83,17 +84,17 @@ class Plan:
 
         Args:
             problem, x: as in `forward`.
-            kept: its chunks; not looked at when recomputing.
-            grad: of the output.
+            kept: the saved chunks of `forward`; not used when recomputing.
+            grad: gradient of the output.
         """
         grad = grad.contiguous()
         step = self.samples(problem, x, save=self.recompute)
         width = self.outputs(problem, x) if self.recompute else problem.outputs
 
-        def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
-            recomputed = self.backend.forward(part, x[b], True, self.budget)[1] if self.recompute else None
-            here = recomputed or kept[b.start // step]
-            return self.backend.backward(part, x[b], here, grad[b, m].contiguous(), self.budget)
+        def of_tile(chunk: Problem, b: slice, m: slice) -> Gradients:
+            recomputed = self.backend.forward(chunk, x[b], True, self.budget)[1] if self.recompute else None
+            saved = recomputed or kept[b.start // step]
+            return self.backend.backward(chunk, x[b], saved, grad[b, m].contiguous(), self.budget)
 
         ranges = [(b, m) for b in chunks(len(x), step) for m in chunks(problem.outputs, width)]
         total = sum_of_tiles(problem, x, ranges, of_tile)
@@ -103,24 +104,24 @@ class Plan:
 
 
 class AttentiveConvolution(torch.autograd.Function):
-    """``x (B, I, G, Y, X)``, a problem and the weights it was made of -> ``(B, M, Y', X')``."""
+    """``x (B, I, G, Y, X)``, a problem and the weights that it was packed from -> ``(B, M, Y', X')``."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, problem: Problem, plan: Plan, options: tuple[Any, ...], *tensors: Tensor | None
     ) -> Tensor:
-        """Compute, and keep what backward needs if there will be a backward."""
+        """Compute the output, and save what backward needs if an input requires a gradient."""
         differentiable = any(ctx.needs_input_grad)
         out, kept = plan.forward(problem, x, save=differentiable and not plan.recompute)
         if differentiable:
             ctx.plan, ctx.problem, ctx.options = plan, problem, options
-            # the weights are in there so that a change in place since forward is noticed
+            # the weights, too, so that autograd notices if they are changed in place before backward
             ctx.save_for_backward(x, *tensors, *(tensor for chunk in kept for tensor in chunk.tensors()))
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-        """The exact gradients; to be differentiated again, or looked into, they are computed by the definition."""
+        """The exact gradients; by the definition where they are differentiated again, batched or transformed."""
         plan, problem = ctx.plan, ctx.problem
         x, kernel, fc1, fc2, psi, *maps = ctx.saved_tensors
         weights = FullAttentionWeights(kernel, fc1, fc2, psi, *ctx.options)
@@ -139,7 +140,7 @@ class AttentiveConvolution(torch.autograd.Function):
 
 
 def _plain_weight_gradient(problem: Problem, x: Tensor, grad: Tensor) -> Tensor:
-    """scale·skip·Σ_b grad ⋆ x: the weight gradient of the plain convolution, by the library's own kernel."""
+    """scale·skip·Σ_b grad ⋆ x: the weight gradient of the plain convolution, by PyTorch's own kernel."""
     geometry = problem.geometry
     shape = (problem.outputs, problem.channels * problem.depth, *geometry.kernel)
     _, gradient, _ = torch.ops.aten.convolution_backward(

@@ -30,9 +30,9 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     out = x.new_empty((x.shape[0], problem.outputs, rows * columns))
     kept = problem.allocate(x) if save else None
     for b, m in _tiles(problem, x, budget):
-        part = problem.part(m.start, m.stop)
-        responses = _responses(part, _windows(problem.geometry, x[b]))
-        out[b, m], found = _attend(part, responses)
+        chunk = problem.chunk(m)
+        responses = _responses(chunk, _windows(problem.geometry, x[b]))
+        out[b, m], found = _attend(chunk, responses)
         for target, source in zip((kept or Saved()).tensors(), found.tensors(), strict=True):
             if target is not None and source is not None:
                 target[b, :, m] = source
@@ -42,8 +42,8 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
 def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int) -> Gradients:
     """Gradients for ``grad (B, M, Y', X')``; the plain convolution's weight gradient is left to the caller."""
 
-    def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
-        return _tile_backward(part, x[b], kept.part(b, m), grad[b, m])
+    def of_tile(chunk: Problem, b: slice, m: slice) -> Gradients:
+        return _tile_backward(chunk, x[b], kept.tile(b, m), grad[b, m])
 
     return sum_of_tiles(problem, x, _tiles(problem, x, budget), of_tile)
 

@@ -55,9 +55,9 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
         else:
             # the maps that would be kept are working memory now
             for b, m in tiles(len(x), problem.outputs, problem.kept_bytes(x.element_size()), budget):
-                part = problem.part(m.start, m.stop)
+                chunk = problem.chunk(m)
                 target = out[b, m].contiguous()
-                _forward(part, x[b], part.allocate(x[b]), target)
+                _forward(chunk, x[b], chunk.allocate(x[b]), target)
                 out[b, m] = target
     return out.unflatten(-1, (rows, columns)), kept
 
@@ -70,8 +70,8 @@ def backward(problem: Problem, x: Tensor, kept: Saved, grad: Tensor, budget: int
         each += 2 * rows * columns + problem.spatial.length
     each = max(1, each * problem.depth * x.element_size())
 
-    def of_tile(part: Problem, b: slice, m: slice) -> Gradients:
-        return _backward(part, x[b], kept.part(b, m), grad[b, m], budget)
+    def of_tile(chunk: Problem, b: slice, m: slice) -> Gradients:
+        return _backward(chunk, x[b], kept.tile(b, m), grad[b, m], budget)
 
     with _on(x):
         return sum_of_tiles(problem, x, tiles(len(x), problem.outputs, each, budget), of_tile)
@@ -197,7 +197,7 @@ def _present(tensor: Tensor | None) -> Tensor:
 
 
 def _or(tensor: Tensor | None, stand_in: Tensor) -> Tensor:
-    """The tensor, or any other for a part that there is not."""
+    """The tensor, or another one in its place where the attention is absent: kernels take no None."""
     return stand_in if tensor is None else tensor
 
 

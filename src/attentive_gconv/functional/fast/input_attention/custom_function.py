@@ -41,7 +41,7 @@ def _samples() -> Any:
 
 
 class _InputAttention(Function):
-    """The kernels; what they cannot do, derivatives of derivatives and several gradients at once, by the definition."""
+    """The compiled kernels; gradients of gradients and batched gradients are computed by the definition."""
 
     @staticmethod
     def forward(
@@ -60,10 +60,10 @@ class _InputAttention(Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, *tensors, floats, whole = ctx.saved_tensors
+        x, *tensors, floats, integers = ctx.saved_tensors
         weights = ctx.weights.with_tensors(*tensors)
         if torch.is_grad_enabled() or not is_ordinary(grad):
             needed = ctx.needs_input_grad[:4]
             definition = lambda: input_attention_definition(x, weights)  # noqa: E731
             return *gradients_by_definition(definition, (x, *tensors), needed, grad), None
-        return *_samples().backward(grad, x, weights, floats, whole), None
+        return *_samples().backward(grad, x, weights, floats, integers), None

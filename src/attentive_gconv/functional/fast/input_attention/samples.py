@@ -18,9 +18,9 @@ from attentive_gconv.functional.fast.numba_runtime.simd import lanes
 from attentive_gconv.functional.fast.numba_runtime.threads import run_chunks
 from attentive_gconv.functional.operands import InputAttentionWeights
 
-# below so much work (see `_chunks`), a second thread takes longer to start than it saves
-_LITTLE = 1 << 16
-_CHUNKS_PER_THREAD = 2  # samples take equally long, and every chunk prepares the weights for itself
+# with less work (see `_chunks`) a second thread costs more than it saves
+_MIN_WORK = 1 << 16
+_CHUNKS_PER_THREAD = 2  # few: samples take equally long, and every chunk transforms the weights again
 _KINDS = ("mean", "max")
 _TRIVIAL = np.zeros((1, 1), np.int64)  # the table of the trivial group
 
@@ -50,7 +50,7 @@ class _Plan(NamedTuple):
     plane: Plane
     constants: Any
     floats: tuple[tuple[str, tuple[int, ...]], ...]
-    whole: tuple[tuple[str, tuple[int, ...]], ...]
+    integers: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def _sizes(x: Tensor, operands: InputAttentionWeights) -> _Sizes:
@@ -83,24 +83,24 @@ def _plan(sizes: _Sizes) -> _Plan:
         "seen": (len(sizes.of_channels), order, positions),
         "attention": (order, positions),
     }
-    whole = {
+    integers = {
         "place": (outputs,),
         "which": (order, positions),
         "pose": (positions if sizes.planar and sizes.side else 0,),
     }
-    shapes = [tuple((name, (sizes.batch, *shape)) for name, shape in part.items()) for part in (floats, whole)]
+    shapes = [tuple((name, (sizes.batch, *shape)) for name, shape in kind.items()) for kind in (floats, integers)]
     rule = Rule(float(sizes.combination[0]), float(sizes.combination[1]), *rows)
     return _Plan(rule, plane, exponential_constants(dtype), *shapes)
 
 
 def _cut(memory: np.ndarray, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> dict[str, Any]:
-    """The parts of these shapes, one after the other."""
-    pieces, at = {}, 0
+    """Consecutive views of the memory, in these shapes."""
+    views, at = {}, 0
     for name, shape in shapes:
         size = prod(shape)
-        pieces[name] = memory[at : at + size].reshape(shape)
+        views[name] = memory[at : at + size].reshape(shape)
         at += size
-    return pieces
+    return views
 
 
 def _array(tensor: Tensor) -> np.ndarray:
@@ -129,35 +129,35 @@ def _weights(operands: InputAttentionWeights, dtype: Any) -> Weights:
 
 
 def _chunks(maps: np.ndarray, weights: Weights) -> int:
-    """Into how many chunks the samples are cut, by the work: that of the kernel's products is done eight at a time."""
+    """The number of chunks of samples, by the work: multiplications of the kernel count an eighth, for SIMD."""
     batch, channels, order, positions = maps.shape
     products = weights.psi.size * len(weights.places)
     work = batch * positions * (channels * order + products // 8)
-    return 1 if work < _LITTLE else min(batch, _CHUNKS_PER_THREAD * torch.get_num_threads())
+    return 1 if work < _MIN_WORK else min(batch, _CHUNKS_PER_THREAD * torch.get_num_threads())
 
 
 def forward(x: Tensor, operands: InputAttentionWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """The attended map, and what backward needs: numbers, and the places of maxima."""
+    """The attended map, and what backward needs: one tensor of floats, and one of indices of maxima."""
     maps = _maps(x)
     plan = _plan(_sizes(x, operands))
     out = x.new_empty(x.shape)
     floats = x.new_empty(sum(prod(shape) for _, shape in plan.floats))
-    whole = x.new_empty(sum(prod(shape) for _, shape in plan.whole), dtype=torch.int32)
-    kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
+    integers = x.new_empty(sum(prod(shape) for _, shape in plan.integers), dtype=torch.int32)
+    kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(integers.numpy(), plan.integers))
     words = maps.view(np.int32 if maps.itemsize == 4 else np.int64)
     weights = _weights(operands, maps.dtype)
     arguments = (maps, words, weights, plan.rule, plan.plane, plan.constants, kept, _maps(out))
     run_chunks(forward_kernels.forward, len(maps), _chunks(maps, weights), *arguments)
-    return out, floats, whole
+    return out, floats, integers
 
 
 def backward(
-    grad: Tensor, x: Tensor, operands: InputAttentionWeights, floats: Tensor, whole: Tensor
+    grad: Tensor, x: Tensor, operands: InputAttentionWeights, floats: Tensor, integers: Tensor
 ) -> tuple[Tensor | None, ...]:
     """The gradients of x and of the weights."""
     maps = _maps(x)
     plan = _plan(_sizes(x, operands))
-    kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(whole.numpy(), plan.whole))
+    kept = Kept(**_cut(floats.numpy(), plan.floats), **_cut(integers.numpy(), plan.integers))
     weights = _weights(operands, maps.dtype)
     chunks = _chunks(maps, weights)
     dx = x.new_empty(x.shape)

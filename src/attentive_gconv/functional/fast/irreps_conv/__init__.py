@@ -9,40 +9,40 @@ from typing import Any
 
 from torch import Tensor
 
-from attentive_gconv.functional.fast.irreps_conv.form_rule import FORMS, Geometry, takes_irreps
+from attentive_gconv.functional.fast.irreps_conv.form_rule import FORMS, ConvOptions, takes_irreps
 
-__all__ = ["FORMS", "Geometry", "irreps_conv2d", "packed_weight", "takes_irreps"]
+__all__ = ["FORMS", "ConvOptions", "irreps_conv2d", "packed_weight", "takes_irreps"]
 
 
 def _operation() -> Any:
     return importlib.import_module("attentive_gconv.functional.fast.irreps_conv.irreps_operation")
 
 
-def packed_weight(weight: Tensor, geometry: Geometry) -> Tensor:
-    """A kernel in the order that the compiled products read, for `irreps_conv2d`: without a gradient, to be kept.
+def packed_weight(weight: Tensor, options: ConvOptions) -> Tensor:
+    """Pack a kernel for `irreps_conv2d`, in the order in which the compiled products read it; without a gradient.
 
     Args:
         weight: ``(O, C, |H|, k, k)``.
-        geometry: group and factor.
+        options: of which group and factor are used.
 
     Returns:
         The packed weights, one-dimensional.
     """
-    packed: Tensor = _operation().packed_weight(weight, geometry)
+    packed: Tensor = _operation().packed_weight(weight, options)
     return packed
 
 
 def irreps_conv2d(
-    x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, packed: Tensor | None = None
+    x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions, packed: Tensor | None = None
 ) -> Tensor:
-    """The group convolution ``x ⋆ scale·weight`` where `takes_irreps` says that it can be computed so.
+    """The group convolution ``x ⋆ scale·weight`` by irreducible representations; `takes_irreps` tells where it can run.
 
     Args:
         x: ``(B, C, |H|, Y, X)``, float32 or float64, on the CPU.
         weight: the learned kernel ``(O, C, |H|, k, k)``, not its transforms.
         bias: ``(O,)``, shared over the group.
-        geometry: group, factor, stride, padding, dilation.
-        packed: the weight as `packed_weight` gives it; None to make it here.
+        options: group, factor, stride, padding, dilation.
+        packed: the result of `packed_weight`; None to compute it.
 
     Returns:
         ``(B, O, |H|, Y', X')``.
@@ -52,10 +52,10 @@ def irreps_conv2d(
         >>> from attentive_gconv.functional import group_conv2d, kernel_index, transform_kernel
         >>> p4 = ag.group("p4")
         >>> x, weight = torch.randn(1, 2, 4, 5, 5).double(), torch.randn(3, 2, 4, 3, 3).double()
-        >>> out = irreps_conv2d(x, weight, None, Geometry(p4, 1.0, (1, 1), (1, 1), (1, 1)))
+        >>> out = irreps_conv2d(x, weight, None, ConvOptions(p4, 1.0, (1, 1), (1, 1), (1, 1)))
         >>> expanded = transform_kernel(weight, kernel_index(p4, 3, over_group=True))
         >>> torch.allclose(out, group_conv2d(x, expanded, padding=1))
         True
     """
-    out: Tensor = _operation().convolve(x, weight, bias, geometry, packed)
+    out: Tensor = _operation().convolve(x, weight, bias, options, packed)
     return out

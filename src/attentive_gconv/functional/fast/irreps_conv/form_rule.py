@@ -1,8 +1,9 @@
-r"""When a group convolution is computed by irreducible representations: where that can run, and where it is faster.
+r"""The rule that chooses the form of a group convolution: by irreducible representations, or expanded.
 
-Both forms are estimated in nanoseconds of one core, as sums of costs that `features` names. The costs are fitted to
-measurements, benchmarks/results/conv-forms.json, by ``python benchmarks/conv_forms.py --fit FILE``. Irreps are taken
-where the estimate is lower by a margin, so wide that hardly any measured layer is slower for it; the script says which.
+The time of both forms is estimated in nanoseconds of one core, as a sum of the costs of its `Features`. The costs are
+fitted to measurements, benchmarks/results/conv-forms.json, by ``python benchmarks/conv_forms.py --fit FILE``. Irreps
+are chosen where their estimate is lower by a margin, so wide that hardly any measured layer is slower for it; the
+script lists these.
 """
 
 from functools import lru_cache
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from attentive_gconv.functional.fast import dispatch
-from attentive_gconv.functional.geometry import Pair
+from attentive_gconv.functional.geometry import Pair, output_size
 from attentive_gconv.functional.irreps import real_irreps
 from attentive_gconv.groups import FiniteGroup
 
@@ -24,13 +25,13 @@ FORMS = {
 }
 # whether the convolution is differentiated: the ratio of the estimates up to which irreps are taken
 MARGINS = {False: 0.9, True: 0.8}
-PANEL = 32  # positions, which are computed together
-MIN_POSITIONS = 16  # with less conv2d reads the kernel once and is done
-LANES = 16  # output channels, which the kernel's gradient computes together
+PANEL = 32  # positions that are computed together
+MIN_POSITIONS = 16  # with fewer, `conv2d` does little more than read the kernel once
+LANES = 16  # output channels that the kernel's gradient computes together
 
 
 class Features(NamedTuple):
-    """What costs time, or the nanoseconds that one of each costs. Positions are those of the whole batch.
+    """Amounts of work, or the nanoseconds that one unit of each costs. Positions are those of the whole batch.
 
     Attributes:
         calls: the fixed cost.
@@ -56,8 +57,8 @@ COSTS = {
 POINTWISE_MAPS = {False: 0.4, True: 0.7}
 
 
-class Geometry(NamedTuple):
-    """What a group convolution is told beside its tensors."""
+class ConvOptions(NamedTuple):
+    """Options of a group convolution: group, quadrature weight, and sizes as in `conv2d`."""
 
     group: FiniteGroup
     scale: float
@@ -67,7 +68,7 @@ class Geometry(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What decides which form is faster."""
+    """The sizes and settings that decide which form is faster."""
 
     group: FiniteGroup
     channels: int
@@ -79,7 +80,7 @@ class Size(NamedTuple):
     threads: int
 
 
-def takes_irreps(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
+def takes_irreps(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions) -> bool:
     """Whether a group convolution is computed by irreducible representations.
 
     Args:
@@ -87,20 +88,20 @@ def takes_irreps(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, geom
         x: ``(B, C, |H|, Y, X)``.
         weight: the learned kernel ``(O, C, |H|, k, k)``.
         bias: ``(O,)`` or None.
-        geometry: the rest.
+        options: of the convolution.
 
     Example:
         >>> import attentive_gconv as ag
-        >>> geometry = Geometry(ag.group("p4"), 1.0, (1, 1), (1, 1), (1, 1))
-        >>> takes_irreps("expanded", torch.ones(1, 1, 4, 5, 5), torch.ones(1, 1, 4, 3, 3), None, geometry)
+        >>> options = ConvOptions(ag.group("p4"), 1.0, (1, 1), (1, 1), (1, 1))
+        >>> takes_irreps("expanded", torch.ones(1, 1, 4, 5, 5), torch.ones(1, 1, 4, 3, 3), None, options)
         False
     """
-    if form == "expanded" or geometry.group.order == 1 or not dispatch.sizes_are_plain():
+    if form == "expanded" or options.group.order == 1 or not dispatch.sizes_are_plain():
         return False
-    if not has_kernels(geometry.group):
+    if not has_kernels(options.group):
         return False
-    # sizes first: a look into a table, and most small layers are done with
-    if form == "auto" and not irreps_are_faster(_size_of(x, weight, bias, geometry)):
+    # sizes first: they are looked up in a cache, and rule most small layers out
+    if form == "auto" and not irreps_are_faster(_size_of(x, weight, bias, options)):
         return False
     return dispatch.is_compiled_on_cpu(x, weight, bias)
 
@@ -117,16 +118,12 @@ def has_kernels(group: FiniteGroup) -> bool:
     return True
 
 
-def _size_of(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Size:
+def _size_of(x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions) -> Size:
     outputs, channels, _, side, _ = weight.shape
-    stride, padding, dilation = geometry[2:]
-    positions = len(x)
-    for size, s, p, d in zip(x.shape[-2:], stride, padding, dilation, strict=True):
-        positions *= (size + 2 * p - d * (side - 1) - 1) // s + 1
+    rows, columns = output_size((x.shape[-2], x.shape[-1]), (side, side), *options[2:])
+    positions, strided = len(x) * rows * columns, options.stride != (1, 1)
     training = dispatch.is_recorded(x, weight, bias)
-    return Size(
-        *(geometry.group, channels, outputs, side, positions, stride != (1, 1), training, torch.get_num_threads())
-    )
+    return Size(options.group, channels, outputs, side, positions, strided, training, torch.get_num_threads())
 
 
 @lru_cache(1024)
@@ -144,7 +141,7 @@ def irreps_are_faster(size: Size) -> bool:
 
 
 def features(size: Size) -> tuple[Features, Features]:
-    """What both forms have to do: expanded, irreps."""
+    """The work of both forms: expanded, irreps."""
     order, offsets = size.group.order, size.kernel_size**2
     products = 0.0
     for irrep in real_irreps(size.group):
@@ -167,7 +164,7 @@ def features(size: Size) -> tuple[Features, Features]:
 
 
 def estimates(size: Size) -> tuple[float, float]:
-    """Nanoseconds that both forms are estimated to take: expanded, irreps."""
+    """Estimated nanoseconds of both forms: expanded, irreps."""
     expanded, irreps = (
         costs.calls * work.calls
         + costs.entries * work.entries

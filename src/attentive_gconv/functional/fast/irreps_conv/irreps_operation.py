@@ -20,35 +20,36 @@ from attentive_gconv.functional.fast.by_definition import gradients_by_definitio
 from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded
 from attentive_gconv.functional.fast.irreps_conv import irreps_kernels as kernels
 from attentive_gconv.functional.fast.irreps_conv.butterflies import program_of
-from attentive_gconv.functional.fast.irreps_conv.form_rule import Geometry
+from attentive_gconv.functional.fast.irreps_conv.form_rule import ConvOptions
 from attentive_gconv.functional.fast.irreps_conv.irreps_packing import pack, packing_of, unpack_gradient
 from attentive_gconv.functional.fast.irreps_conv.tiling import Problem, plan_of
 from attentive_gconv.functional.fast.numba_runtime.threads import chunk_count, run_chunks
 from attentive_gconv.functional.filters import kernel_index, transform_kernel
+from attentive_gconv.functional.geometry import output_size
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, packed: Tensor | None) -> Tensor:
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions, packed: Tensor | None) -> Tensor:
     """The group convolution of ``x (B, C, |H|, Y, X)`` with ``scale·weight (O, C, |H|, k, k)``.
 
     Args:
         x, weight, bias: float32 or float64, on the CPU.
-        geometry: the rest.
-        packed: the weight as `packed_weight` gives it; None to make it here.
+        options: of the convolution.
+        packed: the result of `packed_weight`; None to compute it.
     """
     if packed is None:
-        packed = packed_weight(weight, geometry)
+        packed = packed_weight(weight, options)
     if not is_recorded(x, weight, bias):
-        return _forward(x, packed, bias, _problem(x, weight, geometry))
-    out: Tensor = _IrrepsConv.apply(x, weight, bias, geometry, packed)
+        return _forward(x, packed, bias, _problem(x, weight, options))
+    out: Tensor = _IrrepsConv.apply(x, weight, bias, options, packed)
     return out
 
 
 @torch.no_grad()
-def packed_weight(weight: Tensor, geometry: Geometry) -> Tensor:
+def packed_weight(weight: Tensor, options: ConvOptions) -> Tensor:
     """``scale·weight``, transformed and laid out for the compiled products."""
     outputs, channels, _, side, _ = weight.shape
-    packing = packing_of(geometry.group, outputs, channels, side, _kind(weight))
-    return pack(weight, packing, geometry.scale)
+    packing = packing_of(options.group, outputs, channels, side, _kind(weight))
+    return pack(weight, packing, options.scale)
 
 
 def _kind(t: Tensor) -> Any:
@@ -60,16 +61,11 @@ def _array(t: Tensor) -> np.ndarray:
     return array
 
 
-def _problem(x: Tensor, weight: Tensor, geometry: Geometry) -> Problem:
+def _problem(x: Tensor, weight: Tensor, options: ConvOptions) -> Problem:
     outputs, channels, _, side, _ = weight.shape
-    height, width = x.shape[-2:]
-    stride, padding, dilation = geometry.stride, geometry.padding, geometry.dilation
-    out_height, out_width = (
-        (size + 2 * p - d * (side - 1) - 1) // s + 1
-        for size, s, p, d in zip((height, width), stride, padding, dilation, strict=True)
-    )
-    sizes = (len(x), height, width, out_height, out_width)
-    return Problem(geometry.group, channels, outputs, side, stride, padding, dilation, *sizes)
+    size = (x.shape[-2], x.shape[-1])
+    sizes = (len(x), *size, *output_size(size, (side, side), *options[2:]))
+    return Problem(options.group, channels, outputs, side, *options[2:], *sizes)
 
 
 def _opposite(problem: Problem) -> Problem:
@@ -107,31 +103,33 @@ def _kernel_gradient(x: Tensor, grad: Tensor, weight: Tensor, problem: Problem, 
     return unpack_gradient(sums[0] if chunks == 1 else sums.sum(0), packing, scale, weight.shape)
 
 
-def _input_gradient(grad: Tensor, weight: Tensor, problem: Problem, geometry: Geometry, size: torch.Size) -> Tensor:
+def _input_gradient(grad: Tensor, weight: Tensor, problem: Problem, options: ConvOptions, size: torch.Size) -> Tensor:
     if problem.stride != (1, 1):
-        kernel = _expanded(weight, geometry).flatten(2, 3).flatten(0, 1)
+        kernel = _expanded(weight, options).flatten(2, 3).flatten(0, 1)
         planes = torch.Size((size[0], size[1] * size[2], *size[3:]))
-        flat = conv2d_input(planes, kernel, grad.flatten(1, 2), *geometry[2:])
+        flat = conv2d_input(planes, kernel, grad.flatten(1, 2), *options[2:])
         return flat.view(size)
     packing = packing_of(
         problem.group, problem.outputs, problem.channels, problem.kernel_size, _kind(weight), opposite=True
     )
-    return _forward(grad, pack(weight, packing, geometry.scale), None, _opposite(problem))
+    return _forward(grad, pack(weight, packing, options.scale), None, _opposite(problem))
 
 
-def _expanded(weight: Tensor, geometry: Geometry) -> Tensor:
-    index = kernel_index(geometry.group, weight.shape[-1], over_group=True)
-    return transform_kernel(geometry.scale * weight, index)
+def _expanded(weight: Tensor, options: ConvOptions) -> Tensor:
+    index = kernel_index(options.group, weight.shape[-1], over_group=True)
+    return transform_kernel(options.scale * weight, index)
 
 
 class _IrrepsConv(Function):
-    """The kernels; derivatives of derivatives and several gradients at once by the expanded kernel."""
+    """The compiled kernels; gradients of gradients and batched gradients are computed with the expanded kernel."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, packed: Tensor) -> Tensor:
-        ctx.geometry = geometry
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions, packed: Tensor
+    ) -> Tensor:
+        ctx.options = options
         ctx.save_for_backward(x, weight)
-        return _forward(x, packed, bias, _problem(x, weight, geometry))
+        return _forward(x, packed, bias, _problem(x, weight, options))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -139,16 +137,16 @@ class _IrrepsConv(Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
         dx = dweight = None
         if torch.is_grad_enabled() or not is_ordinary(grad):
-            expanded = lambda: _by_expansion(x, weight, ctx.geometry)  # noqa: E731
+            expanded = lambda: _by_expansion(x, weight, ctx.options)  # noqa: E731
             dx, dweight = gradients_by_definition(expanded, (x, weight), (of_x, of_weight), grad)
         else:
-            problem = _problem(x, weight, ctx.geometry)
+            problem = _problem(x, weight, ctx.options)
             if of_x:
-                dx = _input_gradient(grad, weight, problem, ctx.geometry, x.shape)
+                dx = _input_gradient(grad, weight, problem, ctx.options, x.shape)
             if of_weight:
-                dweight = _kernel_gradient(x, grad, weight, problem, ctx.geometry.scale)
+                dweight = _kernel_gradient(x, grad, weight, problem, ctx.options.scale)
         return dx, dweight, grad.sum((0, 2, 3, 4)) if of_bias else None, None, None
 
 
-def _by_expansion(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    return group_conv2d_definition(x, _expanded(weight, geometry), None, *geometry[2:])
+def _by_expansion(x: Tensor, weight: Tensor, options: ConvOptions) -> Tensor:
+    return group_conv2d_definition(x, _expanded(weight, options), None, *options[2:])

@@ -1,7 +1,7 @@
-"""Kernels in the order that the compiled products read them.
+"""Packing of kernels, in the order in which the compiled products read them.
 
-A kernel ψ (O, C, |H|, k, k) is read along its orbits, Fourier-transformed, and laid out in tiles: two gathers around
-one small matrix product. Its gradient goes the same way back.
+A kernel ψ (O, C, |H|, k, k) is read along its orbits, Fourier-transformed, and laid out in tiles: two gathers with a
+small matrix product between them. The gradient is unpacked by the transposes of these.
 """
 
 from functools import lru_cache
@@ -23,8 +23,8 @@ class Packing(NamedTuple):
     orbits: Tensor  # (O'·C'·k²·|H|,) entries of ψ: for each output, channel and offset t the entry (u, M_u t) over u
     back: Tensor  # the inverse permutation
     matrix: Tensor  # (|H|, E): ŵ, with what the inverse transform of the output is scaled by
-    tiles: Tensor  # entries of ŵ for the packed weights; one past the end for what fills up
-    sums: Tensor  # for each entry of ŵ where its gradient lies
+    tiles: Tensor  # for each packed weight its entry of ŵ; one past the end for padding
+    sums: Tensor  # for each entry of ŵ the position of its gradient
 
 
 @lru_cache(128)
@@ -37,15 +37,16 @@ def packing_of(
     ψ'[c, o, u, t] = ψ[o, c, u⁻¹, -M_u⁻¹t].
     """
     offsets, order = kernel_size**2, group.order
-    numbers = torch.arange(outputs * channels * order * offsets).view(outputs, channels, order, offsets)
+    # on the CPU, whatever the default device is: the tables are cached
+    count = outputs * channels * order * offsets
+    numbers = torch.arange(count, device="cpu").view(outputs, channels, order, offsets)
     orbit = orbit_index(group, kernel_size)  # (k², |H|)
     if opposite:
-        inverse = torch.tensor(group.inverse_table)
         # w'_t(u) = ψ'[c, o, u, M_u t] = ψ[o, c, u⁻¹, -t]
-        orbits = numbers.flip(-1)[:, :, inverse].permute(1, 0, 3, 2)
+        orbits = numbers.flip(-1)[:, :, list(group.inverse_table)].permute(1, 0, 3, 2)
         outputs, channels = channels, outputs
     else:
-        orbits = numbers[:, :, torch.arange(order), orbit]
+        orbits = numbers[:, :, list(range(order)), orbit]
     orbits = orbits.flatten()
     entries = [
         (irrep, b, k) for irrep in real_irreps(group) for b in range(irrep.dimension) for k in range(irrep.dimension)
@@ -53,8 +54,8 @@ def packing_of(
     columns = [[irrep.dimension / order * m[b][k] for m in irrep.matrices] for irrep, b, k in entries]
     tiles, sums = _layout(group, outputs, channels, kernel_size, kind)
     back = torch.empty_like(orbits)
-    back[orbits] = torch.arange(orbits.numel())
-    matrix = torch.tensor(columns, dtype=torch.from_numpy(np.empty(0, kind)).dtype).t().contiguous()
+    back[orbits] = torch.arange(count, device="cpu")
+    matrix = torch.from_numpy(np.ascontiguousarray(np.array(columns, kind).T))
     return Packing(orbits, back, matrix, torch.from_numpy(tiles), torch.from_numpy(sums))
 
 

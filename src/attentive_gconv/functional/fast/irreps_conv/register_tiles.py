@@ -49,7 +49,7 @@ def _word(number: int) -> Any:
 
 
 class _Operands(NamedTuple):
-    """What a product is told, as values of LLVM."""
+    """The arguments of a product, as LLVM values."""
 
     height: Any
     a: Any

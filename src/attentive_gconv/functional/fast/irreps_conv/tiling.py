@@ -20,10 +20,9 @@ import numpy as np
 
 from attentive_gconv.functional.fast.irreps_conv.register_tiles import best_height, panel_width
 from attentive_gconv.functional.fast.numba_runtime.simd import lanes
+from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.functional.irreps import orbit_index, real_irreps
 from attentive_gconv.groups import FiniteGroup
-
-Pair = tuple[int, int]
 
 MAX_POSITIONS = 192  # of a tile, unless a row is longer
 BLOCK_BYTES = 432 << 10  # of â

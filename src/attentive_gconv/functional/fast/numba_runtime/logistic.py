@@ -23,8 +23,8 @@ EXPONENT_TERMS = 13
 
 @cache
 def exponential_constants(kind: Any) -> Any:
-    """What `logistic` needs for a dtype: limit, log2 e, the rounding constant, ln 2 in two parts, Taylor terms,
-    the largest number. Not to be written to.
+    """Constants of `logistic` for a dtype: limit, log2 e, the rounding constant, ln 2 as the sum of two numbers, Taylor
+    coefficients, the largest number. Cached: not to be written to.
     """
     limit, rounding, high = (
         (700.0, 1.5 * 2.0**52, 6.93145751953125e-1) if kind == np.float64 else (87.0, 1.5 * 2.0**23, 0.693359375)
