@@ -6,7 +6,7 @@ DEFAULT_BUDGET = 64 << 20  # bytes
 
 
 def fitting(count: int, bytes_each: int, budget: int) -> int:
-    """How many of ``count`` items fit a budget; one at least.
+    """The number of items, of ``count``, that fit a budget; at least one.
 
     Example:
         >>> fitting(10, 300, budget=1000), fitting(10, 3000, budget=1000)
@@ -30,9 +30,9 @@ def tiles(samples: int, outputs: int, bytes_each: int, budget: int) -> Iterator[
     """Ranges of samples and of outputs that together fit a budget, outputs first.
 
     Args:
-        samples, outputs: their numbers.
+        samples, outputs: the numbers of samples and outputs.
         bytes_each: working memory of one output of one sample.
-        budget: bytes for a tile; one output of one sample is the least.
+        budget: bytes for a tile, which is at least one output of one sample.
 
     Example:
         >>> list(tiles(3, 2, bytes_each=1, budget=4))

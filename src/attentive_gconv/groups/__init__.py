@@ -1,4 +1,4 @@
-"""Finite groups of symmetries of the plane, by name: of the pixel grid, exact, and of any angle, approximate."""
+"""Finite groups of rotations and mirrorings of the plane, by name: exact on the pixel grid, or interpolating."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ _FAMILIES = {"c": cyclic, "d": dihedral}
 
 
 def list_groups() -> list[str]:
-    """Names of the paper's groups, for `group`, which also makes ``"c<N>"`` and ``"d<N>"``.
+    """Names of the paper's groups. `group` also accepts ``"c<N>"`` and ``"d<N>"``.
 
     Example:
         >>> list_groups()
@@ -24,7 +24,7 @@ def list_groups() -> list[str]:
 
 
 def group(name: str | FiniteGroup) -> FiniteGroup:
-    """Get a group by name; a `FiniteGroup` is returned as it is, so that layers take either.
+    """Get a group by name. A `FiniteGroup` is returned unchanged, so that layers accept either.
 
     Rotations by other angles than multiples of 90° do not map the pixel grid to itself. A group that has some is
     approximate beyond the subgroup `FiniteGroup.exact`, and says so once, with an `ApproximateGroupWarning`.
@@ -35,8 +35,8 @@ def group(name: str | FiniteGroup) -> FiniteGroup:
             z2, p4 and p4m.
 
     Raises:
-        TypeError: if the argument is neither.
-        ValueError: if the name is unknown; the message offers the group that goes by it elsewhere, if there is one.
+        TypeError: if the argument is neither a name nor a `FiniteGroup`.
+        ValueError: if the name is unknown; the message suggests the group that goes by it elsewhere, if there is one.
 
     Example:
         >>> group("p4m").order, group("d4").name, group("c8").exact.name
@@ -58,7 +58,7 @@ def group(name: str | FiniteGroup) -> FiniteGroup:
 
 
 def _unknown(name: str) -> str:
-    """What is wrong with a name, and what may be meant."""
+    """The error message for an unknown name; it suggests the group that is probably meant."""
     meant = _meant(re.sub(r"[\s_()\[\]]", "", name).lower())
     hint = f" did you mean {meant!r}?" if meant else ""
     known = ", ".join(repr(known) for known in _GROUPS)

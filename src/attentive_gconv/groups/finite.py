@@ -86,7 +86,7 @@ def matrix_key(matrix: Matrix) -> tuple[float, ...]:
 
 
 class FiniteGroup:
-    """A finite group H of symmetries of the plane: of the pixel grid, unless interpolation is allowed.
+    """A finite group H of rotations and mirrorings that map the pixel grid to itself, unless interpolation is allowed.
 
     Args:
         name: the name that messages, registries and files use.
@@ -102,8 +102,8 @@ class FiniteGroup:
         product_table: ``product_table[i][j]`` is the element i·j.
         inverse_table: ``inverse_table[i]`` is the element i⁻¹.
         exact_elements: the elements that map the pixel grid to itself; all of them, unless the group interpolates.
-        factors: (k, r) of every element k·r: k exact, r the first element of its coset, so that few interpolate.
-        representatives: the elements r of the factors, each once; of an exact group the identity alone.
+        factors: (k, r) for every element k·r: k exact, r the first element of its coset. Only the r interpolate.
+        representatives: the elements r of the factors, each once; for an exact group the identity alone.
 
     Raises:
         ValueError: if a matrix does not map the grid to itself (or, with ``interpolate``, is not orthogonal), or if the
@@ -287,7 +287,7 @@ class FiniteGroup:
         return self.act_on_plane(i, f)[..., self.permutation(i), :, :]
 
     def element_name(self, i: int) -> str:
-        """A readable name: ``"90°"``, ``"22.5°"``, or ``"m·90°"`` for "rotate by 90°, then mirror the Y axis"."""
+        """A readable name: ``"90°"``, ``"22.5°"``, or ``"m·90°"``: rotate by 90°, then reverse the Y axis."""
         (a, b), (c, d) = self.matrices[self._element(i)]
         mirrored = a * d - b * c < 0
         cosine, sine = (-a if mirrored else a), c
@@ -295,7 +295,7 @@ class FiniteGroup:
         return f"m·{angle:g}°" if mirrored else f"{angle:g}°"
 
     def _element(self, i: int) -> int:
-        i = operator.index(i)  # 1.5 is no element, and not to be rounded to one
+        i = operator.index(i)  # refuses 1.5, which int() would round
         if not 0 <= i < self.order:
             raise IndexError(f"group {self.name!r} has the elements 0 to {self.order - 1}, got {i}")
         return i
@@ -315,12 +315,12 @@ class FiniteGroup:
 
 
 def _is_on_grid(matrix: Matrix) -> bool:
-    """Whether a matrix maps the pixel grid to itself: one with integer entries, as `_checked` leaves them."""
+    """Whether a matrix maps the pixel grid to itself; `_checked` gives such matrices entries of type int."""
     return all(isinstance(entry, int) for row in matrix for entry in row)
 
 
 def _usual_name(matrices: Sequence[Matrix]) -> str:
-    """The name of the point group with as many rotations and mirrorings."""
+    """The name that `attentive_gconv.group` has for a group with as many rotations and mirrorings."""
     rotations = sum(a * d - b * c > 0 for (a, b), (c, d) in matrices)
     name = f"{'c' if rotations == len(matrices) else 'd'}{rotations}"
     return {"c1": "z2", "c4": "p4", "d4": "p4m"}.get(name, name)

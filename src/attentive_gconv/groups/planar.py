@@ -28,7 +28,7 @@ def _rotations(count: int) -> list[Matrix]:
 
 
 def _rotation(quarters: int, count: int) -> Matrix:
-    """The rotation by ``quarters / count`` times 90°: that of the rest below 90°, turned by whole quarters."""
+    """The rotation by ``quarters / count`` times 90°; whole quarter turns are exact."""
     turns, rest = divmod(quarters, count)
     angle = math.pi / 2 * rest / count
     matrix: Matrix = ((math.cos(angle), -math.sin(angle)), (math.sin(angle), math.cos(angle))) if rest else IDENTITY

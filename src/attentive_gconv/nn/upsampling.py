@@ -1,7 +1,7 @@
 """Upsampling over space, which keeps the group axis.
 
-A factor that is a whole number maps the centres of pixels symmetrically about the centre of the map, so that nearest,
-bilinear and bicubic interpolation commute with every L_h: nearest to the last bit, the others to rounding.
+With an integer factor the new pixels lie symmetrically about the centre of the map, so that nearest, bilinear and
+bicubic interpolation commute with every L_h: nearest to the last bit, the others to rounding.
 """
 
 import torch.nn.functional as F
@@ -15,10 +15,10 @@ MODES = ("nearest", "bilinear", "bicubic")
 
 
 class SpatialUpsample2d(Planewise):
-    """Upsampling over space by a whole factor.
+    """Upsampling over space by an integer factor.
 
     Args:
-        scale_factor: a whole number, or two, (Y, X).
+        scale_factor: one integer, or two, (Y, X).
         mode: ``"nearest"``, ``"bilinear"`` or ``"bicubic"``, as in `torch.nn.Upsample` with ``align_corners=False``.
 
     Shape:
