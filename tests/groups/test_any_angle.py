@@ -226,7 +226,7 @@ USERS = {
 
 @pytest.mark.parametrize("make", USERS.values(), ids=USERS)
 def test_the_warning_points_to_the_line_of_the_user(make, monkeypatch):
-    monkeypatch.setattr(finite, "_SAID", set())
+    monkeypatch.setattr(finite, "_WARNED", set())
     with pytest.warns(ApproximateGroupWarning) as said:
         make()
     lines = {(warning.filename, warning.lineno) for warning in said}

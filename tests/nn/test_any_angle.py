@@ -117,7 +117,7 @@ def test_samples_of_a_spatial_gate_are_computed_once_in_inference(over_group, mo
     def new_samples(expected: int, module: nn.Module = attention, x: torch.Tensor = x) -> torch.Tensor:
         calls.clear()
         out = module(x)
-        torch.testing.assert_close(out, input_attention_definition(x, module._standard_weights(x)))
+        torch.testing.assert_close(out, input_attention_definition(x, module._fused_weights(x)))
         assert len(calls) == expected
         return out
 
