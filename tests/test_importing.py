@@ -85,3 +85,22 @@ def test_arguments():
         check_arguments("optimizer", torch.optim.Adam, {"beta": 1}, fixed=("params",), fields=("lr",))
     with pytest.raises(ValueError, match=r"unknown field 'optimizer.params'"):
         check_arguments("optimizer", torch.optim.Adam, {"params": 1}, fixed=("params",), fields=("lr",))
+
+
+def test_a_file_named_as_another_module_is_refused(tmp_path, monkeypatch):
+    """It was not imported, and nothing was said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "copy.py").write_text("raise RuntimeError('imported')\n")
+    with pytest.raises(ConfigError, match=r"a module named 'copy' is imported already, from .*copy\.py: rename"):
+        import_module("copy.py")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_name_twice.py").write_text("")
+    try:
+        import_module("a/same_name_twice.py")
+        import_module("a/same_name_twice.py")
+        with pytest.raises(ConfigError, match="'same_name_twice' is imported already"):
+            import_module("b/same_name_twice.py")
+    finally:
+        sys.modules.pop("same_name_twice", None)

@@ -1,7 +1,7 @@
-"""Classes of other packages by their import path, and modules of the user's that the command line imports.
+"""Find classes by their import path, and import modules of the user for the command line.
 
-Settings come from files that may be anybody's: nothing is imported because a file says so. A path leads into PyTorch or
-torchvision, or into a module that the user has imported (in Python, or with ``--import`` on the command line).
+Settings may come from untrusted files, so a setting never causes an import. A path must lead into PyTorch, torchvision,
+or a module that the user has imported already (in Python, or with ``--import`` on the command line).
 """
 
 import difflib
@@ -16,24 +16,24 @@ from typing import Any
 from attentive_gconv.lookup import find
 from attentive_gconv.settings import ConfigError
 
-# what `import_module` imported
+# names of the modules that `import_module` imported
 _ON_PURPOSE: set[str] = set()
 
 
 def import_module(name: str) -> None:
-    """Import a module by its name, found in the present folder too, or a ``.py`` file by its path.
+    """Import a module by its name, also from the current folder, or a ``.py`` file by its path.
 
     Raises:
-        ConfigError: if there is none, or it cannot be imported.
+        ConfigError: if there is none, it cannot be imported, or another module of that name is imported already.
     """
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        if not name.endswith(".py"):
-            importlib.import_module(name)
-        elif not is_imported(name):
+        if name.endswith(".py"):
             _import_file(Path(name))
-        _ON_PURPOSE.add(Path(name).stem if name.endswith(".py") else name)
+        else:
+            importlib.import_module(name)
+        _ON_PURPOSE.add(_module_name(name))
     except Exception as error:  # whatever the user's module raises
         raise ConfigError(
             f"--import {name} failed ({type(error).__name__}: {error}): give the name of a module or the path of a .py "
@@ -42,21 +42,31 @@ def import_module(name: str) -> None:
 
 
 def is_imported(name: str) -> bool:
-    """Whether a module, or a file that `import_module` took, has been imported."""
-    return (Path(name).stem if name.endswith(".py") else name) in sys.modules
+    """Whether a module, given by its name or its ``.py`` file, has been imported."""
+    return _module_name(name) in sys.modules
 
 
 def is_imported_on_purpose(module: str) -> bool:
-    """Whether `import_module` imported a module or its package, or it is the program itself."""
+    """Whether a module is the program itself, or `import_module` imported it or a package around it."""
     return module == "__main__" or any(module == name or module.startswith(f"{name}.") for name in _ON_PURPOSE)
 
 
+def _module_name(name: str) -> str:
+    return Path(name).stem if name.endswith(".py") else name
+
+
 def _import_file(path: Path) -> None:
+    if (other := sys.modules.get(path.stem)) is not None:
+        found = getattr(other, "__file__", None)
+        if found is not None and Path(found).resolve() == path.resolve():
+            return
+        origin = found or "Python itself"
+        raise ImportError(f"a module named {path.stem!r} is imported already, from {origin}: rename the file")
     specification = importlib.util.spec_from_file_location(path.stem, path)
     if specification is None or specification.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(specification)
-    # found by its name from now on, as by processes that load images
+    # worker processes that load images find it by its name
     sys.modules[path.stem] = module
     try:
         specification.loader.exec_module(module)
@@ -71,14 +81,14 @@ def find_class(
     """A class, or another callable, by its name in a module of PyTorch or torchvision, or by its import path.
 
     Args:
-        setting: what asks for it, for messages.
+        setting: the setting that holds the path, for messages.
         path: a name, or a dotted path.
-        within: the module of names without a dot; paths may lead there, or into modules that are imported already.
-        suits: whether an object is one of those that are meant.
-        names: further names that are known, for messages.
+        within: the module of names without a dot; a dotted path leads there, or into a module that is imported already.
+        suits: whether an object is of the wanted kind.
+        names: further known names, for messages.
 
     Raises:
-        ConfigError: if there is none; the message offers the nearest, or says what to import.
+        ConfigError: if there is none; the message suggests the nearest name, or says what to import.
 
     Example:
         >>> import torch
@@ -123,14 +133,14 @@ def check_arguments(
     """Refuse arguments that a class does not take.
 
     Args:
-        section: of the settings that hold them, for the messages.
+        section: the section of settings that holds them, for messages.
         target: the class.
         given: the arguments.
         fixed: arguments of the class that are set by other means.
-        fields: the section's own fields, for the messages.
+        fields: the section's own fields, for messages.
 
     Raises:
-        ValueError: if there is one; the message offers the nearest.
+        ValueError: if there is one; the message suggests the nearest name.
     """
     parameters = inspect.signature(target).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):

@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first asked for (PEP 562)."""
+"""Lazy imports of a package's public names (PEP 562)."""
 
 import importlib
 import sys
@@ -7,11 +7,11 @@ from typing import Any
 
 
 def lazy_names(package: str, defined_in: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a package.
+    """Make the ``__getattr__`` of a package: a name is imported when it is first used.
 
     Args:
-        package: its ``__name__``.
-        defined_in: the submodule of each name.
+        package: the package's ``__name__``.
+        defined_in: the submodule that defines each name.
 
     Example:
         >>> find = lazy_names("json", {"JSONDecoder": "decoder"})

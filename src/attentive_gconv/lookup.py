@@ -11,7 +11,7 @@ def find(kind: str, name: str, known: Mapping[str, T]) -> T:
     """Get an entry by name.
 
     Raises:
-        ValueError: if there is none; the message offers the nearest names.
+        ValueError: if there is none; the message suggests the nearest names.
 
     Example:
         >>> find("fruit", "aple", {"apple": 1, "fig": 2})

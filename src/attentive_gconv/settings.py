@@ -1,7 +1,7 @@
-"""Plain values, as they come out of YAML or JSON, to checked dataclasses; the error of a value that cannot be used.
+"""Checked dataclasses from the plain values of YAML and JSON, and the error of a setting that cannot be used.
 
-By hand: pydantic would save twenty lines, since its errors have to be translated into messages with a remedy, at
-the price of a compiled dependency and of a quarter of a second at the start of every command.
+Written by hand: pydantic would save twenty lines, because its errors would have to be translated into messages with a
+remedy, and cost a compiled dependency and a quarter of a second at the start of every command.
 """
 
 import dataclasses
@@ -17,19 +17,19 @@ T = TypeVar("T")
 
 
 class ConfigError(ValueError):
-    """A setting that cannot be used; the message names the field, its value and the remedy."""
+    """A setting cannot be used; the message names the field, its value and the remedy."""
 
 
 def dataclass_from_mapping(cls: type[T], settings: Any, path: str = "") -> T:
-    """A frozen dataclass from plain values, every one checked against the type of its field.
+    """Make a frozen dataclass from plain values, each checked against the type of its field.
 
     Args:
         cls: the dataclass; its fields are scalars, literals, tuples, dicts of plain values and further dataclasses.
-        settings: its values by field.
-        path: the dotted field that holds it, for the messages.
+        settings: values by field.
+        path: the dotted field that holds the settings, for messages.
 
     Raises:
-        ValueError: on an unknown field; the message offers the nearest.
+        ValueError: on an unknown field; the message suggests the nearest name.
         ConfigError: on a missing field or a wrong type.
     """
     if not isinstance(settings, Mapping):
@@ -70,13 +70,20 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{path} (={value!r}) must be a section, i.e. `name: value` pairs")
         return dict(value)
-    if hint is float and type(value) in (int, float) and math.isfinite(value):
-        return float(value)
+    if hint is float and type(value) in (int, float) and math.isfinite(number := _float(value)):
+        return number
     if type(value) is not hint or hint is float:
         raise ConfigError(f"{path} (={value!r}) must be {_in_words(hint)}")
     return value
 
 
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return math.inf
+
+
 def _in_words(hint: Any) -> str:
-    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a word"}
+    words = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a string"}
     return words.get(hint, str(hint))

@@ -1,7 +1,7 @@
-"""Settings as YAML text, read strictly and as data alone.
+"""Settings as YAML text: a strict subset of YAML, read as data alone.
 
-Numbers are decimal: ``1e-3`` is a number, and ``010`` (8 in YAML 1.1), ``0x10`` and ``1:30`` are words. Keys are words
-and occur once. Anchors and aliases, deep nesting and large files are refused.
+Numbers are decimal: ``1e-3`` is a number; ``010`` (8 in YAML 1.1), ``0x10`` and ``1:30`` are strings. Keys are strings
+and occur once. Tags, aliases, deep nesting and large files are refused.
 """
 
 import hashlib
@@ -23,13 +23,15 @@ _SIGNATURE = "# sha256 of the lines above: "
 
 
 class _RecipeLoader(yaml.SafeLoader):
-    """YAML as recipes have it, see above."""
+    """Loader of the subset above."""
 
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise self._error("aliases (*name) are not allowed in recipes: write the value out")
+        if (tag := getattr(self.peek_event(), "tag", None)) is not None:
+            raise self._error(f"tags ({tag}) are not allowed in recipes: write the value without one")
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self._error(f"it is nested more than {MAX_DEPTH} levels deep")
@@ -54,7 +56,7 @@ class _RecipeLoader(yaml.SafeLoader):
 
 
 class _RecipeDumper(yaml.SafeDumper):
-    """Quotes what `_RecipeLoader` would otherwise read as a number."""
+    """Dumper that quotes the strings that `_RecipeLoader` would otherwise read as numbers."""
 
 
 _INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*)$")
@@ -62,7 +64,7 @@ _FLOAT = re.compile(
     r"^[-+]?((\d[\d_]*\.[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.inf|\.Inf|\.INF)$|^\.(nan|NaN|NAN)$"
 )
 for _yaml_class in (_RecipeLoader, _RecipeDumper):
-    # the base class's resolvers of numbers, which know other bases and dates, are left out
+    # without the base class's resolvers of numbers, which accept other bases, and of dates
     _kept = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:null")
     _yaml_class.yaml_implicit_resolvers = {
         letter: [(tag, pattern) for tag, pattern in resolvers if tag in _kept]
@@ -73,20 +75,20 @@ for _yaml_class in (_RecipeLoader, _RecipeDumper):
 
 
 def read_settings(path: Path, *, verify: bool = False) -> dict[str, Any]:
-    """The settings in a YAML file.
+    """Read the settings in a YAML file.
 
     Args:
         path: the file.
-        verify: compare the SHA-256 that `signed` text holds; text without one is read as it is.
+        verify: compare the SHA-256 that `signed` adds; text without one is accepted.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ConfigError: if it is no readable file of settings, or is verified and was changed.
+        ConfigError: if the file does not hold settings, or ``verify`` is set and it has changed since it was written.
     """
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path} is not a regular file: give the path of a recipe")
     if path.stat().st_size > MAX_RECIPE_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_RECIPE_BYTES:,} bytes and no recipe")
+        raise ConfigError(f"{path} is larger than {MAX_RECIPE_BYTES:,} bytes, too large for a recipe")
     try:
         text = path.read_text(encoding="utf-8")
         settings = yaml.load(text, Loader=_RecipeLoader)
@@ -98,18 +100,18 @@ def read_settings(path: Path, *, verify: bool = False) -> dict[str, Any]:
     if verify and mark and signed(lines) != text:
         raise ConfigError(
             f"{path} is damaged, or was changed by hand: its lines have another sha256 than it says; restore it, or "
-            "remove its last line if the change is meant"
+            "remove its last line if the change is intended"
         )
     return settings
 
 
 def signed(text: str) -> str:
-    """The text with a comment that holds its SHA-256; `read_settings` compares it."""
+    """Append a comment with the text's SHA-256, which `read_settings` compares."""
     return f"{text}{_SIGNATURE}{hashlib.sha256(text.encode()).hexdigest()}\n"
 
 
 def parse_value(text: str) -> Any:
-    """One value, as YAML reads it.
+    """Parse one value as YAML.
 
     Raises:
         ConfigError: if it cannot be read.
@@ -121,5 +123,5 @@ def parse_value(text: str) -> Any:
 
 
 def dump_settings(settings: Mapping[str, Any]) -> str:
-    """Settings as YAML text that `read_settings` reads back to equal values."""
+    """Write settings as YAML text; `read_settings` reads back equal values."""
     return yaml.dump(dict(settings), Dumper=_RecipeDumper, sort_keys=False, allow_unicode=True)

@@ -212,3 +212,46 @@ def test_settings_that_were_changed_after_they_were_signed_are_refused(tmp_path)
     with pytest.raises(ConfigError, match="another sha256 than it says; restore it, or remove its last line"):
         read_settings(path, verify=True)
     assert read_settings(path)["epochs"] == 8  # as a recipe, it may be changed
+
+
+@pytest.mark.parametrize("value", ["!!int ''", "!!bool abc", "!!timestamp abc", "!!set {a}", "!!binary aGk=", "!own 1"])
+def test_tags_are_refused(tmp_path, value):
+    """The first three ended in tracebacks; sets, bytes and dates got into the settings of a run."""
+    with pytest.raises(ConfigError, match=r"tags \(.*\) are not allowed in recipes"):
+        load_recipe(write(tmp_path, f"epochs: {value}\n"))
+    with pytest.raises(ConfigError, match=r"tags \(.*\) are not allowed in recipes"):
+        parse_override(f"epochs={value}")
+
+
+@pytest.mark.parametrize("value", ["", "5", "[1]"])
+def test_differences_of_a_network_that_are_no_section(tmp_path, value):
+    """`"name" in None` ended in a traceback."""
+    text = "dataset: {name: digits}\nmodel: {name: p4cnn}\nepochs: 1\nbatch_size: 8\n"
+    text += f"models: {{'*': {{model: {value}}}}}"
+    with pytest.raises(ConfigError, match=r"model \(=.*\) must be a section"):
+        load_recipe(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("field", ["epochs", "batch_size", "evaluate_every", "evaluate_from"])
+def test_epochs_and_batches_have_limits(field):
+    with pytest.raises(ConfigError, match=rf"{field} \(=10000000\) must be at most 1000000"):
+        load_recipe("digits", {"model.name": "p4cnn", field: 10_000_000})
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer.lr": HUGE}, r"optimizer.lr \(=1000.*\) must be a finite number"),
+        ({"model.channels": HUGE}, r"model.channels \(=1000.*\) must be a number"),
+        ({"optimizer": {"name": "AdamW", "eps": HUGE}}, r"optimizer.eps \(=1000.*\) must be a number"),
+        ({"dataset.augmentation_options": {"degrees": float("nan")}}, r"degrees \(=nan\) must be a number"),
+        ({"dataset.augmentation_options": {"degrees": b"1"}}, r"degrees \(=b'1'\) must be a number"),
+    ],
+)
+def test_values_that_no_run_can_use_are_refused(settings, message):
+    """Integers of more than 308 digits ended in an OverflowError."""
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("digits", {"model.name": "p4cnn", **settings})

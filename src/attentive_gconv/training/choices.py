@@ -1,4 +1,4 @@
-"""The optimizer and the schedule that settings name: short names of the recipes, names of PyTorch, or import paths."""
+"""Find the optimizer and schedule of the settings: a recipe's short name, a class of PyTorch, or an import path."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from attentive_gconv.importing import check_arguments, find_class
 from attentive_gconv.settings import ConfigError
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"adam": Adam, "sgd": SGD}
-# with the arguments that the recipes' own fields set
+# with the arguments that fields of the recipe set
 SCHEDULES: dict[str, tuple[type[LRScheduler], tuple[str, ...]]] = {
     "constant": (LambdaLR, ("lr_lambda",)),
     "multistep": (MultiStepLR, ("milestones", "gamma")),
@@ -55,13 +55,13 @@ def schedule_class(name: str) -> type[LRScheduler]:
 
 
 def check_optimizer(name: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError unless there is such an optimizer, and it takes these options."""
+    """Raise ValueError unless the optimizer exists and takes these options."""
     fields = ("name", "lr", "weight_decay", "momentum")
     check_arguments("optimizer", optimizer_class(name), options, fixed=("params",), fields=fields)
 
 
 def check_schedule(name: str, options: Mapping[str, Any]) -> None:
-    """Raise ValueError unless there is such a schedule, and it takes these options."""
+    """Raise ValueError unless the schedule exists and takes these options."""
     fixed = ("optimizer", "last_epoch", *(SCHEDULES[name][1] if name in SCHEDULES else ()))
     fields = ("name", "milestones", "gamma", "patience", "warmup", "interval")
     check_arguments("schedule", schedule_class(name), options, fixed=fixed, fields=fields)

@@ -1,7 +1,6 @@
-"""What a training run is made of, as typed and checked values.
+"""Settings of a training run, as frozen dataclasses that check their values.
 
-Every dataclass here is frozen and checks itself, so a `TrainConfig` that exists is one that can be run. Where the
-values come from (recipe files, flags) is `attentive_gconv.training.recipe`'s matter.
+`attentive_gconv.training.recipe` reads them from recipes and the command line.
 """
 
 import math
@@ -13,8 +12,10 @@ from attentive_gconv.settings import ConfigError
 Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
 Strategy = Literal["auto", "ddp"]
-# of processes, devices, parts of a batch, pixels a side: what is larger is a mistake, not a wish
+# limits against typing errors and hostile files: of processes, devices, micro-batches and pixels of a side; of epochs
+# and images in a batch
 MOST = 4096
+MOST_COUNTED = 1_000_000
 
 
 def _require(holds: bool, name: str, value: object, remedy: str) -> None:
@@ -24,18 +25,18 @@ def _require(holds: bool, name: str, value: object, remedy: str) -> None:
 
 @dataclass(frozen=True)
 class DatasetConfig:
-    """Which images, and where they are.
+    """The dataset; arguments of `attentive_gconv.data.load_dataset`.
 
     Attributes:
-        name: a name of `attentive_gconv.data.list_datasets`.
-        dir: the folder that holds the datasets; None for the data subpackage's own default.
-        source: which of several sources of the same dataset; ``"auto"`` takes the first that is there.
-        seed: of whatever is random in the making of the dataset. It is not the seed of the training, so that runs
-            with different seeds see the same images.
-        folder: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
-        image_size: of ``image-folder``, the side that the images are scaled to; None leaves them as they are.
+        name: one of `attentive_gconv.data.list_datasets`.
+        dir: the folder that holds the datasets; None for the cache folder.
+        source: one of the dataset's sources; ``"auto"`` takes the first that is available.
+        seed: seed of generated datasets and random splits. It is not the seed of the training, so that runs with
+            different seeds see the same images.
+        folder: for ``image-folder``, the folder that holds ``train/`` and ``test/``.
+        image_size: for ``image-folder`` and ``elpv``, the side that images are scaled to; None for the default.
         augmentation: data augmentation of the training images: a name, a class of `torchvision.transforms.v2`, or the
-            import path of one.
+            import path of a transform.
         augmentation_options: arguments of that class.
     """
 
@@ -58,7 +59,7 @@ class DatasetConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which network: a name of `attentive_gconv.list_models`, and options for `attentive_gconv.create_model`."""
+    """The network: a name of `attentive_gconv.list_models`, and options for `attentive_gconv.create_model`."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class OptimizerConfig:
     Attributes:
         name: ``"adam"``, ``"sgd"``, the name of a class of `torch.optim`, or the import path of one.
         lr, weight_decay: learning rate and weight decay.
-        momentum: None where the optimizer has none, as Adam.
+        momentum: momentum; None for optimizers without, such as Adam.
         options: further arguments of the class.
     """
 
@@ -93,7 +94,7 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         if self.name not in ("adam", "sgd") or self.options:
-            # imported here: the recipes of the library need no PyTorch
+            # imported here: without options, recipes need no PyTorch
             from attentive_gconv.training.choices import check_optimizer
 
             check_optimizer(self.name, self.options)
@@ -117,15 +118,15 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How the learning rate changes.
+    """The learning-rate schedule.
 
-    ``constant``: not at all. ``multistep``: times `gamma` after each epoch count in `milestones`. ``plateau``: times
-    `gamma` when the validation accuracy has not improved for `patience` epochs. ``onecycle``: step by step, by a cosine
-    up from ``optimizer.lr / 25`` to ``optimizer.lr`` over the fraction `warmup` of all steps, then by a cosine down to
-    nearly 0 (`torch.optim.lr_scheduler.OneCycleLR`, the momentum kept). Fields of the other schedules are None.
+    ``constant``: no change. ``multistep``: multiplied by `gamma` after each epoch in `milestones`. ``plateau``:
+    multiplied by `gamma` when the monitored accuracy has not improved for `patience` epochs. ``onecycle``: rises by a
+    cosine from ``optimizer.lr / 25`` to ``optimizer.lr`` over the fraction `warmup` of all steps, then falls likewise
+    to nearly 0 (`torch.optim.lr_scheduler.OneCycleLR` with constant momentum). Fields of other schedules are None.
 
-    Any other name is a class of `torch.optim.lr_scheduler`, or the import path of one. It gets the fields that are set
-    and `options`, and takes a step after every epoch, or with ``interval="step"`` after every step of the optimizer.
+    Any other name is a class of `torch.optim.lr_scheduler`, or the import path of a schedule. It gets the fields that
+    are set and `options`, and steps after every epoch, or with ``interval="step"`` after every optimizer step.
     """
 
     name: str = "constant"
@@ -180,41 +181,42 @@ class ScheduleConfig:
 
     @property
     def follows_steps(self) -> bool:
-        """Whether the learning rate changes with every step of the optimizer."""
+        """Whether the learning rate changes with every optimizer step."""
         return self.name == "onecycle" or self.interval == "step"
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run, complete: the same config and seed on the same machine give the same weights.
+    """All settings of a training run. The same config and seed on the same machine give the same weights.
 
     Attributes:
-        init: trained weights to start from: a run folder, a ``.safetensors`` file, or the name of a network whose
-            weights are in the package. Parameters of the same name and shape are copied. None: initial weights from
-            the seed.
-        protocol: ``"validation"``: a part of the training images is the validation set, the best epoch is chosen on
-            it, and the test set is used once, at the end. ``"final"``: all are trained on and nothing is chosen;
-            the last epoch's weights are tested once. ``"paper"``: all are trained on, and the test error is
-            monitored during training, as the authors did.
-        evaluate_every: the monitored images are evaluated after every that many epochs, counted back from the last one,
-            so that the last epoch is always among them.
-        evaluate_from: the first epoch after which they are.
+        dataset, model, optimizer, schedule: the sections.
+        epochs: number of epochs.
+        batch_size: images for each optimizer step, over all devices together.
+        init: trained weights to start from: a run folder, a ``.safetensors`` file, or the name of shipped weights.
+            Tensors of the same name and shape are copied. None: initial weights from the seed.
+        protocol: ``"validation"``: a part of the training images is held out as validation set, which chooses the best
+            epoch; the test set is used once, at the end. ``"final"``: all training images are trained on and nothing is
+            chosen; the last epoch's weights are tested once. ``"paper"``: all training images are trained on, and the
+            test error is monitored, as the authors did.
+        evaluate_every: evaluate the monitored images every so many epochs, counted back from the last epoch, which is
+            always evaluated.
+        evaluate_from: first epoch that is evaluated.
         ema_decay: decay d of the exponential moving average of the weights, w ← d·w + (1 - d)·w_step after every step.
-            The averaged weights are evaluated and saved in place of the last step's. None for no averaging.
-        precision: Lightning's name of the arithmetic.
-        deterministic: whether only deterministic kernels are used, which some GPU operations pay for in speed.
-        batch_size: images a step, over all devices together.
-        accumulate: gradient accumulation: in how many micro-batches a device takes its share of a batch. The step
-            follows the last one; memory and the statistics of batch normalisation are those of one micro-batch.
-        sync_batch_norm: whether batch normalisation has the statistics of all devices together, or each its own.
-        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ... as Lightning calls them.
-        devices: how many of them on each machine; each takes its share of every batch.
-        num_nodes: how many machines.
-        strategy: how several devices work together: ``"ddp"``, one process each; ``"auto"`` is that where there are
-            several.
-        workers: processes that load images; 0 loads them in the training process, the quickest for data in memory.
-        imports: modules of the user's that the command line imported, with networks, datasets and the like; a note for
-            those who resume the run.
+            The averaged weights are evaluated and saved instead of the last ones. None for no averaging.
+        seed: seed of initial weights, order of the images, augmentation and dropout.
+        precision: precision, in Lightning's names.
+        deterministic: whether only deterministic kernels are used; some GPU operations are slower then.
+        accumulate: gradient accumulation: number of micro-batches that a device splits its share of a batch into.
+            Memory and the statistics of batch normalisation are those of one micro-batch.
+        sync_batch_norm: whether batch normalisation has the statistics of all devices together, or of each device.
+        accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, ``"cuda"`` or ``"mps"``.
+        devices: number of devices on each machine; they share every batch.
+        num_nodes: number of machines.
+        strategy: ``"ddp"``, one process for each device; ``"auto"`` is that if there are several devices.
+        workers: number of worker processes that load images; 0 loads them in the training process, which is fastest for
+            data in memory.
+        imports: modules that ``--import`` imported, recorded so that resuming can ask for them.
     """
 
     dataset: DatasetConfig
@@ -241,18 +243,16 @@ class TrainConfig:
     imports: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "epochs", self.epochs, "must be at least 1")
         _require(self.init != "", "init", self.init, "is empty: name a run, a file of weights, or a shipped network")
-        _require(self.batch_size >= 1, "batch_size", self.batch_size, "must be at least 1")
         _require(0 <= self.seed < 2**32, "seed", self.seed, "must lie between 0 and 2**32 - 1")
-        for name, least in (("workers", 0), ("devices", 1), ("num_nodes", 1), ("accumulate", 1)):
-            value = getattr(self, name)
+        counted = dict.fromkeys(("epochs", "batch_size", "evaluate_every", "evaluate_from"), MOST_COUNTED)
+        machine = dict.fromkeys(("workers", "devices", "num_nodes", "accumulate"), MOST)
+        for name, most in {**counted, **machine}.items():
+            value, least = getattr(self, name), 0 if name == "workers" else 1
             _require(value >= least, name, value, f"must be at least {least}")
-            _require(value <= MOST, name, value, f"must be at most {MOST}")
+            _require(value <= most, name, value, f"must be at most {most}")
         known = ("auto", "cpu", "gpu", "cuda", "mps")
         _require(self.accelerator in known, "accelerator", self.accelerator, f"is none of {', '.join(known)}")
-        for name in ("evaluate_every", "evaluate_from"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "must be at least 1")
         if self.ema_decay is not None:
             _require(0 < self.ema_decay < 1, "ema_decay", self.ema_decay, "must lie between 0 and 1, e.g. 0.999")
         _require(
@@ -276,18 +276,18 @@ class TrainConfig:
         return last or (epoch >= self.evaluate_from and (self.epochs - epoch) % self.evaluate_every == 0)
 
     def steps(self, images: int) -> int:
-        """How many optimizer steps the whole run takes over this many training images."""
+        """Number of optimizer steps of the whole run, for this many training images."""
         batches = math.ceil(math.ceil(images / self.processes) / (self.batch_size // self.shares))
         return self.epochs * math.ceil(batches / self.accumulate)
 
     @property
     def processes(self) -> int:
-        """How many processes train, one for every device of every machine."""
+        """Number of training processes, one for each device of each machine."""
         return self.devices * self.num_nodes
 
     @property
     def shares(self) -> int:
-        """In how many parts of equal size a batch is taken, over all devices."""
+        """Number of micro-batches that a batch is split into, over all devices."""
         return self.processes * self.accumulate
 
 

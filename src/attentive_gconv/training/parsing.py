@@ -1,4 +1,4 @@
-"""Mappings, as they come out of YAML, to the settings of a run and back."""
+"""Convert the settings of a run from nested mappings, as YAML has them, and back."""
 
 import dataclasses
 import math
@@ -8,15 +8,15 @@ from typing import Any
 from attentive_gconv.settings import ConfigError, dataclass_from_mapping
 from attentive_gconv.training.config import ModelConfig, OptimizerConfig, ScheduleConfig, TrainConfig
 
-# the sections that hold, beside their own fields, whatever options the thing takes that they name
+# sections that hold further options of the network, optimizer or schedule besides their own fields
 OPEN: dict[str, type] = {"model": ModelConfig, "optimizer": OptimizerConfig, "schedule": ScheduleConfig}
 
 
 def config_from_mapping(settings: Mapping[str, Any]) -> TrainConfig:
-    """The typed config of nested settings.
+    """Make a typed config from nested settings.
 
     Raises:
-        ValueError: on an unknown field; the message offers the nearest.
+        ValueError: on an unknown field; the message suggests the nearest name.
         ConfigError: on a missing field, a wrong type or a value out of range.
 
     Example:
@@ -33,7 +33,7 @@ def config_from_mapping(settings: Mapping[str, Any]) -> TrainConfig:
 
 
 def config_to_mapping(config: TrainConfig) -> dict[str, Any]:
-    """The nested settings of a config: plain values, as `config_from_mapping` reads them."""
+    """Convert a config to nested plain values, which `config_from_mapping` reads."""
     settings = _plain(dataclasses.asdict(config))
     for section in OPEN:
         settings[section].update(settings[section].pop("options"))
@@ -41,7 +41,10 @@ def config_to_mapping(config: TrainConfig) -> dict[str, Any]:
 
 
 def _with_options(name: str, section: Any) -> Any:
-    """The section of settings with its further options apart."""
+    """Move the further options of a section into its field ``options``, and check them."""
+    if name == "dataset" and isinstance(section, Mapping) and "augmentation_options" in section:
+        checked = _option(section["augmentation_options"], "dataset.augmentation_options", mapping=True)
+        return {**section, "augmentation_options": checked}
     if name not in OPEN or not isinstance(section, Mapping):
         return section
     known = {entry.name for entry in dataclasses.fields(OPEN[name])} - {"options"}
@@ -57,10 +60,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _option(value: Any, path: str) -> Any:
-    """A value of the network's own options, whose types only the network knows: scalars and lists of them."""
+def _option(value: Any, path: str, *, mapping: bool = False) -> Any:
+    """Check an option whose type the config does not know: a scalar, a list, or with ``mapping`` a section of these."""
+    if mapping and isinstance(value, Mapping):
+        return {key: _option(entry, f"{path}.{key}", mapping=True) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_option(entry, f"{path}[{i}]") for i, entry in enumerate(value)]
-    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return [_option(entry, f"{path}[{i}]", mapping=mapping) for i, entry in enumerate(value)]
+    if value is None or isinstance(value, (bool, str)):
         return value
-    raise ConfigError(f"{path} (={value!r}) must be a number, a word, true, false, null or a list of these")
+    if (isinstance(value, int) and abs(value) < 2**63) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise ConfigError(f"{path} (={value!r}) must be a number, a string, true, false, null or a list of these")

@@ -1,8 +1,8 @@
-"""Recipes: YAML files with the settings of a run, what differs from network to network, and overrides.
+"""Recipes: YAML files with the settings of a run, differences for some networks, and overrides.
 
-A recipe holds the fields of `TrainConfig`. Its extra section `models` maps names of networks (shell patterns) to the
-settings that differ for them. Settings are laid over one another in this order: the recipe, its `models` entries that
-match the network, in the order of the file, and the overrides of the command line.
+A recipe holds the fields of `TrainConfig`. Its extra section `models` maps names of networks (shell patterns) to
+settings that differ for them. Later settings win: the recipe, its `models` entries that match the network, in the order
+of the file, and the overrides of the command line.
 """
 
 import copy
@@ -20,7 +20,7 @@ from attentive_gconv.yaml_settings import parse_value, read_settings
 
 
 def list_recipes() -> list[str]:
-    """The names of the recipes that come with the library.
+    """Names of the library's recipes.
 
     Example:
         >>> "rot-mnist" in list_recipes()
@@ -31,17 +31,17 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-    """The config of a run.
+    """Load the config of a run from a recipe.
 
     Args:
-        recipe: the name of a recipe of the library, or the path (a `Path`, or a text with ``/`` or ``.yaml``) of one
-            of your own.
+        recipe: the name of one of `list_recipes`, or the path of a file (a `Path`, or a string with ``/`` or
+            ``.yaml``).
         overrides: values by dotted field, e.g. ``{"optimizer.lr": 3e-4, "model.name": "p4cnn"}``. A mapping as value
-            replaces a whole section. With ``init`` and no ``model.name`` the network is that of the weights, and
-            images that have to be scaled get its size.
+            replaces a whole section. With ``init`` and without ``model.name``, the network is that of the weights,
+            and images are scaled to its size if the dataset allows it.
 
     Raises:
-        ConfigError: if the recipe is unknown or unreadable, or a setting cannot be used.
+        ConfigError: if the recipe is unknown or unreadable, or a setting is refused.
         FileNotFoundError: if there is no such file.
 
     Example:
@@ -65,7 +65,7 @@ def load_recipe(recipe: str | Path, overrides: Mapping[str, Any] | None = None) 
     name = chosen.get("name", "") if isinstance(chosen, dict) else ""
     for pattern, differences in per_model.items():
         if fnmatch.fnmatchcase(str(name), pattern):
-            if "name" in differences.get("model", {}):
+            if isinstance(section := differences.get("model"), dict) and "name" in section:
                 raise ConfigError(f"models.{pattern}.model.name cannot be set: the pattern already chooses the network")
             settings = merge(settings, differences)
     return config_from_mapping(override(settings, overrides))
@@ -83,7 +83,7 @@ def _recipe_path(recipe: str | Path) -> Path:
 
 
 def parse_override(text: str) -> tuple[str, Any]:
-    """Field and value of a ``field=value`` from the command line; the value is read as YAML.
+    """Parse ``field=value`` of the command line; the value is read as YAML.
 
     Example:
         >>> parse_override("optimizer.lr=3e-4")
@@ -99,7 +99,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 
 
 def override(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the settings with dotted fields replaced.
+    """Copy the settings with dotted fields replaced.
 
     Example:
         >>> override({"optimizer": {"lr": 0.1, "name": "sgd"}}, {"optimizer.lr": 0.2})
@@ -122,7 +122,7 @@ def override(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
 
 
 def merge(settings: Mapping[str, Any], differences: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the settings with the differences laid over them, section by section."""
+    """Copy the settings with differences merged into them, section by section."""
     result = copy.deepcopy(dict(settings))
     for key, value in differences.items():
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
@@ -131,7 +131,7 @@ def merge(settings: Mapping[str, Any], differences: Mapping[str, Any]) -> dict[s
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested settings by dotted field.
+    """Flatten nested settings to values by dotted field.
 
     Example:
         >>> flatten({"epochs": 3, "optimizer": {"lr": 0.1}})
