@@ -81,5 +81,5 @@ def test_what_is_no_file_is_not_replaced(tmp_path, kind):
 def test_home_folders(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert expand_user("~/data") == Path("/home/me/data")
-    with pytest.raises(ValueError, match=r"~nosuchuser/data: ~nosuchuser is nobody's home folder here"):
+    with pytest.raises(ValueError, match=r"~nosuchuser/data: ~nosuchuser is not a home folder on this machine"):
         expand_user("~nosuchuser/data")

@@ -1,4 +1,4 @@
-"""Provenance of a run's figures: machine, versions, revision and command line."""
+"""Provenance of results: machine, package versions, git revision and command line."""
 
 import importlib.metadata
 import os
@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Provenance of what this process computes, as plain values."""
+    """Provenance of this process, as plain values."""
     versions: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
@@ -41,7 +41,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def processor_name() -> str | None:
-    """The processor's name; None if it is unknown."""
+    """Name of the processor; None if it is unknown."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -56,14 +56,14 @@ def usable_cores() -> int:
 
 
 def require_workers(workers: int) -> None:
-    """Refuse more processes that load images than this machine can carry.
+    """Refuse more worker processes than this machine can run.
 
     Raises:
         ValueError: if there are more than eight for each usable core.
     """
     most = 8 * usable_cores()
     if workers > most:
-        raise ValueError(f"workers (={workers}) is more than this machine can carry: take at most {most}")
+        raise ValueError(f"workers (={workers}) is more than this machine can run: take at most {most}")
 
 
 def memory_bytes() -> int | None:
@@ -75,9 +75,9 @@ def memory_bytes() -> int | None:
 
 
 def git_revision() -> str | None:
-    """The revision of the checkout this library runs from; None if from none.
+    """Git revision of the checkout that this library runs from; None if it runs from none.
 
-    "-dirty" is added if files of the library differ from it; results and pages that are being written do not count.
+    "-dirty" is appended if files of the package differ from it; other files of the checkout do not count.
     """
     folder = Path(__file__).parent
 
@@ -86,7 +86,7 @@ def git_revision() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
-        # a library that is merely installed somewhere inside another project's checkout has no revision
+        # a package that is installed inside another project's checkout has no revision
         git("ls-files", "--error-unmatch", Path(__file__).name)
         changed = git("status", "--porcelain", "--untracked-files=no", "--", ".")
         return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
@@ -95,6 +95,6 @@ def git_revision() -> str | None:
 
 
 def _program() -> str:
-    """What was called: `python -m attentive_gconv` is `agconv`."""
+    """Name of the program; `python -m attentive_gconv` is `agconv`."""
     name = Path(sys.argv[0]).name
     return "agconv" if name == "__main__.py" else name

@@ -1,4 +1,4 @@
-"""Atomic writes: a file is complete, or the old one is untouched, also after a crash or a power failure."""
+"""Atomic writes: after a crash or a power failure a file has either its new content or its old one."""
 
 import errno
 import json
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# what a partial file's name holds beside the target; only a killed process leaves one behind
+# part of the name of temporary files; only a killed process leaves one behind
 PARTIAL = ".partial"
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that replaces it when the block ends without an error.
+    """Yield a temporary path beside ``path``; the file there replaces ``path`` when the block ends without an error.
 
-    For libraries that write to a path of their own; `write_atomically` takes bytes. The temporary name has the target's
-    ending and is random, so that several processes can write the same target: the last one wins. The file is synced
-    before it is renamed, the folder afterwards. Missing folders are made; a symbolic link is followed.
+    For libraries that write to a path; `write_atomically` takes bytes. The temporary name is random and has the
+    target's suffix, so that several processes can write the same target: the last one wins. The file is synced before
+    it is renamed, the folder afterwards. Missing folders are created; symbolic links are followed.
 
     Args:
         path: the target.
@@ -37,7 +37,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
-        raise OSError(f"cannot write {path}: it is there and is not a regular file; give another name")
+        raise OSError(f"cannot write {path}: it exists and is not a regular file; give another name")
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{secrets.token_hex(8)}{PARTIAL}{target.suffix}")
     try:
@@ -51,12 +51,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def is_partial(path: Path) -> bool:
-    """Whether a file is the partial one of an atomic write that was killed, or is still going on."""
+    """Whether a file is the temporary file of an atomic write, unfinished or killed."""
     return path.name.startswith(".") and PARTIAL in path.suffixes
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove the partial files in a folder in which no other process writes."""
+    """Remove the temporary files in a folder that no other process writes to."""
     for path in folder.glob(f".*{PARTIAL}*"):
         if is_partial(path):
             path.unlink(missing_ok=True)
@@ -82,7 +82,8 @@ def expand_user(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise ValueError(f"{path}: {Path(path).parts[0]} is nobody's home folder here; give the full path") from error
+        home = Path(path).parts[0]
+        raise ValueError(f"{path}: {home} is not a home folder on this machine; give the full path") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""Images brought to a size, with the aspect ratio kept.
+"""Resizing of images with the aspect ratio kept.
 
-``fit="pad"``: the longer side is scaled to fit and the rest filled with the median colour of the image's border.
-``fit="crop"``: the shorter side is scaled to fit, and the centre cut out. Scaling is bilinear with anti-aliasing; an
+``fit="pad"``: the longer side is scaled to fit and the rest is filled with the median colour of the image's border.
+``fit="crop"``: the shorter side is scaled to fit and the centre is cut out. Scaling is bilinear with anti-aliasing; an
 image that has the size already is left as it is.
 """
 
@@ -15,7 +15,7 @@ Fit = Literal["pad", "crop"]
 
 
 def resize(pixels: Tensor, height: int, width: int, fit: Fit) -> Tensor:
-    """Resize ``(C, Y, X)`` to ``(C, height, width)``, aspect ratio kept; see above for ``fit``."""
+    """Resize ``(C, Y, X)`` to ``(C, height, width)`` with the aspect ratio kept; see above for ``fit``."""
     old_height, old_width = pixels.shape[-2:]
     if (old_height, old_width) == (height, width):
         return pixels

@@ -132,3 +132,16 @@ def test_only_what_is_augmented_changes_with_the_draw(part: LabelledSource) -> N
     assert torch.equal(torch.stack([image for image, _ in augmented.__getitems__(range(12))]), first)
     augmented.draw_from(2)
     assert not torch.equal(torch.stack([augmented[i][0] for i in range(12)]), first)
+
+
+def test_a_default_device_makes_no_difference() -> None:
+    source = StoredPixels(torch.randint(256, (5, 3, 8, 8), dtype=torch.uint8))
+    dataset = SourceDataset(
+        LabelledSource(source, torch.arange(5)), None, (0.5,) * 3, (0.25,) * 3, augmentation="flip-crop"
+    )
+    dataset.draw_from(3)
+    expected = dataset[4]
+    with torch.device("meta"):
+        image, label = dataset[4]
+    assert torch.equal(image, expected[0])
+    assert label == expected[1]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from attentive_gconv.data import list_datasets, load_dataset
 
@@ -65,3 +66,16 @@ def test_importing_needs_no_extra() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("augmentation", ["none", "rotation"])
+def test_a_default_device_makes_no_difference(augmentation: str) -> None:
+    expected = load_dataset("digits", augmentation=augmentation)
+    with torch.device("meta"):
+        splits = load_dataset("digits", augmentation=augmentation)
+        for dataset in (expected.train, splits.train):
+            dataset.draw_from(1)
+        found = [splits.train[0], *splits.train.__getitems__([1, 2])]
+    for i, (image, label) in enumerate(found):
+        assert torch.equal(image, expected.train[i][0])
+        assert label == expected.train[i][1]

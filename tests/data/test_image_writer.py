@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,15 @@ def test_a_grid_of_any_number_of_images(tmp_path: Path, count: int, channels: in
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("samples.jpg", "must end in .png"), ("nowhere/samples.png", "folder that is not there")]
+    ("name", "message"), [("samples.jpg", "must end in .png"), ("nowhere/samples.png", "folder that does not exist")]
 )
 def test_names_that_do_not_do(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         save_samples(noise(3, 1), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_class_names_are_no_formulas(tmp_path: Path) -> None:
+    """Two dollar signs make a formula of a text, and an invalid formula is an error."""
+    splits = replace(noise(4, 1), classes=(r"US$ \frac C$", "b"), description=r"$\frac$")
+    save_samples(splits, tmp_path / "samples.png", rows=1, columns=2)

@@ -63,10 +63,10 @@ def one_bit(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "spoil", "what"),
     [
-        (IMAGES, lambda packed: packed[:-50], "cannot be uncompressed"),
+        (IMAGES, lambda packed: packed[:-50], "cannot be decompressed"),
         (IMAGES, lambda packed: b"", "begins with"),
-        (IMAGES, lambda packed: b"<html>not found</html>", "cannot be uncompressed"),
-        (IMAGES, lambda packed: packed[:200] + bytes(20) + packed[220:], "cannot be uncompressed"),
+        (IMAGES, lambda packed: b"<html>not found</html>", "cannot be decompressed"),
+        (IMAGES, lambda packed: packed[:200] + bytes(20) + packed[220:], "cannot be decompressed"),
         (IMAGES, recompressed(lambda content: content[:-1]), "23535 bytes, not 23536"),
         (IMAGES, recompressed(lambda content: content + bytes(10**7)), "more than 23536 bytes"),
         (IMAGES, recompressed(lambda content: b"\0\0\x0d\3" + content[4:]), r"begins with \(3331,"),

@@ -1,4 +1,4 @@
-"""Datasets by name: standardised training, validation and test sets, checked downloads, a cache of derived files."""
+"""Datasets by name: standardised training, validation and test sets, with verified downloads and a cache."""
 
 from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.data.data_error import DatasetError

@@ -1,17 +1,17 @@
 """Data augmentation: the random horizontal flips and crops of "CIFAR-10+", and random rotations.
 
-``flip-crop`` mirrors an image left to right with probability 1/2, lays it on black with a border of 4 pixels at each
-side, and cuts a window of the original size out of that, at each of the 9 x 9 offsets with the same probability. It
-works on pixels in [0, 1], before they are standardised.
+``flip-crop`` flips an image left to right with probability 1/2, pads it with 4 black pixels on each side, and crops a
+window of the original size at one of the 9 x 9 offsets, all with the same probability. It works on pixels in [0, 1],
+before they are standardised.
 
-``rotation`` turns an image about its centre by an angle uniform in [0°, 360°), with bilinear interpolation and black
-from outside.
+``rotation`` rotates an image about its centre by an angle uniform in [0°, 360°), with bilinear interpolation and black
+padding.
 
-Any other name is a class of `torchvision.transforms.v2`, or the import path of one that the user has imported. It works
-on one image ``(C, Y, X)`` in [0, 1] at a time, with all generators of random numbers seeded from the image's index, so
-that it is reproducible, too.
+Any other name is a class of `torchvision.transforms.v2`, or the import path of a transform that the user has imported.
+It is applied to one image ``(C, Y, X)`` in [0, 1] at a time, with all random number generators seeded for that image,
+so that it is reproducible as well.
 
-Source: He et al., CVPR 2016, §4.2, https://arxiv.org/abs/1512.03385, where ``flip-crop`` is that of CIFAR-10.
+Source of ``flip-crop``: He et al., CVPR 2016, §4.2 (CIFAR-10), https://arxiv.org/abs/1512.03385.
 """
 
 import random
@@ -39,17 +39,17 @@ AUGMENTATIONS = {
 
 
 class RandomAugmentation(ABC):
-    """Random changes of the images of a dataset, a function of a seed and an image's index.
+    """Random changes of a dataset's images.
 
-    What happens to an image is drawn anew whenever it is read, from torch's global generator. After `draw_from` it is a
-    function of that seed and the image's position alone, so that it matters neither which process reads the image nor
-    in which order, and a resumed training sees what the unbroken one would have seen.
+    By default the changes are drawn from torch's global generator whenever an image is read. After `draw_from(seed)`
+    they depend on the seed and the image's index alone, whichever process reads the image and in whatever order, so
+    that a resumed training sees the same images as an uninterrupted one.
 
     Args:
-        count: how many images the dataset has.
+        count: number of images in the dataset.
 
     Attributes:
-        of_pixels: whether the images must be pixels in [0, 1]; else 0 is black and any scale will do.
+        of_pixels: whether images must be pixels in [0, 1]; otherwise they may have any scale on which black is 0.
     """
 
     of_pixels: ClassVar[bool] = False
@@ -59,14 +59,15 @@ class RandomAugmentation(ABC):
         self._drawn: tuple[np.ndarray, ...] | None = None
 
     def draw_from(self, seed: int) -> None:
-        """Draw the changes of all images from a seed; they hold until the next call."""
+        """Draw the changes of all images from a seed; they stay the same until the next call."""
         self._drawn = self._draw(np.random.RandomState(seed), self.count)
 
     def __call__(self, images: Tensor, positions: Sequence[int]) -> Tensor:
-        """Augment the images ``(B, C, Y, X)`` with these indices of the dataset; 0 is black."""
+        """Augment the images ``(B, C, Y, X)`` at these indices of the dataset; black is 0."""
         if self._drawn is None:
             # numpy's generator is seeded from torch's, which a DataLoader seeds differently in every worker
-            return self._change(images, *self._draw(np.random.RandomState(int(torch.randint(2**31, ()))), len(images)))
+            seed = int(torch.randint(2**31, (), device="cpu"))
+            return self._change(images, *self._draw(np.random.RandomState(seed), len(images)))
         return self._change(images, *(values[np.asarray(positions)] for values in self._drawn))
 
     @abstractmethod
@@ -75,15 +76,15 @@ class RandomAugmentation(ABC):
 
     @abstractmethod
     def _change(self, images: Tensor, *values: np.ndarray) -> Tensor:
-        """The images, changed as their random values say."""
+        """Apply the changes that the random values describe."""
 
 
 class FlipCrop(RandomAugmentation):
     """Data augmentation ``flip-crop``: random horizontal flips and padded crops.
 
     Args:
-        count: how many images the dataset has.
-        border: by how many pixels an image can be moved.
+        count: number of images in the dataset.
+        border: number of pixels of padding on each side.
     """
 
     def __init__(self, count: int, border: int = 4) -> None:
@@ -100,14 +101,13 @@ class FlipCrop(RandomAugmentation):
         rows = tops[:, None] + np.arange(height)
         columns = lefts[:, None] + np.where(flips[:, None], np.arange(width)[::-1], np.arange(width))
         padded = F.pad(images, (self.border,) * 4)
-        batch, channels = torch.arange(len(images))[:, None, None, None], torch.arange(images.shape[1])[:, None, None]
-        return padded[
-            batch, channels, torch.from_numpy(rows)[:, None, :, None], torch.from_numpy(columns)[:, None, None]
-        ]
+        batch, channels = np.arange(len(images))[:, None, None, None], np.arange(images.shape[1])[:, None, None]
+        index = (batch, channels, rows[:, None, :, None], columns[:, None, None])
+        return padded[tuple(map(torch.from_numpy, index))]
 
 
 class Rotation(RandomAugmentation):
-    """Data augmentation ``rotation``: random rotations about the centre, bilinear, black from outside."""
+    """Data augmentation ``rotation``: random rotations about the centre, bilinear, with black padding."""
 
     def _draw(self, random: np.random.RandomState, count: int) -> tuple[np.ndarray, ...]:
         return (random.uniform(0.0, 360.0, count),)
@@ -120,8 +120,9 @@ class Transformed(RandomAugmentation):
     """Data augmentation by a transform of one image, such as those of torchvision.
 
     Args:
-        count: how many images the dataset has.
-        transform: ``(C, Y, X)`` in [0, 1] to the same shape. It may draw from the generators of torch, numpy, Python.
+        count: number of images in the dataset.
+        transform: a function of an image ``(C, Y, X)`` in [0, 1] that keeps shape and dtype. It may draw from the
+            global generators of torch, numpy and Python.
     """
 
     of_pixels = True
@@ -150,7 +151,7 @@ class Transformed(RandomAugmentation):
 
 @contextmanager
 def seeded_generators(seed: int) -> Iterator[None]:
-    """Within, the generators of torch (CPU), numpy and Python start from a seed; afterwards they are as before."""
+    """Seed the generators of torch (CPU), numpy and Python for a block of code; restore their states afterwards."""
     numpy_state, python_state = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -164,15 +165,15 @@ def seeded_generators(seed: int) -> Iterator[None]:
 
 
 def find_augmentation(augmentation: str | Transform, options: Mapping[str, Any] | None = None) -> str | Transform:
-    """The name of an augmentation of the library, or a transform.
+    """Find an augmentation: its name if it is one of the library's, else a transform.
 
     Args:
         augmentation: one of `AUGMENTATIONS`, a class of `torchvision.transforms.v2` by name, the import path of a class
             of transforms or of a function of one image, or a transform itself.
-        options: arguments of the class, or further ones of the function.
+        options: arguments of the class, or further arguments of the function.
 
     Raises:
-        ValueError: if there is none, or it does not take the options.
+        ValueError: if there is no such augmentation, or it does not take the options.
 
     Example:
         >>> find_augmentation("RandomRotation", {"degrees": 10})
@@ -186,7 +187,7 @@ def find_augmentation(augmentation: str | Transform, options: Mapping[str, Any] 
     within = "torchvision.transforms.v2"
 
     def suits(found: Any) -> bool:
-        # as settings may come from anybody, nothing else is called but what the user has imported for it
+        # settings may come from untrusted files: functions are called only if the user has imported them for it
         known = isinstance(found, type) and issubclass(found, torch.nn.Module)
         return known or (callable(found) and is_imported_on_purpose(getattr(found, "__module__", "")))
 
@@ -206,12 +207,12 @@ def find_augmentation(augmentation: str | Transform, options: Mapping[str, Any] 
 
 
 def augmentation_name(augmentation: str | Transform) -> str:
-    """What the facts about a dataset say."""
+    """Name of an augmentation, for `DataSplits.augmentation`."""
     return augmentation if isinstance(augmentation, str) else getattr(augmentation, "__name__", repr(augmentation))
 
 
 def make_augmentation(augmentation: str | Transform, count: int) -> RandomAugmentation | None:
-    """What `find_augmentation` gives, for a dataset of this many images; None for ``"none"``."""
+    """Make the augmentation that `find_augmentation` found, for ``count`` images; None for ``"none"``."""
     kinds: dict[str, type[RandomAugmentation]] = {"flip-crop": FlipCrop, "rotation": Rotation}
     if not isinstance(augmentation, str):
         return Transformed(count, augmentation)

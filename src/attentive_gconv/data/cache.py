@@ -1,8 +1,8 @@
-"""Cache of derived arrays: what was parsed or generated once is kept, losslessly, in the user's cache folder.
+"""Cache of derived arrays: parsed or generated datasets, stored losslessly in the user's cache folder.
 
-A cache file's name holds a digest of everything that decides its content, so a stale one is never read. Its content is
-checked when it is read (names, shapes, types, and the checksum of each array that the zip format holds); a
-damaged file is named in the log and made again.
+A cache file's name holds a digest of everything that determines its content, so a stale file is never read. The content
+is checked when it is read: names, shapes, dtypes, and the zip archive's checksum of each array. A damaged file is named
+in the log and built again.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from attentive_gconv.files import atomic_path, expand_user
 
 logger = logging.getLogger(__name__)
 
-# raised whenever the same inputs give other arrays or another file
+# to be increased whenever the same inputs give other arrays or another file
 _FORMAT = 1
 
 # what zipfile and numpy raise on damaged files; RuntimeError on flags such as "encrypted", set by damage
@@ -56,9 +56,9 @@ class CacheEntry:
     """A cache file and all that determines its content.
 
     Attributes:
-        name: beginning of the file's name, for people, e.g. ``"rot-mnist-remade-seed0"``.
-        made_from: whatever else decides the content: digests of the sources, the seed, counts.
-        layout: type and shape of each array.
+        name: readable beginning of the file's name, e.g. ``"rot-mnist-remade-seed0"``.
+        made_from: everything else that determines the content: digests of the sources, the seed, counts.
+        layout: dtype and shape of each array.
     """
 
     name: str
@@ -72,12 +72,12 @@ class CacheEntry:
         Raises:
             OSError: if there is no cache folder.
         """
-        decisive = {"format": _FORMAT, "name": self.name, "made_from": self.made_from, "layout": self.layout}
-        digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+        key = {"format": _FORMAT, "name": self.name, "made_from": self.made_from, "layout": self.layout}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return cache_dir() / "derived" / f"{self.name}-{digest[:16]}.npz"
 
     def existing_path(self) -> Path | None:
-        """Path of the cache file if it exists; None if not, or without a cache folder."""
+        """Path of the cache file; None if it does not exist or there is no cache folder."""
         try:
             return self.path if self.path.is_file() else None
         except OSError:
@@ -85,25 +85,25 @@ class CacheEntry:
 
 
 class _DamagedError(Exception):
-    """A cache file that does not hold what it should; it never leaves this module."""
+    """A cache file does not hold what it should; raised and caught within this module."""
 
 
 def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Arrays, Path | None]:
     """Load arrays from the cache; build and store them if the file is missing or damaged.
 
     Args:
-        entry: the file.
-        build: makes the arrays; they must have the entry's layout.
+        entry: describes the file.
+        build: builds the arrays; they must have the entry's layout.
 
     Returns:
-        tuple: the arrays, and the file, or None if the cache folder could not be written.
+        tuple: the arrays, and the file, or None if the cache folder is not writable.
     """
     path = entry.existing_path()
     if path is not None:
         try:
             return _read(path, entry.layout), path
         except (_DamagedError, *_ZIP_ERRORS) as error:
-            logger.warning("%s is damaged (%s); it is made again", path, error)
+            logger.warning("%s is damaged (%s); it is built again", path, error)
     arrays = build()
     found = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
     if found != dict(entry.layout):
@@ -113,8 +113,7 @@ def load_or_build(entry: CacheEntry, build: Callable[[], Arrays]) -> tuple[Array
             np.savez_compressed(partial, **arrays)  # type: ignore[arg-type]
     except OSError as error:
         logger.warning(
-            "cannot keep %s (%s), so it will be made again next time: set AGCONV_CACHE_DIR to a folder that can be "
-            "written",
+            "cannot cache %s (%s), so it will be built again next time: set AGCONV_CACHE_DIR to a writable folder",
             entry.name,
             error,
         )
@@ -130,7 +129,7 @@ def _read(path: Path, layout: Mapping[str, tuple[str, tuple[int, ...]]]) -> Arra
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    # np.load would believe the size that the file declares; here no more is read than is expected
+    # np.load would trust the size that the file declares; this reads no more than is expected
     with archive.open(f"{name}.npy") as member:
         if np.lib.format.read_magic(member) != (1, 0):
             raise _DamagedError(f"the header of {name} is of another version")

@@ -1,7 +1,7 @@
 """CIFAR-10: 50,000 training and 10,000 test images of ten classes, 32x32.
 
-The files are those of torchvision's `CIFAR10`, with its addresses and checksums. They are pickles, so that none is
-opened before its checksum is known to be right.
+The files are those of torchvision's `CIFAR10`, with its URLs and checksums. They are pickles, so every checksum is
+verified before a file is opened.
 """
 
 import os
@@ -23,7 +23,7 @@ from attentive_gconv.data.splits import DataSplits
 SOURCES = {"auto": "the only source there is", "original": "the archive for Python that its authors published"}
 
 SIDE = 32
-# the figures of the paper's normalisation
+# mean and std of the paper
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HELD_OUT = 5000
 
@@ -32,13 +32,13 @@ def load_cifar10(request: LoadRequest, files: Any = None, *, held_out: int = HEL
     """Load CIFAR-10; under the protocol ``"validation"`` the last 5,000 training images are the validation set.
 
     Args:
-        request: what is asked for.
-        files: torchvision's `CIFAR10`, or a subclass whose names and checksums are others.
-        held_out: how many of the last training images the ``"validation"`` protocol holds out.
+        request: the checked arguments.
+        files: torchvision's `CIFAR10`, or a subclass with other names and checksums.
+        held_out: number of training images, the last ones, that the ``"validation"`` protocol holds out.
 
     Raises:
         DatasetError: if a file is missing and may not or cannot be downloaded, or is damaged.
-        ValueError: if a seed is asked for.
+        ValueError: if a seed is given.
     """
     request.refuse_seed()
     files = files or import_extra("torchvision.datasets", "the dataset 'cifar10'").CIFAR10
@@ -73,7 +73,7 @@ def _checked_files(files: Any) -> list[tuple[str, str]]:
 
 
 def _provide(folder: Path, files: Any, *, may_download: bool) -> None:
-    """Download the archive if it is missing and extract it; an extracted folder is left as it is."""
+    """Download the archive if it is missing, and extract it; an existing folder is left as it is."""
     unpacked = folder / files.base_folder
     if unpacked.is_dir():
         return
@@ -89,7 +89,7 @@ def _provide(folder: Path, files: Any, *, may_download: bool) -> None:
         with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
             with tarfile.open(archive, "r:gz") as opened:
                 opened.extractall(temporary, filter="data")
-            # another process may have been quicker; its files are the same
+            # another process may have extracted the same files in the meantime
             if not unpacked.is_dir():
                 os.replace(Path(temporary) / files.base_folder, unpacked)
     except (OSError, tarfile.TarError, EOFError) as error:

@@ -1,5 +1,5 @@
-"""The error of dataset files."""
+"""The error of missing and damaged dataset files."""
 
 
 class DatasetError(RuntimeError):
-    """A dataset's file is missing, damaged or not what its name says; the message names it and the remedy."""
+    """A file of a dataset is missing, damaged or not what its name says; the message names it and the remedy."""

@@ -1,10 +1,12 @@
-"""Register of datasets by name, and `load_dataset`."""
+"""Registry of datasets, and `load_dataset`."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from attentive_gconv.data import cifar10, digits, elpv, image_folder, pcam, rot_mnist
 from attentive_gconv.data.augmentation import Transform, find_augmentation
@@ -16,15 +18,15 @@ from attentive_gconv.lookup import find
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """A dataset in the register.
+    """A dataset in the registry.
 
     Attributes:
-        summary: what it is, in one line.
-        sources: where it can come from, each with a line about it; ``"auto"`` is always among them.
+        summary: one line for lists.
+        sources: its sources, each with a one-line description; ``"auto"`` is always among them.
         load: makes the splits.
-        augmentations: which data augmentations suit its training images, beside ``"none"``.
-        official_validation: whether its authors set the validation images apart, so that there is one protocol only.
-        own_folder: whether its images are the user's, in a folder that is given with ``dataset_dir``.
+        augmentations: data augmentations that it offers, besides ``"none"``.
+        official_validation: whether it has an official validation set, so that ``"validation"`` is its only protocol.
+        own_folder: whether it is read from a folder of the user's, given as ``dataset_dir``.
         resizable: whether ``image_size`` scales its images.
     """
 
@@ -58,7 +60,7 @@ DATASETS = {
         resizable=True,
     ),
     "image-folder": DatasetEntry(
-        "PNG and JPEG images of your own, in a folder for every class",
+        "PNG and JPEG images of your own, in one folder for each class",
         image_folder.SOURCES,
         image_folder.load_image_folder,
         augmentations=("flip-crop", "rotation"),
@@ -73,7 +75,7 @@ DATASETS = {
         official_validation=True,
     ),
     "rot-mnist": DatasetEntry(
-        "rotated MNIST: 12,000 training and 50,000 test images, 28×28",
+        "Rotated MNIST: 12,000 training and 50,000 test images, 28×28",
         rot_mnist.SOURCES,
         rot_mnist.load_rot_mnist,
         augmentations=("rotation",),
@@ -93,19 +95,19 @@ def register_dataset(
 ) -> DatasetEntry:
     """Register a dataset of your own under a name, for `load_dataset`, recipes and the command line.
 
-    A command of `agconv` knows it with ``--import MODULE``, the module that registers it.
+    On the command line, ``--import MODULE`` imports the module that registers it.
 
     Args:
-        name: letters, digits, ``_``, ``.`` and ``-``; it must not be taken.
-        load: makes the splits of a `LoadRequest`: folder, protocol, seed, augmentation. It must be reproducible.
+        name: letters, digits, ``_``, ``.`` and ``-``.
+        load: a reproducible function from a `LoadRequest` (folder, protocol, seed, augmentation) to `DataSplits`.
         summary: one line for lists.
-        sources: where it can come from, each with a line about it; ``"auto"`` is added.
-        augmentations: which of ``"flip-crop"`` and ``"rotation"`` suit its images; transforms of one image always do.
-        own_folder, resizable: whether ``dataset_dir`` and ``image_size`` mean something to it.
+        sources: its sources, each with a one-line description; ``"auto"`` is added.
+        augmentations: which of ``"flip-crop"`` and ``"rotation"`` it offers; transforms of one image always work.
+        own_folder, resizable: whether it takes ``dataset_dir`` and ``image_size``.
 
     Raises:
-        ValueError: if the name is taken or no name.
-        TypeError: if ``load`` cannot be called.
+        ValueError: if the name is invalid or taken.
+        TypeError: if ``load`` is not callable.
 
     Example:
         >>> import torch
@@ -126,7 +128,7 @@ def register_dataset(
         raise ValueError(f"a dataset named {name!r} is registered already: take another name")
     if not callable(load):
         raise TypeError(f"`load` (={load!r}) must be a function of a LoadRequest that returns DataSplits")
-    known = {"auto": "the first that is there", **(sources or {})}
+    known = {"auto": "the first source that is available", **(sources or {})}
     entry = DatasetEntry(
         summary, known, load, augmentations=tuple(augmentations), own_folder=own_folder, resizable=resizable
     )
@@ -157,27 +159,27 @@ def load_dataset(
     dataset_dir: str | Path | None = None,
     image_size: int | None = None,
 ) -> DataSplits:
-    """Load a dataset as standardised training, validation and test sets; missing files are downloaded and kept.
+    """Load a dataset as standardised training, validation and test sets; missing files are downloaded.
 
     Args:
         name: one of `list_datasets`.
-        data_dir: the folder that holds ``mnist/``, ``rot-mnist/``, ...; downloads go there too. By default the cache
-            folder, `cache_dir`.
-        protocol: ``"validation"`` holds a part of the training images out, to choose the epoch on; ``"final"`` and
+        data_dir: the folder that holds ``mnist/``, ``rot-mnist/``, ..., to which missing files are downloaded. By
+            default the cache folder, `cache_dir`.
+        protocol: ``"validation"`` holds out a part of the training images as validation set; ``"final"`` and
             ``"paper"`` train on all of them.
-        seed: of what is random in the making of the dataset; it is not the seed of a training.
-        source: where the dataset comes from, if there is a choice; ``"auto"`` takes what is there.
+        seed: seed of generated datasets and random splits; it is not the seed of a training.
+        source: one of the dataset's sources; ``"auto"`` takes the first that is available.
         download: whether missing files may be downloaded.
-        augmentation: what happens to the training images at random: ``"none"``, ``"rotation"``, ``"flip-crop"`` (of
+        augmentation: data augmentation of the training images: ``"none"``, ``"rotation"``, ``"flip-crop"`` (for
             ``cifar10``, ``elpv``, ``pcam`` and ``image-folder``), the name of a class of `torchvision.transforms.v2`,
-            the import path of one, or a transform of images ``(C, Y, X)`` in [0, 1].
+            the import path of a transform, or a transform of images ``(C, Y, X)`` in [0, 1].
         augmentation_options: arguments of that class.
-        dataset_dir: of ``image-folder``, the folder that holds ``train/`` and ``test/``.
-        image_size: of ``image-folder`` and ``elpv``, the side that the images are scaled to; by default those of a
-            folder are left as they are, those of ``elpv`` become 64×64.
+        dataset_dir: for ``image-folder``, the folder that holds ``train/`` and ``test/``.
+        image_size: for ``image-folder`` and ``elpv``, the side in pixels that images are scaled to; by default images
+            of a folder keep their size, those of ``elpv`` become 64×64.
 
     Raises:
-        ValueError: if a name is unknown or an argument does not fit the dataset.
+        ValueError: if a name is unknown or an argument has no meaning for the dataset.
         DatasetError: if a file is missing, damaged, or cannot be downloaded.
 
     Example:
@@ -201,7 +203,9 @@ def load_dataset(
         image_size=image_size,
     )
     _check_meaning(name, entry, request)
-    return entry.load(request)
+    # whatever the default device is: datasets live on the CPU, where loaders read them
+    with torch.device("cpu"):
+        return entry.load(request)
 
 
 def _check_meaning(name: str, entry: DatasetEntry, request: LoadRequest) -> None:
@@ -215,8 +219,8 @@ def _check_meaning(name: str, entry: DatasetEntry, request: LoadRequest) -> None
             raise ValueError(f"`{argument}` (={str(value)!r}) has no meaning for {name}, only for {others}")
     if request.protocol != "validation" and entry.official_validation:
         raise ValueError(
-            f"`protocol` (={request.protocol!r}) has no meaning for {name}: its validation set is official, and the "
-            "paper's authors chose on it as well; take 'validation'"
+            f"`protocol` (={request.protocol!r}) has no meaning for {name}: it has an official validation set, which "
+            "the paper's authors used, too; take 'validation'"
         )
     if isinstance(request.augmentation, str) and request.augmentation not in ("none", *entry.augmentations):
         others = ", ".join(map(repr, ("none", *entry.augmentations)))

@@ -1,7 +1,7 @@
 """scikit-learn's digits, rotated by random angles: a rotated dataset that needs no download.
 
-The 1,797 images of 8×8 pixels get a border of one dark pixel and are enlarged to 28×28, so that a digit fades out at
-its ends and keeps within the image when it is turned.
+The 1,797 images of 8×8 pixels are padded with one dark pixel and enlarged to 28×28, so that a rotated digit stays
+within the image.
 """
 
 import torch
@@ -13,7 +13,7 @@ from attentive_gconv.data.request import LoadRequest
 from attentive_gconv.data.rotation import shuffled_and_rotated
 from attentive_gconv.data.splits import DataSplits, LabelledImages, splits_in_memory
 
-SOURCES = {"auto": "the only source there is", "embedded": "the images that scikit-learn brings along"}
+SOURCES = {"auto": "the only source there is", "embedded": "the images that are part of scikit-learn"}
 
 _SIDE = 28
 _TRAIN, _HELD_OUT = 1400, 200
@@ -22,7 +22,7 @@ _TRAIN, _HELD_OUT = 1400, 200
 def load_digits(request: LoadRequest) -> DataSplits:
     """Load the rotated digits: 1,200 training, 200 validation and 397 test images.
 
-    The data folder of the request is not needed. Its seed shuffles the digits and draws their angles.
+    The request's data folder is not used. Its seed determines the order of the digits and their angles.
     """
     bunch = import_extra("sklearn.datasets", "the dataset 'digits'").load_digits()
     small = torch.from_numpy(bunch.images).float()[:, None] / 16

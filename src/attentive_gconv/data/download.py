@@ -1,7 +1,7 @@
-"""Checked downloads with pooch, and the checksum of a file.
+"""Verified downloads with pooch, and the checksum of a file.
 
-By hand, around pooch: several addresses for one file, which it does not have, and the atomic write, since
-`pooch.retrieve` leaves a file that only its owner can read.
+Added to pooch: several addresses for one file, and the atomic write, because `pooch.retrieve` leaves a file that only
+its owner can read.
 """
 
 import hashlib
@@ -13,22 +13,22 @@ from attentive_gconv.data.data_error import DatasetError
 from attentive_gconv.data.extras import import_extra
 from attentive_gconv.files import atomic_path
 
-# seconds without a byte after which the next address is tried
+# seconds without data after which the next address is tried
 TIMEOUT = 60
 _CHUNK = 1 << 20
 
 
 def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> None:
-    """Download a file from the first address that gives it undamaged.
+    """Download a file from the first address whose copy has the right checksum.
 
     Args:
-        addresses: of the same file, tried in this order.
-        target: where the file goes.
-        md5: its checksum.
-        remedy: what else the user can do, for the error's message.
+        addresses: addresses of the file, tried in this order.
+        target: path to write.
+        md5: checksum of the file.
+        remedy: what else the user can do, for the error message.
 
     Raises:
-        DatasetError: if no address gives the file, or it cannot be written; ``target`` is then as it was.
+        DatasetError: if no address has the file, or it cannot be written; ``target`` is unchanged then.
         ImportError: without pooch.
     """
     pooch = import_extra("pooch", f"the download of {target.name}")
@@ -48,7 +48,7 @@ def download(addresses: Sequence[str], target: Path, md5: str, remedy: str) -> N
 
 
 def md5_of(path: Path) -> str:
-    """The MD5 of a file as its publisher states it; a checksum against damage, not against forgery.
+    """MD5 of a file, as publishers state it: it detects damage, not tampering.
 
     Raises:
         OSError: if the file cannot be read.

@@ -1,14 +1,14 @@
-"""Electroluminescence images of solar cells: 2,624 grey images, functional or defective, cracks in any direction.
+"""ELPV: 2,624 grey electroluminescence images of solar cells, functional or defective, with cracks in any direction.
 
-The images and their defect probabilities come with the PyPI package ``elpv-dataset`` (CC BY-NC-SA 4.0), an optional
-extra of this one; nothing of it is shipped here, and neither are weights trained on it. A cell of defect probability
-0.5 or more is defective: 1,803 functional and 821 defective cells. The split is 75 % to train on and 25 % to test on,
-stratified by cell type (mono- and polycrystalline) and defect probability; the ``"validation"`` protocol holds out 15 %
-of the training images, stratified likewise.
+The images and their defect probabilities come from the PyPI package ``elpv-dataset`` (CC BY-NC-SA 4.0), an optional
+extra; neither its images nor weights trained on them are part of this package. A cell whose defect probability is 0.5
+or more is defective: 1,803 functional and 821 defective cells. 75 % are for training and 25 % for testing, stratified
+by cell type (mono- and polycrystalline) and defect probability; the ``"validation"`` protocol holds out 15 % of the
+training images, stratified in the same way.
 
 Source: Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images",
 Solar Energy 185, 2019, https://arxiv.org/abs/1807.02894; Deitsch et al., 2021, https://arxiv.org/abs/1807.06893.
-Deviation: the paper's own random split is not published, so that this one has other images.
+Deviation: the paper's random split is not published; this one consists of other images.
 """
 
 import csv
@@ -34,12 +34,12 @@ TEST_SHARE, VALID_SHARE = 0.25, 0.15
 
 
 def load_elpv(request: LoadRequest, folder: Path | None = None, cells: int = CELLS) -> DataSplits:
-    """The solar cells, scaled to squares of `LoadRequest.image_size` (64 by default).
+    """Load the solar cells, scaled to squares of `LoadRequest.image_size` (64 by default).
 
     Args:
-        request: its seed draws the split; its data folder is not needed.
-        folder: holds labels.csv and the images that it names; by default the installed package's.
-        cells: how many images there must be.
+        request: its seed determines the split; its data folder is not used.
+        folder: holds labels.csv and the images that it names; by default that of the installed package.
+        cells: the expected number of images.
 
     Raises:
         ImportError: if the package elpv-dataset is not installed.
@@ -53,9 +53,8 @@ def load_elpv(request: LoadRequest, folder: Path | None = None, cells: int = CEL
         raise DatasetError(f"{table} is missing: install the package elpv-dataset again")
     files, probabilities, types = _read_table(table, cells)
     size = request.image_size or IMAGE_SIZE
-    entry = CacheEntry(
-        f"elpv-{size}", {"labels": table.read_text(), "size": size}, {"images": ("|u1", (cells, size, size))}
-    )
+    made_from = {"labels": table.read_text(encoding="utf-8"), "size": size}
+    entry = CacheEntry(f"elpv-{size}", made_from, {"images": ("|u1", (cells, size, size))})
     arrays, path = load_or_build(entry, lambda: _scaled([folder / file for file in files], size))
     labels = (probabilities >= 0.5).long()
     train, valid, test = _split(probabilities, types, request.seed, hold_out=request.protocol == "validation")
@@ -82,9 +81,12 @@ def load_elpv(request: LoadRequest, folder: Path | None = None, cells: int = CEL
 
 
 def _read_table(table: Path, cells: int) -> tuple[list[str], Tensor, list[str]]:
-    """File, defect probability and type of every cell; the columns are parted by spaces."""
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file, delimiter=" ", skipinitialspace=True) if row]
+    """Read file, defect probability and type of every cell; the columns are separated by spaces."""
+    try:
+        with table.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file, delimiter=" ", skipinitialspace=True) if row]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DatasetError(f"{table} is damaged ({error}): install elpv-dataset again") from error
     if len(rows) != cells or any(len(row) != 3 for row in rows):
         raise DatasetError(f"{table} must have {cells:,} rows `file probability type`: install elpv-dataset again")
     names, numbers, types = zip(*rows, strict=True)
@@ -94,11 +96,13 @@ def _read_table(table: Path, cells: int) -> tuple[list[str], Tensor, list[str]]:
         probabilities = torch.tensor([float(number) for number in numbers], dtype=torch.float64)
     except ValueError as error:
         raise DatasetError(f"{table}: a defect probability is no number ({error})") from error
+    if not bool(((probabilities >= 0) & (probabilities <= 1)).all()):
+        raise DatasetError(f"{table}: a defect probability is not in [0, 1]: install elpv-dataset again")
     return list(names), probabilities, list(types)
 
 
 def _scaled(files: list[Path], size: int) -> Arrays:
-    # Pillow is needed here alone
+    # only this needs Pillow
     from attentive_gconv.data.image_file import ImageError, read_pixels
 
     try:
@@ -111,8 +115,8 @@ def _scaled(files: list[Path], size: int) -> Arrays:
 def _split(
     probabilities: Tensor, types: list[str], seed: int, *, hold_out: bool
 ) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Positions of training, validation and test images: the same shares of every stratum, in ascending order."""
-    # numpy guarantees RandomState's numbers for all its versions
+    """Indices of the training, validation and test images, in ascending order: the same shares of every stratum."""
+    # the only generator whose numbers are guaranteed to be the same in all versions of numpy
     random = np.random.RandomState(seed)
     strata = sorted({(kind, probability) for kind, probability in zip(types, probabilities.tolist(), strict=True)})
     parts: dict[str, list[np.ndarray]] = {"train": [], "valid": [], "test": []}

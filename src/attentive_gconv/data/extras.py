@@ -5,11 +5,11 @@ from types import ModuleType
 
 
 def import_extra(module: str, purpose: str, extra: str = "train") -> ModuleType:
-    """Import an optional dependency, or raise an error that says which extra to install.
+    """Import an optional dependency; the error says which extra installs it.
 
     Args:
         module: full name, e.g. ``"sklearn.datasets"``.
-        purpose: what it is needed for, to begin the message with.
+        purpose: what needs it, the beginning of the message.
         extra: the extra of this package that installs it.
 
     Raises:

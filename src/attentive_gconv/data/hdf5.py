@@ -1,4 +1,4 @@
-"""Arrays in HDF5 files, read lazily by any number of processes."""
+"""HDF5 arrays that any number of processes can read lazily."""
 
 import os
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ class HDF5Array:
 
     Args:
         path: the file.
-        name: of the array in the file.
-        shape: that it must have.
-        remedy: what to do about a file that is not as it must be, for the error's message.
+        name: the array's name in the file.
+        shape: the expected shape.
+        remedy: what to do about a damaged file, for the error message.
 
     Raises:
-        DatasetError: if the file cannot be opened, or holds no such array.
+        DatasetError: if the file cannot be opened, or does not hold such an array.
     """
 
     def __init__(self, path: Path, name: str, shape: tuple[int, ...], remedy: str) -> None:
@@ -34,18 +34,18 @@ class HDF5Array:
         self.remedy = remedy
         self._opened: Any = None
         self._process = 0
-        # closed again: a process that is forked from this one shall not inherit an open file
+        # closed, because forked processes must not inherit an open file
         self._open().file.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        # a handle is of no use in another process
+        # an open file cannot be passed to another process
         return {**self.__dict__, "_opened": None, "_process": 0}
 
     def __getitem__(self, index: Any) -> np.ndarray:
         """Read a slice of the array.
 
         Raises:
-            DatasetError: if that piece of the file is damaged.
+            DatasetError: if that part of the file is damaged.
         """
         if self._process != os.getpid():
             self._opened, self._process = self._open(), os.getpid()
@@ -57,7 +57,7 @@ class HDF5Array:
     def _open(self) -> Any:
         h5py = import_extra("h5py", f"reading {self.path.name}", extra="pcam")
         try:
-            # nobody writes, and a lock fails on some network file systems
+            # the file is only read, and locking fails on some network file systems
             file = h5py.File(self.path, "r", locking=False)
         except OSError as error:
             raise self._damaged(f"it cannot be opened: {error}") from error
@@ -74,7 +74,7 @@ class HDF5Array:
     def _checked(self, file: Any, h5py: Any) -> Any:
         if self.name not in file:
             raise self._damaged(f"it holds {', '.join(map(repr, file)) or 'nothing'}, and no {self.name!r}")
-        # a file could name others, which must not be read in its place
+        # a file may link to other files, which must not be read in its place
         array = file[self.name] if isinstance(file.get(self.name, getlink=True), h5py.HardLink) else None
         if not isinstance(array, h5py.Dataset) or array.external or array.is_virtual:
             raise self._damaged(f"{self.name!r} is no array of the file's own")
@@ -83,7 +83,7 @@ class HDF5Array:
         return array
 
     def _damaged(self, what: str) -> DatasetError:
-        return DatasetError(f"{self.path} is not as it must be: {what}. {self.remedy}")
+        return DatasetError(f"{self.path} is not the expected file: {what}. {self.remedy}")
 
 
 class HDF5Images(ImageSource):

@@ -1,9 +1,9 @@
 """Read PNG and JPEG files of any size and colour mode as tensors.
 
-1. The image is turned upright as its EXIF orientation says. Of several frames the first is taken.
-2. Transparent parts are laid on white. 16-bit grey keeps its depth; CMYK, palettes and bilevel images become RGB or
-   grey. Values are scaled to [0, 1].
-3. One channel is the luma (ITU-R 601), three are RGB (a grey image three times).
+1. The image is rotated upright by its EXIF orientation. Of several frames the first is read.
+2. Transparent pixels are blended with white. 16-bit grey keeps its depth; CMYK, palette and bilevel images become RGB
+   or grey. Values are scaled to [0, 1].
+3. One channel is the luma (ITU-R 601); three channels are RGB (a grey image is repeated).
 """
 
 from pathlib import Path
@@ -28,10 +28,10 @@ class ImageError(ValueError):
 
 
 def read_pixels(path: Path, channels: int) -> Tensor:
-    """Read an image file, upright, as float32 ``(channels, Y, X)`` in [0, 1], for 1 or 3 channels.
+    """Read an image file as upright float32 ``(channels, Y, X)`` in [0, 1], for 1 or 3 channels.
 
     Raises:
-        ImageError: if the file cannot be read, for whatever reason.
+        ImageError: if the file cannot be read.
     """
     try:
         if not path.is_file():
@@ -47,13 +47,13 @@ def read_pixels(path: Path, channels: int) -> Tensor:
         raise
     except MemoryError as error:
         raise ImageError(f"{path}: the memory is too small for this image; scale it down") from error
-    # Pillow's readers raise nearly anything on damaged files, and the files after this one are still to be read
+    # Pillow raises nearly any exception on damaged files; the caller goes on with the next file
     except Exception as error:
         raise ImageError(f"{path}: the image is damaged ({str(error) or type(error).__name__})") from error
 
 
 def _opened(stream: IO[bytes], path: Path) -> Image.Image:
-    """Open a PNG or JPEG file by its signature; `PIL.Image.open` would apply the process's global pixel limit."""
+    """Open a PNG or JPEG file by its signature; `PIL.Image.open` would apply Pillow's global pixel limit."""
     start = stream.read(8)
     stream.seek(0)
     if start == b"\x89PNG\r\n\x1a\n":

@@ -4,9 +4,9 @@
     DIR/valid/CLASS/...   validation set; without it, the last tenth of every class of train/
     DIR/test/CLASS/...    test set
 
-The images are PNG and JPEG files, in any depth of folders, in the order of their names; hidden files are left out.
-They are read when they are asked for, in RGB. The first time, every one of them is read once: to know that all are
-whole and of one size, and for the mean and standard deviation of each channel over those that are trained on.
+The images are PNG and JPEG files at any depth, in the order of their names; hidden files are ignored. They are read
+lazily, in RGB. The first load reads every image once, to check that all are readable and of one size, and to compute
+mean and standard deviation of each channel over the training images.
 """
 
 import hashlib
@@ -30,10 +30,10 @@ from attentive_gconv.resizing import resize
 SOURCES = {"auto": "the only source there is", "folder": "the files in the folder that is given"}
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-# what operating systems leave behind without hiding it
+# files that operating systems create and do not hide
 _LITTER = ("thumbs.db", "desktop.ini")
 CHANNELS = 3
-# of each class, where there is no valid/
+# share of each class that is held out where there is no valid/
 HELD_OUT = 0.1
 _AT_ONCE = 256
 
@@ -43,7 +43,7 @@ class ImageFiles(ImageSource):
 
     Args:
         paths: the files.
-        image_size: the side that they are scaled to, filled up where they are not square; None leaves them as they are.
+        image_size: the side that they are scaled to, padded where they are not square; None keeps their size.
     """
 
     def __init__(self, paths: Sequence[Path], image_size: int | None) -> None:
@@ -51,12 +51,12 @@ class ImageFiles(ImageSource):
         self.image_size = image_size
 
     def read(self, positions: Sequence[int]) -> Tensor:
-        """Read the images with these indices, which must have one size."""
+        """Read the images at these indices, which must have the same size."""
         return torch.stack([self.read_one(position) for position in positions])
 
     def read_one(self, position: int) -> Tensor:
         """Read one image, float32 ``(3, Y, X)`` in [0, 1]."""
-        # Pillow is needed here alone
+        # only this needs Pillow
         from attentive_gconv.data.image_file import ImageError, read_pixels
 
         try:
@@ -68,7 +68,7 @@ class ImageFiles(ImageSource):
 
 @dataclass(frozen=True)
 class _Part:
-    """Files of train/, valid/ or test/ in the order of class and name, and their labels."""
+    """Files of train/, valid/ or test/, ordered by class and name, and their labels."""
 
     files: list[Path]
     labels: Tensor
@@ -78,8 +78,8 @@ def load_image_folder(request: LoadRequest) -> DataSplits:
     """Load the images in ``request.dataset_dir``.
 
     Raises:
-        DatasetError: if the folder is not laid out as it must be, or an image cannot be read or has another size.
-        ValueError: if there is no such folder, or a seed is asked for.
+        DatasetError: if the folder has another layout, or an image cannot be read or has another size.
+        ValueError: if there is no such folder, or a seed is given.
     """
     request.refuse_seed()
     folder = request.dataset_dir
@@ -117,7 +117,7 @@ def _class_names(train: Path) -> tuple[str, ...]:
         raise DatasetError(f"{train} is missing: put the training images there, in a folder for every class")
     names = tuple(sorted(entry.name for entry in train.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
     for name in names:
-        # the names of the classes go into the files of a run, which are UTF-8
+        # class names are written to the files of a run, which are UTF-8
         if any("\ud800" <= character <= "\udfff" for character in name):
             raise DatasetError(f"{str(train / name)!r} has a name that is no UTF-8, and is a class: rename the folder")
     if len(names) < 2:
@@ -190,7 +190,7 @@ def _protocol(
 def _facts(
     folder: Path, request: LoadRequest, parts: dict[str, _Part], trained_on: tuple[LabelledSource, Tensor | None]
 ) -> tuple[Arrays, Path | None]:
-    """Size of the images, and mean and std of the training set; reads all images once."""
+    """Size of the images, mean and std of the training set; computed once and cached."""
     digest = hashlib.sha256()
     for part in sorted(parts):
         for path in parts[part].files:

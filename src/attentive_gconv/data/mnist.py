@@ -1,6 +1,6 @@
-"""MNIST's IDX files: download, check and read.
+"""MNIST's IDX files: download, verify and read.
 
-An IDX file is big-endian: 0, 0, 8 (unsigned bytes), the number of dimensions, one 32-bit size a dimension, the values.
+An IDX file is big-endian: 0, 0, 8 (uint8), the number of dimensions, a 32-bit size for each dimension, the values.
 """
 
 import gzip
@@ -26,10 +26,10 @@ class IdxFile:
     """An IDX file: name, shape and checksums.
 
     Attributes:
-        name: without ``.gz``.
-        shape: of the values.
-        md5: of the compressed file that the mirrors hold.
-        sha256: of the uncompressed content, which is what counts: the same content may be compressed otherwise.
+        name: name without ``.gz``.
+        shape: shape of the values.
+        md5: checksum of the compressed file on the mirrors.
+        sha256: checksum of the decompressed content, which decides: the same content can be compressed differently.
     """
 
     name: str
@@ -49,7 +49,7 @@ class MnistFiles:
 
     Attributes:
         parts: (images, labels) of each part, in the order in which they are pooled.
-        mirrors: addresses that the compressed names are appended to; None for torchvision's.
+        mirrors: base URLs, to which the compressed names are appended; None for torchvision's.
     """
 
     parts: tuple[tuple[IdxFile, IdxFile], ...]
@@ -107,7 +107,7 @@ def missing_files(folder: Path, files: MnistFiles) -> list[IdxFile]:
 
 
 def pooled_digits(folder: Path, files: MnistFiles, *, may_download: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Read all images, uint8 [N, Y, X], and labels, uint8 [N], training and test set together.
+    """Read all images, uint8 ``(N, Y, X)``, and labels, uint8 ``(N,)``, of training and test set together.
 
     Raises:
         DatasetError: if a file is missing and may not or cannot be downloaded, or is not MNIST's.
@@ -134,10 +134,10 @@ def _read(folder: Path, file: IdxFile) -> np.ndarray:
     path, header, size = _path(folder, file), file.header, len(file.header) + math.prod(file.shape)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            # one byte beyond what is expected is enough to see that there is more: a small file can unpack to any size
+            # reading one byte too many detects larger content; a small file can decompress to any size
             content = stream.read(size + 1)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise _not_as_expected(path, f"it cannot be uncompressed: {error}") from error
+        raise _not_as_expected(path, f"it cannot be decompressed: {error}") from error
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error}") from error
     if content[: len(header)] != header:

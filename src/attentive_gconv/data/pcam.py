@@ -1,8 +1,8 @@
 """PatchCamelyon: 327,680 patches of lymph-node sections, 96x96, with or without metastatic tissue in their centre.
 
-Six HDF5 files of its authors, images ``x`` [N, 96, 96, 3] and labels ``y`` [N, 1, 1, 1] of each part, all uint8. The
-images, 7 GB in all, stay in the files and are read when they are asked for. The split into training, validation and
-test images is official, and the paper uses it as it is.
+The authors published six HDF5 files: for each split, images ``x`` ``(N, 96, 96, 3)`` and labels ``y`` ``(N, 1, 1, 1)``,
+all uint8. The images, 7 GB in all, are read lazily. The paper uses the official split into training, validation and
+test set.
 
 Source: Veeling et al., MICCAI 2018, https://arxiv.org/abs/1806.03962, https://github.com/basveeling/pcam.
 """
@@ -27,9 +27,9 @@ SOURCES = {"auto": "the only source there is", "original": "the HDF5 files that 
 
 CLASSES = ("normal", "metastasis")
 SIDE = 96
-# Google Drive's address of a file that is too large for its virus scan
+# address of files on Google Drive that are too large for its virus scan
 DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
-# the figures of the paper's normalisation
+# mean and std of the paper
 MEAN, STD = (0.701, 0.538, 0.692), (0.235, 0.277, 0.213)
 
 
@@ -38,9 +38,9 @@ class PackedFile:
     """A published HDF5 file, compressed with gzip.
 
     Attributes:
-        name: without ``.gz``.
-        md5: of the compressed file.
-        drive: where Google Drive has it.
+        name: name without ``.gz``.
+        md5: checksum of the compressed file.
+        drive: identifier on Google Drive.
     """
 
     name: str
@@ -53,8 +53,8 @@ class PcamFiles:
     """The files of PCam.
 
     Attributes:
-        parts: images, labels and their number, of ``"train"``, ``"valid"`` and ``"test"``.
-        mirror: an address that the compressed names are appended to; Google Drive comes second.
+        parts: images, labels and their number for ``"train"``, ``"valid"`` and ``"test"``.
+        mirror: base URL, to which the compressed names are appended; Google Drive is tried second.
     """
 
     parts: dict[str, tuple[PackedFile, PackedFile, int]]
@@ -96,7 +96,7 @@ def load_pcam(request: LoadRequest, files: PcamFiles = PCAM) -> DataSplits:
 
     Raises:
         DatasetError: if a file is missing and may not or cannot be downloaded, or is damaged.
-        ValueError: if a seed is asked for.
+        ValueError: if a seed is given.
     """
     request.refuse_seed()
     folder = request.data_dir / "pcam"
@@ -128,7 +128,7 @@ def _packed(folder: Path, file: PackedFile) -> Path:
 
 
 def _provide(folder: Path, file: PackedFile, mirror: str) -> None:
-    """Download a file if it is missing and decompress it; a decompressed file is left as it is."""
+    """Download a file if it is missing, and decompress it; an existing decompressed file is left as it is."""
     target, packed = folder / file.name, _packed(folder, file)
     if target.is_file():
         return
@@ -146,17 +146,17 @@ def _provide(folder: Path, file: PackedFile, mirror: str) -> None:
             shutil.copyfileobj(compressed, plain, 1 << 20)
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DatasetError(
-            f"{packed} cannot be uncompressed: {error}. Remove it to have it downloaded again"
+            f"{packed} cannot be decompressed: {error}. Remove it to have it downloaded again"
         ) from error
     except OSError as error:
-        raise DatasetError(f"cannot uncompress {packed} to {target}: {error}") from error
+        raise DatasetError(f"cannot decompress {packed} to {target}: {error}") from error
     if brought:
         packed.unlink()
 
 
 def _labelled(folder: Path, images: PackedFile, labels: PackedFile, count: int) -> LabelledSource:
     def remedy(file: PackedFile) -> str:
-        return f"Remove it to have it downloaded again, or uncompress {file.name}.gz anew"
+        return f"Remove it to have it downloaded again, or decompress {file.name}.gz again"
 
     pixels = HDF5Array(folder / images.name, "x", (count, SIDE, SIDE, 3), remedy(images))
     path = folder / labels.name

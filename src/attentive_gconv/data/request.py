@@ -1,4 +1,4 @@
-"""Arguments of `load_dataset`, checked before anything is read or downloaded."""
+"""Checked arguments of `load_dataset`, and the protocols."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,29 +8,29 @@ from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.lookup import find
 
 PROTOCOLS = {
-    "validation": "a validation set is split off the training set, to choose the epoch on",
+    "validation": "a part of the training images is held out as validation set, which chooses the epoch",
     "final": "all training images are trained on, nothing is chosen, and the test set is used once, at the end",
     "paper": "all training images are trained on and the test set is monitored, as the authors did",
 }
 
 # seeds that numpy's RandomState takes
 _SEEDS = 2**32
-# of an image that a network is trained on
+# largest side of training images
 LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """Checked arguments of `load_dataset`.
+    """Arguments of `load_dataset`, checked before anything is read or downloaded.
 
     Attributes:
-        folder: of the originals, see `data_dir`; None takes the cache folder.
+        folder: the folder of the datasets' files, see `data_dir`; None is the cache folder.
         protocol: one of `PROTOCOLS`.
-        seed: of what is random in the making of the dataset.
+        seed: seed of generated datasets and random splits.
         source: one of the dataset's sources.
-        download: whether missing originals may be downloaded.
-        dataset_dir: the folder of a dataset of one's own.
-        image_size: side that its images are scaled to; None leaves them as they are.
+        download: whether missing files may be downloaded.
+        dataset_dir: the folder of the user's own images.
+        image_size: the side in pixels that images are scaled to; None keeps their size.
         augmentation: one of `AUGMENTATIONS`, or a transform of one image.
     """
 
@@ -57,7 +57,7 @@ class LoadRequest:
 
     @property
     def data_dir(self) -> Path:
-        """Folder of the originals, ``mnist/``, ``rot-mnist/``, ...; downloads go there too.
+        """The folder that holds ``mnist/``, ``rot-mnist/``, ..., to which missing files are downloaded.
 
         Raises:
             OSError: if none is given and the user has no cache folder.

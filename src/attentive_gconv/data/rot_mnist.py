@@ -1,8 +1,9 @@
 """rot-MNIST (rotated MNIST): 12,000 training and 50,000 test images of rotated digits.
 
-Two sources. The original archive of Larochelle et al. (ICML 2007), and the same thing re-made from MNIST: its 70,000
-digits are pooled and shuffled, 12,000 and 50,000 of them scaled to [0, 1], turned about the centre by an angle uniform
-in [0°, 360°) with bilinear interpolation, and transposed, because the archive stores columns first.
+There are two sources: the original archive of Larochelle et al. (ICML 2007), and an equivalent dataset re-made from
+MNIST: its 70,000 digits are pooled and shuffled; 12,000 and 50,000 of them are scaled to [0, 1], rotated about the
+centre by an angle uniform in [0°, 360°) with bilinear interpolation, and transposed, because the archive stores columns
+first.
 """
 
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from attentive_gconv.data.rotation import shuffled_and_rotated
 from attentive_gconv.data.splits import DataSplits, LabelledImages, splits_in_memory
 
 SOURCES = {
-    "auto": "the original where it is there, else re-made where MNIST is there, else the original, downloaded",
+    "auto": "the original if its file is there, else re-made if MNIST is there, else the original, downloaded",
     "original": "the archive of 2007",
-    "remade": "made anew from MNIST, with a seed",
+    "remade": "re-made from MNIST, with a seed",
 }
 
 
@@ -30,9 +31,9 @@ class RotMnist:
     """Source files of rot-MNIST.
 
     Attributes:
-        archive: the original; its counts are those of the re-made set too.
-        mnist: what the set is re-made from.
-        held_out: how many of the last training images the ``"validation"`` protocol holds out.
+        archive: the original; the re-made set has the same numbers of images.
+        mnist: the files that the set is re-made from.
+        held_out: number of training images, the last ones, that the ``"validation"`` protocol holds out.
     """
 
     archive: Archive = ROT_MNIST_ARCHIVE
@@ -45,7 +46,7 @@ def load_rot_mnist(request: LoadRequest, made_of: RotMnist | None = None) -> Dat
 
     Raises:
         DatasetError: if the files it is made of are missing, damaged or cannot be downloaded.
-        ValueError: if a seed is asked of the original, which has none.
+        ValueError: if a seed is given for the original.
     """
     made_of = made_of or RotMnist()
     source = _first_there(request, made_of) if request.source == "auto" else request.source

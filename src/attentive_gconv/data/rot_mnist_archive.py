@@ -1,6 +1,6 @@
-"""The original rot-MNIST archive (Larochelle et al., ICML 2007): downloaded, checked and parsed.
+"""The original rot-MNIST archive (Larochelle et al., ICML 2007): download, verify and parse.
 
-The archive holds two text files with a row an image: 784 pixels in [0, 1], columns first, then the label.
+The archive holds two text files with one row for each image: 784 pixels in [0, 1], columns first, then the label.
 """
 
 import io
@@ -22,7 +22,7 @@ SIDE = 28
 _PIXELS = SIDE * SIDE
 # the longest usual spelling of a number, " -1.000000000000000000e+000", has 26
 _MOST_CHARACTERS_A_VALUE = 32
-# pixels are resampled, so one may miss [0, 1] by a rounding
+# resampled pixels may lie outside [0, 1] by rounding
 _SLACK = 0.01
 _ROWS_AT_ONCE = 1000
 
@@ -40,10 +40,10 @@ class Archive:
     """Address, checksum and contents of the archive.
 
     Attributes:
-        address: where it can be downloaded; the last part is its file name.
-        md5: its checksum.
-        train: the training images.
-        test: the test images.
+        address: URL of the download; its last part is the file name.
+        md5: checksum.
+        train: file of the training images.
+        test: file of the test images.
     """
 
     address: str
@@ -66,7 +66,7 @@ ROT_MNIST_ARCHIVE = Archive(
 
 
 def parsed_archive(folder: Path, archive: Archive, *, may_download: bool) -> Arrays:
-    """Parse the archive: images, float32 [N, Y, X], and labels, uint8 [N], of the training and the test set.
+    """Parse the archive: images, float32 ``(N, Y, X)``, and labels, uint8 ``(N,)``, of training and test set.
 
     Raises:
         DatasetError: if the archive is missing and may not or cannot be downloaded, or is damaged.
@@ -124,7 +124,7 @@ def _parse(path: Path, opened: zipfile.ZipFile, file: AmatFile) -> tuple[np.ndar
 
 
 def _blocks_of_rows(path: Path, file: AmatFile, text: io.TextIOWrapper) -> Iterator[np.ndarray]:
-    """Parse and check the text in blocks of rows, so that it is never in memory as a whole."""
+    """Parse and check the text in blocks of rows, so that it is never in memory at once."""
     lines = (line for line in text if line.strip())
     first = 1
     while block := list(itertools.islice(lines, _ROWS_AT_ONCE)):

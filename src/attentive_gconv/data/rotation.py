@@ -14,11 +14,11 @@ def rotate_images(images: Tensor, degrees: Tensor) -> Tensor:
     A positive angle turns the same way as ``torch.rot90(image, 1, (-2, -1))``: counter-clockwise to the eye.
 
     Args:
-        images: float32 [N, C, Y, X].
-        degrees: float64 [N].
+        images: float32 ``(N, C, Y, X)``.
+        degrees: one angle for each image, ``(N,)``.
 
     Returns:
-        Tensor: [N, C, Y, X], the same to the last bit for any number of threads.
+        Tensor: ``(N, C, Y, X)`` on the images' device; on the CPU bit-identical for any number of threads.
 
     Example:
         >>> image = torch.tensor([[0.0, 1.0], [0.0, 0.0]]).reshape(1, 1, 2, 2)
@@ -27,20 +27,21 @@ def rotate_images(images: Tensor, degrees: Tensor) -> Tensor:
                 [0., 0.]])
     """
     height, width = images.shape[-2:]
-    # centred pixel coordinates; the affine_grid of torch would take them through a matrix product, whose rounding
-    # may follow the number of threads, and products of single numbers do not
-    y = (torch.arange(height, dtype=torch.float32) - (height - 1) / 2)[:, None]
-    x = (torch.arange(width, dtype=torch.float32) - (width - 1) / 2)[None, :]
-    radians = torch.deg2rad(degrees.double())
+    # centred pixel coordinates; torch's affine_grid is a matrix product, whose rounding may depend on the number of
+    # threads
+    y = (torch.arange(height, dtype=torch.float32, device=images.device) - (height - 1) / 2)[:, None]
+    x = (torch.arange(width, dtype=torch.float32, device=images.device) - (width - 1) / 2)[None, :]
+    radians = torch.deg2rad(degrees.to(images.device).double())
     cosines, sines = radians.cos().float(), radians.sin().float()
     rotated = torch.empty_like(images)
-    for part in torch.arange(len(images)).split(_BATCH):
-        cosine, sine = cosines[part, None, None], sines[part, None, None]
-        # where each pixel of the turned image comes from; grid_sample wants the half extents to be 1
+    for start in range(0, len(images), _BATCH):
+        chunk = slice(start, start + _BATCH)
+        cosine, sine = cosines[chunk, None, None], sines[chunk, None, None]
+        # the source of each pixel, in the coordinates of grid_sample, where half an extent is 1
         from_x = (cosine * x - sine * y) * (2 / width)
         from_y = (sine * x + cosine * y) * (2 / height)
-        rotated[part] = F.grid_sample(
-            images[part], torch.stack((from_x, from_y), -1), mode="bilinear", padding_mode="zeros", align_corners=False
+        rotated[chunk] = F.grid_sample(
+            images[chunk], torch.stack((from_x, from_y), -1), mode="bilinear", padding_mode="zeros", align_corners=False
         )
     return rotated
 
@@ -49,15 +50,15 @@ def shuffled_and_rotated(images: Tensor, labels: Tensor, seed: int, count: int |
     """Shuffle images and rotate the first ``count`` by angles uniform in [0°, 360°).
 
     Args:
-        images: [N, C, Y, X]; uint8 is taken as 0..255 and scaled to [0, 1], float32 is left as it is.
-        labels: [N].
-        seed: of the shuffling and the angles.
-        count: how many, by default all.
+        images: ``(N, C, Y, X)``; uint8 is scaled to [0, 1], float32 is left as it is.
+        labels: ``(N,)``.
+        seed: seed of the order and the angles.
+        count: number of images; by default all.
 
     Returns:
-        tuple: float32 images [count, C, Y, X] and int64 labels [count].
+        tuple: float32 images ``(count, C, Y, X)`` and int64 labels ``(count,)``.
     """
-    # numpy guarantees RandomState's numbers for all its versions, which neither its Generator nor torch's does
+    # the only generator whose numbers are guaranteed to be the same in all versions of numpy
     random = np.random.RandomState(seed)
     chosen = torch.from_numpy(random.permutation(len(images))[:count])
     degrees = torch.from_numpy(random.uniform(0.0, 360.0, len(chosen)))

@@ -14,11 +14,11 @@ from attentive_gconv.data.splits import DataSplits, LabelledDataset
 
 
 class ImageSource(ABC):
-    """Raw images by index. A source may be copied into several processes, which all read it."""
+    """Raw images by index. Copies of a source in several processes read the same images."""
 
     @abstractmethod
     def read(self, positions: Sequence[int]) -> Tensor:
-        """Read the images with these indices, float32 ``(B, C, Y, X)`` in [0, 1]."""
+        """Read the images at these indices, float32 ``(B, C, Y, X)`` in [0, 1]."""
 
 
 class StoredPixels(ImageSource):
@@ -28,8 +28,8 @@ class StoredPixels(ImageSource):
         self.pixels = pixels
 
     def read(self, positions: Sequence[int]) -> Tensor:
-        """Read the images with these indices."""
-        return self.pixels[torch.as_tensor(positions)].float().div_(255)
+        """Read the images at these indices."""
+        return self.pixels[torch.as_tensor(positions, device="cpu")].float().div_(255)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class SourceDataset(LabelledDataset):
 
     Args:
         part: the source and the labels of all its images.
-        positions: which of them, int64 ``(N,)``; None is all.
-        mean, std: a number a channel; images become ``(image - mean) / std``.
+        positions: indices of the dataset's images in the source, int64 ``(N,)``; None for all.
+        mean, std: one number for each channel; images become ``(image - mean) / std``.
         augmentation: one of `attentive_gconv.data.augmentation.AUGMENTATIONS`, or a transform of one image.
     """
 
@@ -63,11 +63,11 @@ class SourceDataset(LabelledDataset):
         super().__init__(part.labels[positions])
         self.source = part.images
         self.positions = positions
-        self.mean, self.std = (torch.tensor(values).view(-1, 1, 1) for values in (mean, std))
+        self.mean, self.std = (torch.tensor(values, device="cpu").view(-1, 1, 1) for values in (mean, std))
         self.augmentation = make_augmentation(augmentation, len(positions))
 
     def draw_from(self, seed: int) -> None:
-        """Draw the data augmentation from a seed; it holds until the next call."""
+        """Draw the data augmentation from a seed; it stays the same until the next call."""
         if self.augmentation is not None:
             self.augmentation.draw_from(seed)
 
@@ -75,8 +75,8 @@ class SourceDataset(LabelledDataset):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Items of a batch, read at once; DataLoader calls it."""
-        chosen = torch.as_tensor(indices)
+        """Items of a batch, read at once; `torch.utils.data.DataLoader` calls it."""
+        chosen = torch.as_tensor(indices, device="cpu")
         images = self.source.read(self.positions[chosen].tolist())
         if self.augmentation is not None:
             images = self.augmentation(images, indices)
@@ -102,9 +102,10 @@ def splits_from_sources(
     """Build the splits of a lazy dataset.
 
     Args:
-        request: says the protocol, and whether the training images are augmented.
-        train, valid: the part of the dataset, and which of its images; None is all of them.
+        request: holds the protocol and the augmentation of the training images.
+        train, valid: a source and the indices of the split's images in it; None for all.
         test: the test images.
+        name, description, source, classes, image_shape, mean, std, cache_path: see `DataSplits`.
     """
     return DataSplits(
         name=name,
@@ -124,7 +125,7 @@ def splits_from_sources(
 
 
 def held_out_at_the_end(count: int, held_out: int, protocol: str) -> tuple[Tensor, Tensor | None]:
-    """Indices of the training set, and of the validation set under the protocol ``"validation"``: the last ones."""
+    """Indices of the training set and, under the protocol ``"validation"``, of the validation set: the last ones."""
     positions = torch.arange(count)
     if protocol != "validation":
         return positions, None

@@ -1,4 +1,4 @@
-"""Datasets for training: labelled, standardised images in training, validation and test sets."""
+"""Labelled, standardised images in training, validation and test sets."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from attentive_gconv.data.augmentation import RandomAugmentation, Transform, aug
 
 
 class LabelledDataset(Dataset[tuple[Tensor, int]]):
-    """Dataset of (float32 image [C, Y, X], int label) whose labels are known before any image is read.
+    """Dataset of pairs of a float32 image ``(C, Y, X)`` and an int label; labels are known without reading images.
 
-    Subclasses define ``__getitem__``; those that read lazily, or augment, do it there, and `draw_from` if they draw.
+    Subclasses define ``__getitem__``, which may read lazily and augment, and, if they draw random numbers, `draw_from`.
 
     Attributes:
-        labels: int64 [N].
+        labels: int64 ``(N,)``.
     """
 
     def __init__(self, labels: Tensor) -> None:
@@ -28,9 +28,9 @@ class LabelledDataset(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def draw_from(self, seed: int) -> None:
-        """Seed the data augmentation: from now on it is a function of this seed and the item's index.
+        """Seed the data augmentation, which then depends on this seed and an item's index alone.
 
-        A training calls it before every epoch; a dataset that draws nothing has nothing to do.
+        Training calls it before every epoch. By default it does nothing.
         """
 
 
@@ -38,11 +38,14 @@ class InMemoryDataset(LabelledDataset):
     """Dataset of images in one tensor.
 
     Args:
-        images: float32 [N, C, Y, X], as the network takes them.
-        labels: int64 [N].
-        augmentation: random changes of the images when they are read.
-        black: the value of a black pixel in ``images``.
-        std: what pixels in [0, 1] were divided by.
+        images: float32 ``(N, C, Y, X)``, standardised.
+        labels: int64 ``(N,)``.
+        augmentation: data augmentation.
+        black: value of a black pixel in ``images``.
+        std: standard deviation that pixels in [0, 1] were divided by.
+
+    Raises:
+        ValueError: if the shapes do not fit.
     """
 
     def __init__(
@@ -56,8 +59,8 @@ class InMemoryDataset(LabelledDataset):
     ) -> None:
         if images.ndim != 4 or labels.shape != images.shape[:1]:
             raise ValueError(
-                f"`images` (of shape {tuple(images.shape)}) must be [N, C, Y, X] and `labels` (of shape "
-                f"{tuple(labels.shape)}) [N], with the same N"
+                f"`images` (of shape {tuple(images.shape)}) must be (N, C, Y, X) and `labels` (of shape "
+                f"{tuple(labels.shape)}) (N,), with the same N"
             )
         super().__init__(labels)
         self.images = images
@@ -66,7 +69,7 @@ class InMemoryDataset(LabelledDataset):
         self.std = std
 
     def draw_from(self, seed: int) -> None:
-        """Draw the data augmentation from a seed; it holds until the next call."""
+        """Draw the data augmentation from a seed; it stays the same until the next call."""
         if self.augmentation is not None:
             self.augmentation.draw_from(seed)
 
@@ -74,11 +77,11 @@ class InMemoryDataset(LabelledDataset):
         return self._gather([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        """Items of a batch, gathered at once; DataLoader calls it."""
+        """Items of a batch, gathered at once; `torch.utils.data.DataLoader` calls it."""
         return self._gather(indices)
 
     def _gather(self, indices: Sequence[int]) -> list[tuple[Tensor, int]]:
-        positions = torch.as_tensor(indices, dtype=torch.int64)
+        positions = torch.as_tensor(indices, dtype=torch.int64, device="cpu")
         images = self.images[positions]
         if self.augmentation is not None:
             std = self.std if self.augmentation.of_pixels else 1.0
@@ -88,24 +91,24 @@ class InMemoryDataset(LabelledDataset):
 
 @dataclass(frozen=True)
 class DataSplits:
-    """A dataset's training, validation and test sets, and the facts that a model card needs.
+    """A dataset's training, validation and test sets, and what a model card says about them.
 
     Attributes:
-        name: as `list_datasets` has it.
-        description: one line: the source, how it was made, with which seed.
-        source: which of the dataset's sources it came from, never ``"auto"``.
+        name: name in `list_datasets`.
+        description: one line: source, how it was made, seed.
+        source: one of the dataset's sources, never ``"auto"``.
         classes: name of each label.
-        image_shape: (C, Y, X) as the network sees it.
+        image_shape: ``(C, Y, X)`` of the network's input.
         train: the training set.
-        valid: the validation set, split off the training images to choose the epoch on; None without one.
-        test: the test set, which the error is reported on.
-        mean: of the pixel values in [0, 1], a number a channel: images become ``(image - mean) / std``.
-        std: likewise.
+        valid: the validation set, which chooses the epoch; None if there is none.
+        test: the test set, on which the error is reported.
+        mean, std: mean and standard deviation of pixels in [0, 1], one number for each channel: images are
+            ``(image - mean) / std``.
         protocol: ``"validation"``, ``"final"`` or ``"paper"``.
-        augmentation: random changes of the training images, in words.
-        transposed: whether the images have rows and columns exchanged, as the original rot-MNIST archive has them. An
-            ordinary image must be transposed before a network that was trained on such a dataset sees it.
-        cache_path: the derived file that the images came from, None where there is none.
+        augmentation: name of the training set's data augmentation.
+        transposed: whether rows and columns of the images are exchanged, as in the original rot-MNIST archive. An
+            ordinary image must be transposed before it is given to a network that was trained on such a dataset.
+        cache_path: the cache file that the images were read from; None if there is none.
     """
 
     name: str
@@ -124,12 +127,12 @@ class DataSplits:
     cache_path: Path | None = None
 
     def by_name(self) -> dict[str, LabelledDataset]:
-        """The splits by name; without ``"valid"`` if there is no validation set."""
+        """The splits by name; ``"valid"`` is missing if there is no validation set."""
         splits = {"train": self.train, "valid": self.valid, "test": self.test}
         return {name: split for name, split in splits.items() if split is not None}
 
     def class_counts(self) -> dict[str, list[int]]:
-        """Number of images of each class, by split; no image is read for it."""
+        """Number of images of each class, by split, without reading images."""
         return {
             name: torch.bincount(split.labels, minlength=len(self.classes)).tolist()
             for name, split in self.by_name().items()
@@ -138,7 +141,7 @@ class DataSplits:
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Raw images in memory: pixels float32 [N, C, Y, X] in [0, 1], labels int64 [N]."""
+    """Raw images in memory: pixels float32 ``(N, C, Y, X)`` in [0, 1], labels int64 ``(N,)``."""
 
     images: Tensor
     labels: Tensor
@@ -158,15 +161,15 @@ def splits_in_memory(
     transposed: bool = False,
     cache_path: Path | None = None,
 ) -> DataSplits:
-    """Splits for a protocol, standardised by the scalar mean and std of the images that are trained on.
-
-    The images are standardised in place.
+    """Build the splits of a dataset in memory, standardised in place by the scalar mean and std of the training set.
 
     Args:
-        held_out: how many images at the end of ``training`` the ``"validation"`` protocol keeps for validation.
+        training, test: raw images.
+        held_out: number of images at the end of ``training`` that the ``"validation"`` protocol holds out.
+        protocol, name, description, source, classes, augmentation, transposed, cache_path: see `DataSplits`.
     """
     last = len(training.labels) - (held_out if protocol == "validation" else 0)
-    # numpy reduces in one thread and a fixed order: the same figures to the last bit on any number of cores
+    # numpy sums in one thread and a fixed order: bit-identical on any number of cores
     pixels = training.images[:last].numpy()
     mean, std = float(pixels.mean(dtype=np.float64)), float(pixels.std(dtype=np.float64))
     for part in (training, test):
