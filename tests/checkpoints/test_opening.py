@@ -103,3 +103,25 @@ def test_a_dataset_made_with_another_seed_is_made_so_again(tmp_path):
     again = open_model(path).load_splits()
     assert torch.equal(again.test[0][0], load_dataset("digits", seed=3).test[0][0])
     assert not torch.equal(again.test[0][0], load_dataset("digits", seed=0).test[0][0])
+
+
+def test_a_dataset_of_ones_own_gets_its_folder_and_size_back(tiny, tmp_path, monkeypatch):
+    """Both were given to image-folder alone."""
+    requests = []
+
+    def load(request):
+        requests.append(request)
+        return tiny.load(request)
+
+    monkeypatch.setitem(DATASETS, "tiny", replace(DATASETS["tiny"], load=load, own_folder=True, resizable=True))
+    train(tiny_config(epochs=1, dataset__folder=str(tmp_path), dataset__image_size=28), tmp_path / "run")
+    open_model(tmp_path / "run").load_splits()
+    assert [(request.dataset_dir, request.image_size) for request in requests] == [(tmp_path, 28)] * 2
+
+
+def test_the_way_to_continue_can_be_copied(tiny, tmp_path):
+    tiny.fail_after(5)
+    with pytest.raises(PowerCut):
+        train(tiny_config(), tmp_path / "a run")
+    with pytest.raises(FileNotFoundError, match=r"--resume --out '.*/a run'`"):
+        open_model(tmp_path / "a run")

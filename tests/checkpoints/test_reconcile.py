@@ -1,6 +1,7 @@
 """What a model card says of its input reaches every dataset that its network is measured on."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,28 @@ def test_the_authors_checkpoint_needs_a_dataset_of_its_shape(tmp_path: Path):
     torch.save(ag.create_model("p4m_densenet").state_dict(), tmp_path / "d.pth")
     with pytest.raises(ConfigError, match=r"p4m_densenet is for 2 of \(3, 96, 96\)"):
         open_model(tmp_path / "d.pth", model="p4m_densenet", dataset="digits")
+
+
+def test_classes_of_the_same_name_are_not_mixed_up():
+    """If mean or std differed, images of the second class silently got the label of the first."""
+    classes = ("crane", "crane", "c")
+    card = replace(CARD, classes=classes)
+    same = reconcile(splits(classes=classes, mean=(0.25,)), card)
+    assert [same.train[i][1] for i in range(3)] == [0, 1, 2]
+    with pytest.raises(ConfigError, match="in another order than the network p4cnn, and some have the same name"):
+        reconcile(splits(classes=("c", "crane", "crane")), card)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[0.5]", "[1" + "0" * 400 + "]", r"mean\[0\] \(=1000.*\) must be a finite number"),
+        ('"a"', '"\\ud800"', "not valid Unicode"),
+    ],
+)
+def test_metadata_that_no_card_can_hold(old, new, message):
+    """They ended in an OverflowError, and in an error of the terminal when the class was printed."""
+    text = json.dumps(asdict(CARD))
+    assert ModelCard.from_json(text) == CARD
+    with pytest.raises(ConfigError, match=message):
+        ModelCard.from_json(text.replace(old, new, 1))

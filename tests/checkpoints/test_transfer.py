@@ -15,12 +15,13 @@ def test_what_fits_is_kept_and_the_rest_named():
     source, model = ag.create_model("alpha_f_p4cnn"), ag.create_model("alpha_f_p4cnn", num_classes=3)
     fresh = model.c7.weight.clone()
     transfer = transfer_weights(model, source)
-    assert (transfer.made_anew, transfer.adapted, transfer.left_out) == (("c7.weight",), (), ("c7.weight",))
+    assert (transfer.initialised, transfer.adapted, transfer.left_out) == (("c7.weight",), (), ("c7.weight",))
     assert not transfer.complete
     assert torch.equal(model.c7.weight, fresh)
     for name in transfer.kept:
         assert torch.equal(model.state_dict()[name], source.state_dict()[name])
-    assert str(transfer) == f"kept {len(transfer.kept)} of {len(transfer.kept) + 1} tensors; made anew: c7.weight"
+    kept = len(transfer.kept)
+    assert str(transfer) == f"kept {kept} of {kept + 1} tensors; newly initialised: c7.weight"
     assert transfer_weights(ag.create_model("alpha_f_p4cnn"), source.state_dict()).complete
 
 
@@ -42,7 +43,7 @@ def test_the_kernel_behind_a_published_attention_is_adapted():
     source, model = (ag.create_model("p4cnn", attention="cbam", in_channels=channels) for channels in (1, 3))
     transfer = transfer_weights(model, source)
     assert transfer.adapted == ("c1.convolution.weight",)
-    assert all(name.startswith("c1.attention") for name in transfer.made_anew)
+    assert all(name.startswith("c1.attention") for name in transfer.initialised)
 
 
 def test_nothing_in_common_is_an_error_and_changes_nothing():
@@ -53,14 +54,14 @@ def test_nothing_in_common_is_an_error_and_changes_nothing():
     assert torch.equal(model.weight, before)
 
 
-def test_pretrained_with_other_classes_and_channels_says_what_was_made_anew(caplog):
+def test_pretrained_with_other_classes_and_channels_says_what_was_initialised(caplog):
     trained = ag.create_model("p4cnn", pretrained=True)
     assert not caplog.records
     model = ag.create_model("p4cnn", pretrained=True, num_classes=3, in_channels=3)
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("attentive_gconv", logging.WARNING)
     assert record.getMessage() == (
-        "pretrained weights of p4cnn: kept 35 of 37 tensors; adapted: c1.weight; made anew: c7.weight"
+        "pretrained weights of p4cnn: kept 35 of 37 tensors; adapted: c1.weight; newly initialised: c7.weight"
     )
     assert not model.training
     grey = torch.randn(2, 1, 28, 28)

@@ -90,5 +90,16 @@ def test_predictions_are_kept_image_by_image():
 
 
 def test_more_workers_than_the_machine_can_carry_are_refused():
-    with pytest.raises(ValueError, match=r"workers \(=100000\) is more than this machine can carry: take at most \d+"):
+    with pytest.raises(ValueError, match=r"workers \(=100000\) is more than this machine can run: take at most \d+"):
         evaluate(FirstPixel(), images_with([0], [0]), CLASSES, workers=100_000)
+
+
+def test_logits_that_are_not_finite_are_refused():
+    """NaN counted as a class: the error was a number like any other."""
+
+    class Broken(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.full((len(images), 3), float("nan"))
+
+    with pytest.raises(ValueError, match=r"logits that are not finite in torch\.float32"):
+        evaluate(Broken(), images_with([0, 1], [0, 1]), CLASSES)

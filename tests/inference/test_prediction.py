@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,3 +93,13 @@ def test_dark_digits_on_white_are_noticed(trained, tmp_path, ground, stroke, loo
 def test_more_classes_than_there_are_cannot_be_named(trained, top):
     with pytest.raises(ValueError, match=rf"top \(={top}\) must lie between 1 and 10"):
         predict_files(trained, [], top=top)
+
+
+def test_logits_that_are_not_finite_are_an_error(trained, files):
+    """Finite weights can be too large: the class was "8" with probability NaN."""
+    module = copy.deepcopy(trained.module)
+    with torch.no_grad():
+        module.c7.weight.fill_(3e38)
+    found = list(predict_files(replace(trained, module=module), files[:2]))
+    assert [prediction.guesses for prediction in found] == [(), ()]
+    assert found[0].error == f"{files[0]}: the network gives logits that are not finite: its weights cannot be used"

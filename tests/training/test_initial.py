@@ -34,7 +34,7 @@ def test_a_run_starts_from_the_weights_of_another(run, tmp_path):
     assert torch.equal(before.c7.weight, after.c7.weight)
     (start,) = json.loads((tmp_path / "second" / "environment.json").read_text())["starts"]
     assert start["init"]["network"] == "p4cnn"
-    assert (start["init"]["made_anew"], start["init"]["file"]) == ([], "best.safetensors")
+    assert (start["init"]["initialised"], start["init"]["file"]) == ([], "best.safetensors")
     again = load_recipe(tmp_path / "second" / "config.yaml")
     assert replace(again, dataset=config.dataset) == config
 

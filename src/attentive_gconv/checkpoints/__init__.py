@@ -1,7 +1,7 @@
 """Checkpoints: shipped weights, trained weights with their model card, run folders, and the authors' files.
 
 `create_model`, `list_pretrained`, `pretrained_card`, `transfer_weights` and `load_reference_checkpoint` need torch
-alone. The rest needs ``pip install 'attentive-gconv[train]'`` and is imported when it is first asked for.
+alone. The rest needs the extra ``train`` and is imported at first use.
 """
 
 from typing import TYPE_CHECKING

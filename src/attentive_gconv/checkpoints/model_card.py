@@ -1,4 +1,4 @@
-"""The model card: what has to be known beside weights to use them."""
+"""The model card: the network that weights belong to, its classes and its preprocessing."""
 
 import json
 from dataclasses import dataclass, fields
@@ -15,17 +15,16 @@ from attentive_gconv.settings import ConfigError, dataclass_from_mapping
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What has to be known beside the weights.
+    """What is needed to use a network's weights.
 
     Attributes:
         model, options: name and options for `attentive_gconv.create_model`.
-        classes: the names of the classes, in the order of the logits.
+        classes: names of the classes, in the order of the logits.
         image_shape: ``(C, Y, X)`` of an input image.
-        mean, std: one number a channel; an input image is standardised with them.
-        transposed: whether the images of the dataset are stored columns first, so that an upright image has to be
-            transposed before it looks like them.
-        dataset, source, dataset_seed, protocol: the arguments for `attentive_gconv.data.load_dataset`.
-        epoch: after how many epochs the weights were saved; 0 if that is not known.
+        mean, std: one number for each channel, with which an input image is standardised.
+        transposed: whether the network takes images with rows and columns exchanged, as rot-MNIST stores them.
+        dataset, source, dataset_seed, protocol: arguments for `attentive_gconv.data.load_dataset`.
+        epoch: number of epochs after which the weights were saved; 0 if unknown.
     """
 
     model: str
@@ -54,7 +53,7 @@ class ModelCard:
 
     @classmethod
     def of(cls, splits: DataSplits, *, seed: int, model: str, options: dict[str, Any]) -> "ModelCard":
-        """The card of a network for the images of these splits, which were made with this seed."""
+        """Make the card of a network for a dataset that was loaded with this seed."""
         return cls(
             model=model,
             options=options,
@@ -72,15 +71,18 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> "ModelCard":
-        """The card in the metadata of a file of weights.
+        """Read the card in the metadata of a file of weights.
 
         Raises:
-            ValueError: if the text is no card: every field is needed, and no other is known.
+            ValueError: if the text is not a card, which has every field and no other.
         """
         try:
             content = json.loads(text)
+            json.dumps(content, ensure_ascii=False).encode()
         except RecursionError as error:
             raise ConfigError("its metadata are nested too deeply") from error
+        except UnicodeEncodeError as error:  # an escaped half of a pair, such as "\\ud800"
+            raise ConfigError("its metadata hold characters that are not valid Unicode") from error
         known = {entry.name for entry in fields(cls)}
         if not isinstance(content, dict) or set(content) != known:
             raise ConfigError(f"its metadata must hold {', '.join(sorted(known))}")
@@ -90,12 +92,12 @@ class ModelCard:
         """Build the network that the card describes, with initial weights.
 
         Args:
-            copies: how often the weights must find place in memory: a training needs their gradients and the state of
-                the optimizer, too.
+            copies: how many times the memory of the weights is needed: training also needs their gradients and the
+                optimizer's state.
 
         Raises:
-            ConfigError: if there is no such network, it has no such option or value, or its weights need more memory
-                than the machine has.
+            ConfigError: if there is no such network or option, a value is refused, or the weights need more memory than
+                the machine has.
         """
         options = {"num_classes": len(self.classes), "in_channels": self.image_shape[0], **self.options}
         try:

@@ -1,5 +1,6 @@
-"""Finding a trained network: in a run folder, a file of weights, the package, or one of the authors' checkpoints."""
+"""Open a trained network: a run folder, a file of weights, shipped weights, or one of the authors' checkpoints."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +25,10 @@ class OpenedModel:
     """A trained network and the dataset it belongs to.
 
     Attributes:
+        trained: the network and its model card.
         origin: the file of weights.
-        run: the run folder it was opened from.
-        folders: ``dir``, the folder of the datasets, and ``folder``, that of images of the user's own; by default
-            those of the run.
+        run: the run folder; None if it was opened from a file.
+        folders: without a run, ``dir``, the folder of the datasets, and ``folder``, that of the user's own images.
     """
 
     trained: TrainedModel
@@ -42,7 +43,7 @@ class OpenedModel:
 
     @property
     def dataset_dir(self) -> str | None:
-        """The folder of images of the user's own."""
+        """The folder of the user's own images."""
         return self._folder("folder")
 
     def _folder(self, name: str) -> str | None:
@@ -57,15 +58,15 @@ class OpenedModel:
     def load_splits(
         self, data_dir: str | None = None, dataset: str | None = None, dataset_dir: str | None = None
     ) -> DataSplits:
-        """The dataset it was trained on, made the same way but not augmented; or another one by name.
+        """Load the dataset that the network was trained on, without augmentation; or another dataset by name.
 
-        Order of the classes, axes, mean and std are brought to those of the model card, see
+        Order of the classes, axes, mean and std are converted to those of the model card, see
         `attentive_gconv.checkpoints.reconcile`.
 
         Args:
             data_dir: the folder of the datasets; by default that of the run.
             dataset: the name of another dataset.
-            dataset_dir: the folder of images, for ``image-folder``; by default that of the run.
+            dataset_dir: the folder of the user's own images; by default that of the run.
 
         Raises:
             ConfigError: if the dataset has other classes, or images of another shape, than the network was trained on.
@@ -75,8 +76,11 @@ class OpenedModel:
         options: dict[str, Any] = {"dataset_dir": dataset_dir}
         if name == card.dataset:
             options |= {"protocol": card.protocol, "seed": card.dataset_seed, "source": card.source}
-        if name == "image-folder":
-            options |= {"dataset_dir": dataset_dir or self.dataset_dir, "image_size": _side(card)}
+        entry = find("dataset", name, DATASETS)
+        if entry.own_folder:
+            options["dataset_dir"] = dataset_dir or self.dataset_dir
+        if entry.resizable:
+            options["image_size"] = _side(card)
         return reconcile(load_dataset(name, data_dir or self.data_dir, **options), card)
 
 
@@ -93,17 +97,16 @@ def open_model(
 
     Args:
         target: a run folder, a ``.safetensors`` file, one of the authors' ``.pth`` files, or (where there is no such
-            file) the name of a network whose weights come with the package, which then takes upright images.
-        which: in a run folder, the ``"best"`` or the ``"last"`` weights; None takes those that the run's protocol
-            reports.
-        model: for a ``.pth`` file, the name of the network it belongs to.
-        dataset: for a ``.pth`` file, the dataset it was trained on, whose mean and std its inputs need.
+            file) the name of shipped weights, whose network then takes upright images.
+        which: for a run folder, the ``"best"`` or the ``"last"`` weights; None for those that its protocol reports.
+        model: for a ``.pth`` file, the name of its network.
+        dataset: for a ``.pth`` file, the dataset it was trained on, which gives classes, mean and std.
         data_dir: for a ``.pth`` file, the folder of the datasets.
-        dataset_dir: for a ``.pth`` file and ``image-folder``, the folder of images.
+        dataset_dir: for a ``.pth`` file, the folder of the user's own images.
 
     Raises:
         ConfigError: if an argument is missing or has no meaning for this target.
-        FileNotFoundError: if there is nothing at that place.
+        FileNotFoundError: if the target does not exist.
     """
     path = Path(target)
     shipped_name = None if path.exists() else _shipped_name(str(target))
@@ -132,7 +135,7 @@ def open_model(
 
 
 def _shipped_name(target: str) -> str | None:
-    """The whole name of shipped weights, if the target names some."""
+    """Full name of the shipped weights that the target names; None if it names none."""
     names = list_pretrained()
     return pretrained_name(target) if target in {*names, *(name.partition(".")[0] for name in names)} else None
 
@@ -146,13 +149,13 @@ def _open_run(folder: RunFiles, which: str | None) -> OpenedModel:
     if not weights.exists():
         raise FileNotFoundError(
             f"{folder.path} has no {weights.name} yet: no epoch is finished; continue the run with "
-            f"`agconv train --resume --out {folder.path}`"
+            f"`agconv train --resume --out {shlex.quote(str(folder.path))}`"
         )
     return OpenedModel(load_weights(weights), weights, folder)
 
 
 def _side(card: ModelCard) -> int | None:
-    """What images are scaled to before the network sees them; those that have the size already are not changed."""
+    """The ``image_size`` of a dataset for this network; None if its images are not square."""
     height, width = card.image_shape[1:]
     return height if height == width else None
 
@@ -166,7 +169,7 @@ def _open_reference(path: Path, model: str, dataset: str, data_dir: str | None, 
         data_dir,
         protocol="validation" if entry.official_validation else "paper",
         dataset_dir=dataset_dir,
-        image_size=model_entry(model).image_shape[-1] if entry.own_folder else None,
+        image_size=model_entry(model).image_shape[-1] if entry.resizable else None,
     )
     network = model_entry(model)
     if (network.num_classes, network.image_shape) != (len(splits.classes), splits.image_shape):

@@ -1,4 +1,4 @@
-"""Weights that come with the package: `create_model` with ``pretrained=True``.
+"""Shipped weights: `create_model` with ``pretrained=True``.
 
 Weights that were trained on images stored columns first (rot-MNIST) are transposed when they are loaded, so that every
 network takes upright images: `attentive_gconv.nn.transpose_kernels_`.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "create_model", "list_pretrained", "load_shipped", "pretrained_card", "pretrained_file"]
 
-# what is used where no network is named
+# the default of the command line
 DEFAULT = "alpha_f_p4cnn.rot_mnist"
 
 _LOG = logging.getLogger("attentive_gconv")
@@ -40,18 +40,18 @@ def create_model(
 
     Args:
         name: one of `list_models`; with a tag, as ``"p4cnn.rot_mnist"``, one of `list_pretrained`.
-        pretrained: take the weights of that name, or without a tag the network's first. The model is then in eval mode
-            and takes upright images, preprocessed by `attentive_gconv.models.transform`. With another ``num_classes``
-            or ``in_channels`` all weights that fit are kept, the first kernel is adapted, and what was made anew is
-            logged as a warning of the logger ``attentive_gconv``.
-        features_only: give the network as `attentive_gconv.models.FeatureMaps`, which returns intermediate maps.
-        out_indices: which of them; None all.
+        pretrained: load the weights of that name, or without a tag the first weights of that network. The model is then
+            in eval mode and takes upright images, preprocessed by `attentive_gconv.models.transform`. With another
+            ``num_classes`` or ``in_channels`` all weights that fit are kept and the first kernel is adapted; the logger
+            ``attentive_gconv`` warns which weights are newly initialised.
+        features_only: return an `attentive_gconv.models.FeatureMaps` of the network, which gives intermediate maps.
+        out_indices: with ``features_only``, indices of these maps; None for all.
         **options: arguments of the family's class that differ from the named variant's, such as ``num_classes`` (0: no
             classifier), ``in_channels``, ``channels``, ``group`` or ``attention``.
 
     Raises:
         ValueError: if the name is unknown, a value is out of range, or pretrained weights are missing or do not fit.
-        ImportError: if pretrained weights are wanted without safetensors.
+        ImportError: if ``pretrained`` is set and safetensors is missing.
         TypeError: if the family has no such option; the message names those it has.
 
     Example:
@@ -73,11 +73,11 @@ def create_model(
 
 
 def load_shipped(name: str) -> "TrainedModel":
-    """The shipped network of that name with its model card, made to take upright images.
+    """Load shipped weights by name: the network, which takes upright images, and its model card.
 
     Raises:
         ImportError: without safetensors.
-        ValueError: if there are no such weights, or they were damaged.
+        ValueError: if there are no such weights, or they are damaged.
     """
     path = pretrained_file(name)
     try:
@@ -110,7 +110,7 @@ def _fill(name: str, model: nn.Module) -> None:
 
 
 def _refused(state: dict[str, Any], model: nn.Module) -> list[str]:
-    """The differences that neither the number of classes nor that of channels explains."""
+    """Differences that neither another number of classes nor of input channels explains."""
     wanted = model.state_dict()
     if isinstance(model, ImageClassifier):
         free = (f"{model.stem}.", *(f"{name}." for name in model.classifier))

@@ -1,6 +1,6 @@
-"""A dataset brought to what a network's model card says: order of the classes, stored axes, mean and std.
+"""Match a dataset to a network's model card: order of the classes, stored axes, mean and std.
 
-What cannot be brought there (other classes, other shapes) is refused.
+A dataset with other classes or shapes is refused.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from attentive_gconv.settings import ConfigError
 
 
 def reconcile(splits: DataSplits, card: ModelCard) -> DataSplits:
-    """The splits with labels, axes and standardisation as the network of the card knows them.
+    """Convert the splits to the labels, axes and standardisation of the card.
 
     Raises:
         ConfigError: if the dataset has other classes than the card, or images of another shape.
@@ -38,9 +38,14 @@ def reconcile(splits: DataSplits, card: ModelCard) -> DataSplits:
     standardise = restandardise(splits.mean, splits.std, card.mean, card.std)
     if not transpose and standardise is None and splits.classes == card.classes:
         return splits
-    labels = torch.tensor([card.classes.index(name) for name in splits.classes])
+    if splits.classes != card.classes and len(set(card.classes)) < len(card.classes):
+        raise ConfigError(
+            f"{named}, in another order than the network {card.model}, and some have the same name: rename them"
+        )
+    order = range(len(card.classes)) if splits.classes == card.classes else map(card.classes.index, splits.classes)
+    labels = torch.tensor(list(order), device="cpu")
 
-    def bring(dataset: LabelledDataset) -> LabelledDataset:
+    def convert(dataset: LabelledDataset) -> LabelledDataset:
         return _Reconciled(dataset, labels, transpose, standardise)
 
     return replace(
@@ -50,16 +55,16 @@ def reconcile(splits: DataSplits, card: ModelCard) -> DataSplits:
         mean=card.mean,
         std=card.std,
         transposed=card.transposed,
-        train=bring(splits.train),
-        valid=None if splits.valid is None else bring(splits.valid),
-        test=bring(splits.test),
+        train=convert(splits.train),
+        valid=None if splits.valid is None else convert(splits.valid),
+        test=convert(splits.test),
     )
 
 
 def restandardise(
     mean: tuple[float, ...], std: tuple[float, ...], to_mean: tuple[float, ...], to_std: tuple[float, ...]
 ) -> Callable[[Tensor], Tensor] | None:
-    """The map from images standardised with one mean and std to another; None if they are the same."""
+    """A function from images standardised with one mean and std to images standardised with another; None if equal."""
     if (mean, std) == (to_mean, to_std):
         return None
 
@@ -74,7 +79,7 @@ def restandardise(
 
 
 class _Reconciled(LabelledDataset):
-    """Images of another dataset, each changed as it is read."""
+    """Another dataset, whose items are converted as they are read."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The checkpoints that the paper's authors released, loaded into this library's models.
+"""Load the checkpoints that the paper's authors released into this library's models.
 
 Their state dicts (https://github.com/dwromero/att_gconvs, MIT licence) name layers as ours do:
 
@@ -8,7 +8,7 @@ Their state dicts (https://github.com/dwromero/att_gconvs, MIT licence) name lay
 
 Three things differ:
 
-    module.KEY                          a prefix of multi-GPU training, dropped
+    module.KEY                          prefix of multi-GPU training; removed
     cN.channel_attention.weight_fc1     in α_F-networks here one level down: cN.attention.channel_attention.…
     cN.weight (O, C, k, k), planar      here a trivial group axis: (O, C, 1, k, k)
 """
@@ -25,8 +25,8 @@ from attentive_gconv.checkpoints.torch_files import load_data
 from attentive_gconv.models import build_model, list_models
 
 _NESTED = ".attention."
-# SHA-256 of the two halves of the released files, by their size: where one half is right and the other is not, the file
-# is damaged; where neither is, it holds other weights
+# SHA-256 of both halves of each released file, by file size: if only one half matches, the file is damaged; if neither
+# matches, it holds other weights
 RELEASED = {
     128348: (  # alpha_f_p4cnn.pth
         "3fad9938e6c52696a097c43fa298e389478ab32f82945c3324f82fe326850425",
@@ -48,19 +48,19 @@ RELEASED = {
 
 
 def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Module:
-    """Load a checkpoint of the authors' into a model.
+    """Load one of the authors' checkpoints into a model.
 
     Args:
         path: the ``.pth`` file; read with ``weights_only=True``.
-        model: a model's name (made with its defaults), or a model to be filled.
+        model: the name of a model, which is created with its defaults, or a model.
 
     Returns:
         The model with the checkpoint's weights, in eval mode.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the file is no state dict of tensors, or does not fit: every key that is missing, left over, or
-            of another shape is named, and the model is left as it was.
+        ValueError: if the file does not hold a state dict of tensors, or does not fit: every key that is missing, left
+            over, or of another shape is named, and the model is unchanged.
         TypeError: if the model is neither a name nor a module.
 
     Example:
@@ -89,7 +89,7 @@ def load_reference_checkpoint(path: str | Path, model: str | nn.Module) -> nn.Mo
 
 
 def _fit(source: dict[str, Tensor], target: dict[str, Any]) -> tuple[dict[str, Tensor], list[str]]:
-    """The checkpoint as a state dict of ours, and in what it differs from what the model needs."""
+    """The checkpoint with our names, and its differences from the model's state dict."""
     names = {key.replace(_NESTED, "."): key for key in target}
     found = {theirs: _with_trivial_axis(value, target.get(names.get(theirs, ""))) for theirs, value in source.items()}
     problems = differences(found, {theirs: target[key] for theirs, key in names.items()})
@@ -97,7 +97,7 @@ def _fit(source: dict[str, Tensor], target: dict[str, Any]) -> tuple[dict[str, T
 
 
 def _models_that_fit(source: dict[str, Tensor]) -> list[str]:
-    """The models whose weights a checkpoint holds; one of the released files is not of the network on its label."""
+    """Names of the models that a checkpoint fits; one released file belongs to another network than it says."""
     with torch.device("meta"):
         return [name for name in list_models() if not _fit(source, build_model(name).state_dict())[1]]
 
@@ -128,7 +128,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _with_trivial_axis(value: Tensor, target: Tensor | None) -> Tensor:
-    """A planar kernel with the group axis that a kernel on the trivial group has here."""
+    """A planar kernel with the trivial group axis that kernels have here."""
     if target is not None and value.dim() == 4 and target.dim() == 5 and target.shape[2] == 1:
         return value.unsqueeze(2)
     return value

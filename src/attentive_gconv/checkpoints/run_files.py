@@ -1,19 +1,19 @@
-"""The files of a run folder: what lies where in it.
+"""The files of a run folder.
 
 config.yaml                    the resolved settings
-dataset.json                   classes, image shape, counts, mean and std of the images
-environment.json               versions, platform, git revision, command line; one entry a start
-metrics.csv                    one row an epoch
-tensorboard/                   the same figures for TensorBoard
-checkpoints/last.ckpt          the whole state after the last finished epoch; `--resume` continues from it
+dataset.json                   classes, image shape, counts, mean and std of the dataset
+environment.json               provenance: versions, platform, git revision, command line; one entry for each start
+metrics.csv                    one row for each epoch
+tensorboard/                   the same for TensorBoard
+checkpoints/last.ckpt          the state of training after the last finished epoch; `--resume` continues from it
 checkpoints/best.ckpt          the same after the best epoch
-checkpoints/last.safetensors   the network alone with what is needed to use it
+checkpoints/last.safetensors   the network's weights with their model card
 checkpoints/best.safetensors
-predictions.npz                the predicted class and the label of every test image, of the weights that are reported
-result.json                    written last, when the run is complete
+predictions.npz                predicted class and label of every test image, with the reported weights
+result.json                    written last, when the run is finished
 .lock                          held by the process that trains
 
-config.yaml, dataset.json and result.json hold a SHA-256 of their content; files of earlier versions do not.
+config.yaml and the JSON files hold a SHA-256 of their content; files of earlier versions do not.
 """
 
 import hashlib
@@ -60,12 +60,12 @@ class RunFiles:
 
     @property
     def metrics_file(self) -> Path:
-        """One row an epoch."""
+        """One row for each epoch."""
         return self.path / "metrics.csv"
 
     @property
     def result_file(self) -> Path:
-        """The figures of the complete run."""
+        """The figures of the finished run."""
         return self.path / "result.json"
 
     @property
@@ -99,11 +99,11 @@ class RunFiles:
             raise RunFolderError(f"{self.path} is no run folder: it has no {self.config_file.name}{remedy}")
 
     def holds_something(self) -> bool:
-        """Whether there is anything but what a process leaves that was killed before it wrote its settings."""
+        """Whether the folder holds more than leftovers of a process that was killed before it wrote its settings."""
         return any(entry.name != LOCK and not is_partial(entry) for entry in self.path.iterdir())
 
     def stored_settings(self) -> dict[str, Any]:
-        """What config.yaml holds, unchecked; needs PyYAML."""
+        """The content of config.yaml, unchecked; needs PyYAML."""
         from attentive_gconv.yaml_settings import read_settings
 
         self.require_run()
@@ -120,14 +120,14 @@ def _digest(content: Mapping[str, Any]) -> str:
 
 
 def write_predictions(path: Path, predicted: np.ndarray, labels: np.ndarray) -> None:
-    """Write predicted classes and labels, one an image, with an atomic write."""
+    """Write the predicted class and the label of every image, with an atomic write."""
     content = io.BytesIO()
     np.savez_compressed(content, predicted=predicted, labels=labels)
     write_atomically(path, content.getvalue())
 
 
 def read_predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted classes and labels, one an image.
+    """Read the predicted class and the label of every image.
 
     Raises:
         RunFolderError: if the file is missing or damaged.
@@ -140,7 +140,7 @@ def read_predictions(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if predicted.shape != labels.shape or predicted.ndim != 1:
             raise ValueError(f"shapes {predicted.shape} and {labels.shape}")
     except Exception as error:  # on damaged bytes numpy and zipfile raise a dozen types
-        raise RunFolderError(f"{path} is damaged ({error}): delete it, and it is made again") from error
+        raise RunFolderError(f"{path} is damaged ({error}): delete it, and it is written again") from error
     return predicted, labels
 
 
@@ -153,10 +153,10 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunFolderError(f"{path} is missing: the run folder is not complete")
     if path.stat().st_size > MAX_JSON_BYTES:
-        raise RunFolderError(f"{path} is larger than {MAX_JSON_BYTES:,} bytes and was not written by this library")
+        raise RunFolderError(f"{path} is larger than {MAX_JSON_BYTES:,} bytes: this library did not write it")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: JSON, UTF-8, or numbers of thousands of digits
         raise RunFolderError(f"{path} is broken: {error}") from error
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} must hold one JSON object")
@@ -164,6 +164,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if digest is not None and digest != _digest(content):
         raise RunFolderError(
             f"{path} is damaged, or was changed by hand: its content has another sha256 than it says; restore it, or "
-            f"remove its {DIGEST_KEY} if the change is meant"
+            f"remove its {DIGEST_KEY} if the change is intended"
         )
     return content

@@ -1,4 +1,4 @@
-"""State dicts compared and checked, whatever file they come from."""
+"""Comparison and checks of state dicts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,11 @@ FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """What keeps a state dict from fitting a network, in words; nothing if it fits.
+    """Describe how a state dict differs from what a network needs; an empty list if it fits.
 
     Args:
-        found: shapes by name, or tensors.
-        wanted: the same of the network.
+        found: tensors or shapes by name.
+        wanted: those of the network.
 
     Example:
         >>> differences({"a": (2, 3), "c": (1,)}, {"a": (2, 2), "b": (1,)})
@@ -33,7 +33,7 @@ def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str
 
 
 def unusable(state: Mapping[str, Tensor]) -> list[str]:
-    """What keeps tensors from being a network's weights, in words: their kind, or values that are not finite.
+    """Describe the tensors that cannot be a network's weights: by their kind, or by values that are not finite.
 
     Example:
         >>> unusable({"a": torch.tensor([1.0, float("nan")]), "b": torch.ones(2, device="meta")})

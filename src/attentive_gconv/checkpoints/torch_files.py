@@ -1,4 +1,4 @@
-"""Files of `torch.save`, read as data: nothing in them is executed, and their checksums are compared."""
+"""Read files of `torch.save` as data: no code in them runs, and their checksums are verified."""
 
 import io
 import zipfile
@@ -8,9 +8,9 @@ import torch
 
 
 def load_data(content: bytes) -> Any:
-    """What `torch.save` wrote: tensors on the CPU and plain values.
+    """Read tensors, on the CPU, and plain values that `torch.save` wrote.
 
-    torch itself does not compare the CRC-32 that a zip archive keeps of every entry; the older format has none.
+    The CRC-32 of every entry of the zip archive is compared, which torch does not do; the older format has none.
 
     Raises:
         Exception: of a dozen types, on damaged bytes.

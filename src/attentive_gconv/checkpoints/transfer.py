@@ -1,8 +1,8 @@
-"""Transfer learning: copy the weights of one network into another, tensor by tensor, where name and shape are the same.
+"""Transfer learning: copy every tensor of one network into another where name and shape are the same.
 
-The kernel of the first convolution is adapted to another number of input channels, as timm does: one channel to n is
-repeated and divided by n, so that a grey image repeated n times gives the same response; n channels to one are summed;
-n to m are repeated in their order and scaled by n / m.
+The kernel of the first convolution is adapted to another number of input channels, as in timm: from one channel to n it
+is repeated and divided by n, so that a grey image repeated n times gives the same response; from n to one it is summed;
+from n to m its channels are repeated in order and scaled by n / m.
 
 Source: timm, ``adapt_input_conv``, https://github.com/huggingface/pytorch-image-models.
 """
@@ -17,29 +17,29 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Transfer:
-    """What became of the weights, by their names in the state dict.
+    """Outcome of a transfer of weights, as names in the state dict.
 
     Attributes:
         kept: copied as they are.
         adapted: kernels of the first convolution, copied for another number of input channels.
-        made_anew: not copied; they keep their initial weights.
-        left_out: tensors that the source has, and the network does not have or has in another shape.
+        initialised: not copied; these keep their initial weights.
+        left_out: tensors of the source that the network lacks, or has in another shape.
     """
 
     kept: tuple[str, ...]
     adapted: tuple[str, ...]
-    made_anew: tuple[str, ...]
+    initialised: tuple[str, ...]
     left_out: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether all was kept as it is."""
-        return not (self.adapted or self.made_anew or self.left_out)
+        """Whether every tensor was kept as it is."""
+        return not (self.adapted or self.initialised or self.left_out)
 
     def __str__(self) -> str:
         """One line for logs."""
-        parts = [f"kept {len(self.kept)} of {len(self.kept + self.adapted + self.made_anew)} tensors"]
-        for words, names in (("adapted", self.adapted), ("made anew", self.made_anew)):
+        parts = [f"kept {len(self.kept)} of {len(self.kept + self.adapted + self.initialised)} tensors"]
+        for words, names in (("adapted", self.adapted), ("newly initialised", self.initialised)):
             if names:
                 parts.append(f"{words}: {', '.join(names[:6])}" + (f" and {len(names) - 6} more" if names[6:] else ""))
         return "; ".join(parts)
@@ -54,16 +54,16 @@ def transfer_weights(model: nn.Module, source: nn.Module | Mapping[str, Tensor])
         source: a trained network, or its state dict.
 
     Returns:
-        What was kept, adapted and made anew.
+        Which tensors were kept, adapted and left at their initial values.
 
     Raises:
-        ValueError: if no tensor has the same name and shape; the network is then as it was.
+        ValueError: if no tensor has the same name and shape; the network is unchanged then.
 
     Example:
         >>> import attentive_gconv as ag
         >>> trained = ag.create_model("p4cnn")
         >>> print(transfer_weights(ag.create_model("p4cnn", num_classes=3, in_channels=3), trained))
-        kept 35 of 37 tensors; adapted: c1.weight; made anew: c7.weight
+        kept 35 of 37 tensors; adapted: c1.weight; newly initialised: c7.weight
     """
     found = source.state_dict() if isinstance(source, nn.Module) else dict(source)
     state = model.state_dict()
@@ -89,8 +89,8 @@ def transfer_weights(model: nn.Module, source: nn.Module | Mapping[str, Tensor])
 
 
 def _is_stem_kernel(name: str, stem: str | None, new: Tensor, old: Tensor) -> bool:
-    """Whether this is the kernel of the first convolution, the same but for the number of input channels."""
-    # attention modules from the literature stand in front of their convolution
+    """Whether this is the kernel of the first convolution, differing only in the number of input channels."""
+    # with an attention module from the literature, the convolution is a submodule
     if stem is None or name not in (f"{stem}.weight", f"{stem}.convolution.weight") or new.dim() != old.dim():
         return False
     shapes = [(tensor.shape[0], *tensor.shape[2:]) for tensor in (new, old)]

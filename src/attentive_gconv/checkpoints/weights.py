@@ -1,7 +1,7 @@
 """Weights as safetensors files: the network's state, its model card, and a digest of both.
 
 The file's metadata holds the card as JSON (``attentive_gconv``) and a SHA-256 of the card and of every tensor's name,
-dtype, shape and bytes (``sha256``). Earlier files have no digest and are read without that check.
+dtype, shape and bytes (``sha256``). Files without a digest, from earlier versions, are read without that check.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ DIGEST_KEY = "sha256"
 
 
 class WeightsError(ValueError):
-    """A file of weights that cannot be used; the message names it and the remedy."""
+    """A file of weights cannot be used; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def save_weights(path: Path, module: nn.Module, card: ModelCard) -> None:
 
 
 def write_state(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> None:
-    """The same from a state dict."""
+    """Write a state dict and its model card, as `save_weights` does."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     text = json.dumps(asdict(card))
     write_atomically(path, save(tensors, metadata={METADATA_KEY: text, DIGEST_KEY: weights_digest(text, tensors)}))
@@ -57,26 +57,26 @@ def write_state(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> Non
 def load_weights(path: str | Path) -> TrainedModel:
     """Load the network of a ``.safetensors`` file that `save_weights` wrote.
 
-    Shapes are compared before anything large is allocated; nothing in the file is executed.
+    Shapes are compared before weights are allocated; no code in the file runs.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        WeightsError: if the file is damaged, not from this library, holds values that are not finite, or does not fit
-            the network that it names.
+        WeightsError: if the file is damaged or not from this library, holds values that are not finite, or does not
+            fit the network that it names.
     """
     path = Path(path)
     with _opened(path) as file:
         card = _card_of(path, file)
         state = _checked_state(path, file, card)
     module = card.build()
-    # a run in float64 keeps what it has
+    # weights of a float64 run stay in float64
     module.to(next(tensor.dtype for tensor in state.values() if tensor.is_floating_point()))
     module.load_state_dict(state)
     return TrainedModel(module.eval(), card)
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """The model card of a file that `save_weights` wrote, without its weights.
+    """Read the model card of a file that `save_weights` wrote.
 
     Raises:
         FileNotFoundError: if there is no such file.

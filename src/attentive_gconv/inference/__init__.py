@@ -1,8 +1,8 @@
-"""Inference: image files to tensors, predictions, evaluation. Needs neither Lightning nor YAML.
+"""Inference: image files to tensors, prediction, evaluation. Needs neither Lightning nor YAML.
 
 images       image files as a network's input
 prediction   classes and probabilities of image files
-evaluation   error, figures by class and confusion matrix on a dataset
+evaluation   error, recall and precision of each class, and confusion matrix on a dataset
 """
 
 from attentive_gconv.data.image_file import ImageError

@@ -1,4 +1,4 @@
-"""Evaluation of a trained network on a dataset: error, figures by class, confusion matrix, rotations of the input."""
+"""Evaluation on a dataset: error, recall and precision of each class, confusion matrix, rotated inputs."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -15,10 +15,7 @@ QUARTER_TURNS = {"90": 1, "180": 2, "270": 3}
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Figures of one class: its images, its recall and its precision.
-
-    A figure that would be 0/0 is None.
-    """
+    """Number of images, recall and precision of one class; None where a ratio would be 0/0."""
 
     name: str
     count: int
@@ -28,15 +25,17 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` measured; errors and accuracies are fractions of 1.
+    """Result of `evaluate`; errors and accuracies are fractions of 1.
 
     Attributes:
-        images: how many were evaluated.
+        images: number of images.
+        error, accuracy: fractions of wrong and right predictions.
         loss: mean cross-entropy.
+        classes: figures of each class.
         confusion: the confusion matrix; entry ``[true][predicted]`` counts images.
-        changed_by_rotation: degrees to the number of images whose prediction changes when the input is turned by as
-            much; None if this was not asked for. For a network that is equivariant by construction it is 0, up to
-            rounding; a turn by 90° or 270° is left out if the images are not square.
+        changed_by_rotation: for each angle in degrees, the number of images whose prediction changes when the input is
+            rotated by it: 0, up to rounding, for a network that is equivariant by construction. None if it was not
+            measured; 90° and 270° are omitted if the images are not square.
         predicted: the predicted class of every image, in the order of the dataset.
     """
 
@@ -50,7 +49,7 @@ class Evaluation:
     predicted: tuple[int, ...] = field(repr=False)
 
     def to_mapping(self) -> dict[str, Any]:
-        """The figures as plain values, without the single predictions."""
+        """The result as plain values, without `predicted`."""
         return {name: value for name, value in asdict(self).items() if name != "predicted"}
 
 
@@ -71,15 +70,16 @@ def evaluate(
     Args:
         module: images ``(B, C, Y, X)`` to logits ``(B, len(classes))``. It is moved to the dtype and device, and put
             into eval mode.
-        dataset: items are an image ``(C, Y, X)`` and an int label.
-        classes: their names.
+        dataset: pairs of an image ``(C, Y, X)`` and an int label.
+        classes: names of the classes.
         rotations: whether to count predictions that change when the input is rotated, at four times the cost.
-        limit: evaluate the first so many images only.
-        batch_size: images at a time.
-        workers: processes that load images.
+        limit: evaluate only the first ``limit`` images.
+        batch_size: number of images in a batch.
+        workers: number of worker processes that load images.
+        dtype, device: of the evaluation.
 
     Raises:
-        ValueError: if there are no images, or labels and logits do not agree with the classes.
+        ValueError: if there are no images, labels or logits do not fit the classes, or logits are not finite.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit (={limit}) must be at least 1, or None for all images")
@@ -113,6 +113,8 @@ def evaluate(
 def _require_matching(logits: Tensor, labels: Tensor, classes: int) -> None:
     if logits.shape != (len(labels), classes):
         raise ValueError(f"the network gives logits {tuple(logits.shape)} where ({len(labels)}, {classes}) are needed")
+    if not bool(logits.isfinite().all()):
+        raise ValueError(f"the network gives logits that are not finite in {logits.dtype}: its weights cannot be used")
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels from {int(labels.min())} to {int(labels.max())} do not fit {classes} classes")
 

@@ -1,13 +1,14 @@
 """Image files as a network's input: PNG and JPEG of any size and colour mode.
 
-The conversion, in this order:
+Steps of the conversion:
 
-1. The file is read as `attentive_gconv.data.image_file` says: upright, with one channel (the luma) or three (RGB), and
-   values in [0, 1].
-2. ``invert``: every value v becomes 1 - v, for dark strokes on white where the network knows light strokes on black.
-3. The size becomes the network's with the aspect ratio kept, ``fit="pad"`` or ``fit="crop"``.
-4. If the dataset stores its images columns first (rot-MNIST does), rows and columns are exchanged.
-5. The mean is subtracted and the result divided by the std, both those the network was trained with.
+1. The file is read by `attentive_gconv.data.image_file`: upright, with one channel (luma) or three (RGB), values in
+   [0, 1].
+2. ``invert``: every value v becomes 1 - v, for dark strokes on white where the network was trained on light strokes on
+   black.
+3. The image is resized to the network's size with the aspect ratio kept, ``fit="pad"`` or ``fit="crop"``.
+4. If the network was trained on images stored columns first (rot-MNIST), rows and columns are exchanged.
+5. The image is standardised with the mean and std of the training set.
 """
 
 from pathlib import Path
@@ -22,19 +23,20 @@ from attentive_gconv.settings import ConfigError
 
 
 def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:
-    """Read an image file as the network of the card takes it.
+    """Read an image file as the input of a card's network.
 
     Args:
         path: a PNG or JPEG file.
-        card: says size, channels, mean and std, and whether the images are stored columns first.
+        card: the model card.
         invert: exchange light and dark.
-        fit: what to do with images of another shape, see above.
+        fit: how images of another shape are resized, see above.
 
     Returns:
         float32 ``(C, Y, X)``.
 
     Raises:
-        ImageError: if the file is missing, no PNG or JPEG, damaged, or larger than 50 million pixels.
+        ImageError: if the file is missing, not a PNG or JPEG file, damaged, or larger than 50 million pixels.
+        ConfigError: if the network takes neither one nor three channels.
     """
     channels = card.image_shape[0]
     if channels not in (1, 3):
@@ -43,10 +45,10 @@ def read_image(path: str | Path, card: ModelCard, *, invert: bool = False, fit: 
 
 
 def standardised(pixels: Tensor, card: ModelCard, *, invert: bool = False, fit: Fit = "pad") -> Tensor:
-    """Bring an upright image ``(C, Y, X)`` in [0, 1] to what the network of the card takes: steps 2 to 5 above.
+    """Convert an upright image ``(C, Y, X)`` in [0, 1] to the input of a card's network: steps 2 to 5 above.
 
     Args:
-        pixels: as `read_pixels` gives them.
+        pixels: with one or three channels, as read by `attentive_gconv.data.image_file.read_pixels`.
         card, invert, fit: as in `read_image`.
     """
     transform = ImageTransform(card.image_shape, card.mean, card.std, card.transposed)

@@ -1,4 +1,4 @@
-"""Prediction: classes and probabilities of image files."""
+"""Predict the classes of image files."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ class Guess:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of one file.
+    """The prediction for one file.
 
     Attributes:
-        file: as it was given.
-        guesses: the most probable classes, best first; empty if the file could not be read.
-        error: why it could not be read, else None.
+        file: the path as given.
+        guesses: the most probable classes, best first; empty if there is an error.
+        error: why the file could not be classified; None if it was.
         looks_inverted: whether it seems to need ``invert``: a grey image with a light border, for a network that was
-            trained on a dark ground.
+            trained on dark backgrounds.
     """
 
     file: str
@@ -43,17 +43,17 @@ class Prediction:
 def predict_files(
     trained: TrainedModel, files: Iterable[str | Path], *, top: int = 1, invert: bool = False, fit: Fit = "pad"
 ) -> Iterator[Prediction]:
-    """Classify image files one by one; a file that cannot be read does not keep the others from being classified.
+    """Classify image files one by one; a file that cannot be read does not stop the others.
 
     Args:
-        trained: the network.
-        files: PNG and JPEG files; `attentive_gconv.inference.images` says how they become its input.
-        top: how many classes to name.
+        trained: the network, on any device.
+        files: PNG and JPEG files; `attentive_gconv.inference.images` describes their preprocessing.
+        top: number of classes to return for each file.
         invert: exchange light and dark first.
         fit: ``"pad"`` or ``"crop"`` images of another shape.
 
     Raises:
-        ValueError: if `top` is less than 1 or more than there are classes.
+        ValueError: if ``top`` is less than 1 or greater than the number of classes.
     """
     classes = trained.card.classes
     if not 1 <= top <= len(classes):
@@ -67,9 +67,11 @@ def _predict(trained: TrainedModel, file: str, top: int, invert: bool, fit: Fit)
     except ImageError as error:
         return Prediction(file, (), str(error))
     # an exported network has no parameters
-    dtype = next((parameter.dtype for parameter in trained.module.parameters()), image.dtype)
+    like = next(trained.module.parameters(), image)
     with torch.inference_mode():
-        probabilities = trained.module(image[None].to(dtype)).softmax(1)[0]
+        probabilities = trained.module(image[None].to(like)).softmax(1)[0]
+    if not bool(probabilities.isfinite().all()):
+        return Prediction(file, (), f"{file}: the network gives logits that are not finite: its weights cannot be used")
     best = probabilities.topk(top)
     pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
     guesses = tuple(Guess(trained.card.classes[index], value) for index, value in pairs)

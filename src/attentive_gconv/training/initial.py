@@ -1,4 +1,4 @@
-"""Weights that a training starts from: those of a run, of a file, or of a network that comes with the package."""
+"""Initial weights of a training: those of a run, of a file, or shipped weights."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from attentive_gconv.settings import ConfigError
 
 
 def open_initial(init: str) -> OpenedModel:
-    """The trained network that is named.
+    """Open the trained network that ``init`` names.
 
     Raises:
-        ConfigError: if it is a file of weights alone.
-        FileNotFoundError: if there is none.
+        ConfigError: if it is a ``.pth`` file, which does not say which network it holds.
+        FileNotFoundError: if it does not exist.
     """
     if init.endswith((".pth", ".pt")):
         raise ConfigError(f"init (={init!r}) must be a run folder, a .safetensors file, or a network of the package")
@@ -27,12 +27,12 @@ def open_initial(init: str) -> OpenedModel:
 
 
 def settings_of_init(init: str, overrides: Mapping[str, Any], dataset: str) -> dict[str, Any]:
-    """The settings that follow from the weights where no override says otherwise: the network, the size of images.
+    """Settings taken from trained weights unless they are overridden: the network, and the size of images.
 
     Args:
         init: the trained weights.
-        overrides: what was set by hand.
-        dataset: the name of the dataset.
+        overrides: settings of the command line.
+        dataset: name of the dataset.
     """
     card = open_initial(init).trained.card
     settings: dict[str, Any] = {}
@@ -50,13 +50,12 @@ def take_initial_weights(network: nn.Module, init: str, card: ModelCard) -> dict
     """Copy trained weights into a network: every tensor of the same name and shape.
 
     Args:
-        network: the network to be trained.
+        network: the network to train.
         init: the trained weights.
-        card: the card of the network to be trained: weights for images that are stored with other axes than its images
-            are transposed.
+        card: card of the network to train; weights for images with the other order of axes are transposed.
 
     Returns:
-        What is to be known of the weights: their file's name and sha256, what was kept and what made anew.
+        Provenance of the weights: file name, SHA-256, and which tensors were kept or newly initialised.
 
     Raises:
         ConfigError: if no tensor has the same name and shape.
@@ -75,5 +74,5 @@ def take_initial_weights(network: nn.Module, init: str, card: ModelCard) -> dict
         "sha256": hashlib.sha256(opened.origin.read_bytes()).hexdigest(),
         "summary": str(transfer),
         "adapted": list(transfer.adapted),
-        "made_anew": list(transfer.made_anew),
+        "initialised": list(transfer.initialised),
     }
