@@ -51,7 +51,7 @@ def test_ours_stand_beside_the_published_ones(filled):
     assert "| `p4cnn` | 24,610 | 3 | 2.00 ± 1.00 | 2.048 ± 0.045 |" in text
     assert "| `z2cnn` | 24,610 | 1 | 5.00 | – |" in text
     assert "alpha_f_p4cnn" not in text
-    for stated in ("Protocol `validation`", "each network shall have 3", DATA, "50,000 test images", "100 epochs"):
+    for stated in ("Protocol `validation`", "each network gets 3", DATA, "50,000 test images", "100 epochs"):
         assert stated in text
     assert HOW["rot-mnist"] in text
 

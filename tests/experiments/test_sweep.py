@@ -107,3 +107,27 @@ def test_several_at_once_have_a_process_each_and_failures_are_told(tmp_path, mon
     printed = capsys.readouterr().out
     assert "finished: good" in printed
     assert "failed: bad" in printed
+
+
+def test_a_result_of_another_kind_is_refused_before_anything_is_trained(tiny, tmp_path):
+    """A missing field ended in a KeyError when the table was written."""
+    finish(job(tmp_path), QUIET)
+    path = tmp_path / "run" / "result.json"
+    path.write_text('{"test_error": 0.5}')
+    with pytest.raises(RunFolderError, match=r"result\.json is not a result of this version: dataset is missing"):
+        finish_all([job(tmp_path)], QUIET, at_once=1, report=lambda *_: None)
+
+
+def test_a_damaged_result_of_a_process_does_not_stop_the_others(tmp_path, monkeypatch):
+    def start(job: Job, *_: object) -> subprocess.Popen:
+        job.folder.path.mkdir(parents=True)
+        if job.label == "bad":
+            job.folder.write_config(job.config)
+            job.folder.result_file.write_text("{")
+        return subprocess.Popen([sys.executable, "-c", "pass"])
+
+    monkeypatch.setattr(sweep, "_start", start)
+    wanted = [job(tmp_path, "bad"), job(tmp_path, "other")]
+    failures = finish_all(wanted, QUIET, at_once=2, report=lambda *_: None)
+    assert {failed.label for failed, _ in failures} == {"bad", "other"}
+    assert "result.json is broken" in {failed.label: reason for failed, reason in failures}["bad"]

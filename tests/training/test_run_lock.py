@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from attentive_gconv.checkpoints.run_files import LOCK
 from attentive_gconv.training import RunFolder, RunFolderError, resume, train
@@ -111,3 +112,23 @@ def test_sigterm_ends_with_its_status_and_the_way_to_continue(tmp_path):
     assert f"stopped; continue with: agconv train --resume --out '{folder}'" in printed
     assert "Traceback" not in printed
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no symbolic links for everybody")
+def test_a_link_for_a_lock_is_refused(tmp_path):
+    """Earlier versions of filelock emptied the file that it points to."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(RunFolderError, match="is a symbolic link"), locked(tmp_path / "run"):
+        pass
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def acquire(self: FileLock) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    monkeypatch.setattr(FileLock, "acquire", acquire)
+    with pytest.raises(RunFolderError, match=r"has no locks .*: give --out on another"), locked(tmp_path):
+        pass

@@ -461,7 +461,7 @@ def test_no_flipped_bit_changes_a_resumed_run(tiny, tmp_path, name):
 
 
 def test_more_workers_than_the_machine_can_carry_are_refused(tiny, tmp_path):
-    with pytest.raises(ValueError, match=r"workers \(=4000\) is more than this machine can carry"):
+    with pytest.raises(ValueError, match=r"workers \(=4000\) is more than this machine can run"):
         train(tiny_config(workers=4000), tmp_path / "run")
 
 
@@ -476,3 +476,60 @@ def test_a_warning_about_the_group_points_to_the_line_that_starts_the_training(t
     with pytest.warns(ApproximateGroupWarning) as said:
         train(config, tmp_path / "run")
     assert [warning.filename for warning in said if warning.category is ApproximateGroupWarning] == [__file__]
+
+
+def rewritten(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    content.pop("sha256")
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("starts", [5, ["x"], {"a": 1}])
+def test_a_broken_environment_file_is_named(tiny, tmp_path, starts):
+    tiny.fail_after(30)
+    with pytest.raises(PowerCut):
+        train(tiny_config(), tmp_path / "run")
+    tiny.fail_after(None)
+    rewritten(tmp_path / "run" / "environment.json", lambda content: content.update(starts=starts))
+    with pytest.raises(RunFolderError, match=r"environment\.json is broken: `starts` must list"):
+        resume(tmp_path / "run")
+
+
+def broken_history(content, history) -> None:
+    content["callbacks"]["RunRecorder"]["history"] = history
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: broken_history(c, [5]), "is damaged"),
+        (
+            lambda c: broken_history(c, [{"epoch": 1, "valid_error": 0.5, "lr": 1.0, "seconds": 1.0}]),
+            "lacks some metrics",
+        ),
+        (lambda c: broken_history(c, [{"epoch": "1", "lr": 1.0, "seconds": 1.0}]), "other than numbers"),
+        (lambda c: c["state_dict"].pop("network.c1.weight"), r"last\.ckpt does not fit p4cnn: missing: c1\.weight"),
+    ],
+)
+def test_a_checkpoint_that_is_not_that_of_the_run_is_refused(tiny, tmp_path, change, message):
+    """Its history ended in a KeyError, its weights in an error of Lightning."""
+    train(tiny_config(epochs=1), tmp_path / "run")
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+    with pytest.raises(RunFolderError, match=message):
+        resume(tmp_path / "run", {"epochs": 2})
+
+
+def test_a_callers_console_prints_paths_verbatim(tiny, tmp_path):
+    """Of a folder `a [red]` the command to copy named another folder, and long ones were wrapped."""
+    folder = tmp_path / "a [red] :cat:"
+    text = io.StringIO()
+    tiny.fail_after(30)
+    with pytest.raises(PowerCut):
+        train(tiny_config(), folder)
+    tiny.fail_after(None)
+    resume(folder, console=Console(file=text, width=30))
+    assert f"resuming {folder} after epoch 1 of" in text.getvalue()

@@ -1,4 +1,4 @@
-"""Experiments: grids of runs, tables of their results, comparisons, and the published figures beside them."""
+"""Experiments: grids of runs, tables of results beside the published ones, and statistical comparisons."""
 
 from attentive_gconv.experiments.comparison import Disagreement, PairedDifference, disagreement, paired_difference
 from attentive_gconv.experiments.published import PUBLISHED, Published

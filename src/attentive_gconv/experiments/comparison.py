@@ -1,12 +1,12 @@
-"""Two networks compared: paired differences over seeds, and disagreement on single images.
+"""Comparison of two networks: paired differences over seeds, and disagreement image by image.
 
 Paired difference: for each seed that both networks have, the difference d of their test errors; with n seeds,
 
     mean(d) ± t(0.975, n - 1) · std(d) / √n
 
-is the 95 % confidence interval of Student's t. McNemar's test (1947), in its exact binomial form: of the b + c images
-that exactly one of two networks recognises, b are recognised by the first; if both were equally good, b would follow
-the binomial distribution with n = b + c and probability 1/2. The p-value is two-sided.
+is the 95 % confidence interval by Student's t. Disagreement: McNemar's test (1947) in its exact binomial form. Of the
+b + c images that only one of the two networks classifies correctly, b are classified correctly by the first; if both
+networks were equally good, b would be binomial with n = b + c and probability 1/2. The p-value is two-sided.
 """
 
 import statistics
@@ -25,9 +25,9 @@ class PairedDifference:
     """Differences of test errors over the seeds that two networks share.
 
     Attributes:
-        differences: of the errors in percentage points, by seed; negative where the network is better.
-        mean: their mean.
-        interval: its 95 % confidence interval; None for a single seed.
+        differences: differences of the errors in percentage points, by seed; negative where the network is better.
+        mean: mean difference.
+        interval: 95 % confidence interval of the mean; None for a single seed.
     """
 
     differences: Mapping[int, float]
@@ -43,7 +43,7 @@ def paired_difference(errors: Mapping[int, float], baseline: Mapping[int, float]
         baseline: those of the baseline.
 
     Returns:
-        None if they share no seed.
+        The paired difference; None if they share no seed.
 
     Example:
         >>> paired_difference({0: 0.019, 1: 0.020}, {0: 0.021, 1: 0.021, 2: 0.5}).mean
@@ -64,11 +64,11 @@ def paired_difference(errors: Mapping[int, float], baseline: Mapping[int, float]
 
 @dataclass(frozen=True)
 class Disagreement:
-    """Images that one of two networks recognises and the other does not.
+    """Images that only one of two networks classifies correctly.
 
     Attributes:
-        first_only, second_only: how many images only the first, only the second recognises.
-        p_value: of McNemar's exact test.
+        first_only, second_only: number of images that only the first, only the second classifies correctly.
+        p_value: p-value of McNemar's exact test.
     """
 
     first_only: int
@@ -80,11 +80,11 @@ def disagreement(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray,
     """Compare two networks image by image.
 
     Args:
-        first: predicted classes and labels, one an image.
-        second: likewise, of the same images.
+        first: predicted class and label of every image.
+        second: the same for the other network.
 
     Raises:
-        ValueError: if the images are not the same.
+        ValueError: if the labels differ, so that the images are not the same.
 
     Example:
         >>> labels = np.array([0, 1, 1, 0])
@@ -101,9 +101,9 @@ def disagreement(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray,
 
 
 def predictions_of(run: RunFiles) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted classes and labels of a finished run's test images, as its protocol reports them.
+    """Predicted class and label of every test image, for the weights that a finished run's protocol reports.
 
-    Runs of earlier versions have not kept them: these are evaluated once, and predictions.npz is added to their folder.
+    Runs of earlier versions have no predictions.npz: they are evaluated once, and the file is added to their folder.
     """
     if not run.predictions_file.exists():
         opened = open_model(run.path)

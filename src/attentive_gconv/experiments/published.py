@@ -1,7 +1,7 @@
-"""The figures that the paper publishes, for the column beside one's own.
+"""The paper's published results, to show beside one's own.
 
-Source: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830. Errors in per cent. On rot-MNIST they are the mean
-and standard deviation of five seeds, on CIFAR-10 and PCam single figures.
+Source: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830. Errors in percent. On rot-MNIST they are mean
+and standard deviation of five seeds, on CIFAR-10 and PCam single runs.
 """
 
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """A figure of the paper.
+    """A published result.
 
     Attributes:
-        error: in per cent.
-        std: over the seeds, where it is given.
-        note: what has to be known before one's own figure is set beside it.
-        veeling: the error that Veeling et al. 2018, who introduced the network, report for it.
+        error: error in percent.
+        std: standard deviation over the seeds, if given.
+        note: a caveat for comparisons.
+        veeling: error reported by Veeling et al. 2018, who introduced the network.
     """
 
     error: float
@@ -31,7 +31,7 @@ UNPROVEN = (
     "p4m-DenseNet"
 )
 
-# the epochs and the choice among them, for each dataset; cifar10+ is CIFAR-10 with data augmentation
+# how the results were obtained, for each dataset; cifar10+ is CIFAR-10 with data augmentation
 HOW = {
     "rot-mnist": "trained on all 12,000 images, the epoch chosen on the test set; five seeds",
     "cifar10": "trained on all 50,000 images without augmentation, the epoch chosen on the test set; one figure each",

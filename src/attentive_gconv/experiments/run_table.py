@@ -1,8 +1,8 @@
-"""Tables of results: mean and standard deviation over the seeds, beside the figures of the paper.
+"""Tables of results: mean and standard deviation over seeds, beside the published results.
 
-A table has one protocol. Under ``"validation"`` the test error is that of the epoch with the lowest error on the
-validation set; under ``"final"`` that of the last epoch; under ``"paper"`` that of the last epoch, and beside it the
-lowest of all evaluated epochs, selected on the test set.
+All runs of a table have the same protocol. Under ``"validation"`` the test error is that of the epoch with the lowest
+error on the validation set; under ``"final"`` that of the last epoch; under ``"paper"`` that of the last epoch, and
+beside it the lowest of all evaluated epochs, selected on the test set.
 """
 
 import csv
@@ -28,14 +28,14 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Spread:
-    """Figures of several seeds, in per cent; the standard deviation is that of a sample, None for a single one."""
+    """Mean and sample standard deviation over seeds, in percent; the latter is None for a single seed."""
 
     mean: float
     std: float | None
 
     @classmethod
     def of(cls, fractions: Sequence[float]) -> "Spread":
-        """The spread of fractions of 1."""
+        """The spread of errors given as fractions of 1."""
         percent = [100 * value for value in fractions]
         return cls(statistics.mean(percent), statistics.stdev(percent) if len(percent) > 1 else None)
 
@@ -45,7 +45,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """A network's results, one a seed."""
+    """The results of a network, one for each seed."""
 
     model: str
     results: tuple[dict[str, Any], ...]
@@ -64,15 +64,16 @@ class Row:
 
 @dataclass
 class Table:
-    """The results of a dataset under one protocol, filled as runs are finished.
+    """Table of results on a dataset under one protocol; rows are added as runs finish.
 
     Attributes:
-        dataset, protocol: what all runs share.
-        settings: in words, what else they share: epochs, and what differs from the recipe.
-        wanted: models in the order of the rows, and the number of seeds that each shall have.
-        comparable: whether the runs follow the recipe of the published figures, apart from protocol and epochs.
-        published_as: the published figures that stand beside them, a key of `PUBLISHED`; by default the dataset.
-        baseline: the network that the others are compared with, seed by seed; None for no comparison.
+        dataset, protocol: those of all runs.
+        settings: other common settings in words: epochs, and differences from the recipe.
+        wanted: names of the networks, in the order of the rows.
+        seeds: number of seeds that each network is trained with.
+        comparable: whether the runs follow the recipe of the published results, except for protocol and epochs.
+        published_as: key of the published results in `PUBLISHED`; by default the dataset.
+        baseline: network that the others are compared with, seed by seed; None for no comparison.
         pairs: networks that are compared image by image.
     """
 
@@ -90,15 +91,15 @@ class Table:
     _data: str = ""
 
     def add(self, result: dict[str, Any], data: str, run: RunFiles | None = None) -> None:
-        """Take in a run.
+        """Add a finished run.
 
         Args:
-            result: what its result.json holds.
-            data: the description of its images: a table has one kind of them, too.
+            result: content of its result.json.
+            data: description of its dataset, which must be the same for all runs.
             run: its folder, for comparisons image by image.
 
         Raises:
-            ValueError: if it was made on other images or under another protocol, or its model is not wanted.
+            ValueError: if its dataset, protocol or model does not belong to the table.
         """
         if self._data and data != self._data:
             raise ValueError(f"a run on {data!r} does not belong to a table of runs on {self._data!r}")
@@ -116,7 +117,7 @@ class Table:
 
     @property
     def rows(self) -> list[Row]:
-        """Those that have a result already."""
+        """The rows of the networks that have results."""
         return [
             Row(model, tuple(self._results[model][seed] for seed in sorted(self._results[model])))
             for model in self.wanted
@@ -124,7 +125,7 @@ class Table:
         ]
 
     def published(self, model: str) -> Published | None:
-        """The paper's figure, if these runs may be set beside it."""
+        """The published result of a network; None if there is none, or the runs are not comparable with it."""
         return PUBLISHED.get(self._key, {}).get(model) if self.comparable else None
 
     @property
@@ -138,7 +139,7 @@ class Table:
         self._draw(folder / "table.png")
 
     def markdown(self) -> str:
-        """The table with what has to be known to read it."""
+        """The table as Markdown, with notes on protocol, settings and provenance."""
         paper = self.protocol == "paper"
         heading = ["network", "parameters", "seeds", "test error, %"]
         heading += ["best test epoch, %"] if paper else []
@@ -192,7 +193,7 @@ class Table:
                     lines.append(f"| {' | '.join(map(str, cells))} |")
         if not lines:
             return []
-        heading = "| networks | seed | recognised by the first alone | by the second alone | p |"
+        heading = "| networks | seed | right by the first only | by the second only | p |"
         note = "Test images; two-sided p-value of McNemar's exact test."
         return ["", "## Disagreement image by image", "", heading, "|---|---|---|---|---|", *lines, "", note]
 
@@ -201,13 +202,13 @@ class Table:
         counted = " and ".join(f"{count:,}" for count in images)
         remarks = [
             f"Protocol `{self.protocol}`: {PROTOCOLS[self.protocol]}.",
-            f"Mean ± standard deviation over the seeds, of which each network shall have {self.seeds}. "
+            f"Mean ± standard deviation over the seeds, of which each network gets {self.seeds}. "
             f"{self._data}, {counted} test images. {self.settings}.",
         ]
         if self._has_published():
             remarks.append(f"Published figures (Romero et al., ICML 2020): {HOW[self._key]}.")
         elif self._key in PUBLISHED:
-            remarks.append("No published figures beside these: the settings are not those that they were made with.")
+            remarks.append("No published figures beside these: they were obtained with other settings.")
         remarks += [f"{mark} {note}." for mark, note in zip("¹²³⁴⁵", notes, strict=False)]
         facts = describe_environment()
         packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
@@ -231,7 +232,7 @@ class Table:
         return f"{figure.error:.{3 if figure.std else 2}f}{spread}{mark}"
 
     def csv(self) -> str:
-        """One line a network, for machines; errors in per cent."""
+        """The table as CSV, one line for each network; errors in percent."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(
@@ -256,7 +257,7 @@ class Table:
         return text.getvalue()
 
     def _draw(self, path: Path) -> None:
-        # a Figure of its own needs no display and leaves pyplot's global state alone
+        # a Figure without pyplot needs no display and leaves its global state alone
         from matplotlib.figure import Figure
 
         from attentive_gconv.files import atomic_path

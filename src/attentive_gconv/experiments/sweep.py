@@ -1,4 +1,4 @@
-"""Grids of runs: finished runs are taken, interrupted ones resumed, missing ones trained."""
+"""Grids of runs: finished runs are kept, interrupted ones resumed, missing ones trained."""
 
 import os
 import subprocess
@@ -14,24 +14,27 @@ import torch
 from rich.console import Console
 
 from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
+from attentive_gconv.settings import dataclass_from_mapping
 from attentive_gconv.training.config import TrainConfig
 from attentive_gconv.training.parsing import config_to_mapping
+from attentive_gconv.training.printing import print_plain
 from attentive_gconv.training.recipe import flatten
 from attentive_gconv.training.run_folder import RunFolder
+from attentive_gconv.training.run_result import TrainResult
 from attentive_gconv.yaml_settings import dump_settings
 
-# what may differ between a run that is there and the one that is wanted: where and on what it runs
+# settings in which a stored run may differ from the wanted one: where and on what it runs
 PLACES = ("accelerator", "devices", "num_nodes", "strategy", "workers", "dataset.dir", "dataset.folder")
 
 Result = dict[str, Any]
 
-# seconds between looks at the processes
+# seconds between polls of the processes
 _PAUSE = 0.2
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is wanted: what it is called, its settings and its folder."""
+    """A run of the grid: its label, settings and folder."""
 
     label: str
     config: TrainConfig
@@ -39,16 +42,16 @@ class Job:
 
 
 def finished(job: Job) -> Result | None:
-    """The result of a run that is complete; None if there is something left to do.
+    """The result of a finished run; None if it is interrupted or missing.
 
     Raises:
-        RunFolderError: if the folder holds another run: other settings, or another protocol.
+        RunFolderError: if the folder holds a run with other settings, or its result is damaged.
     """
     if not job.folder.config_file.exists():
         return None
     stored, wanted = (flatten(config_to_mapping(config)) for config in (job.folder.read_config(), job.config))
     if wanted["dataset.source"] == "auto":
-        # a run's own settings name the source that was found
+        # stored settings name the source that was found
         wanted["dataset.source"] = stored["dataset.source"]
     for field in sorted(stored.keys() | wanted.keys()):
         if field not in PLACES and stored.get(field) != wanted.get(field):
@@ -56,47 +59,56 @@ def finished(job: Job) -> Result | None:
                 f"{job.folder.path} holds a run with {field} {stored.get(field)}, not {wanted.get(field)}: "
                 "give another --out"
             )
-    return read_json(job.folder.result_file) if job.folder.result_file.exists() else None
+    return _read_result(job.folder) if job.folder.result_file.exists() else None
+
+
+def _read_result(folder: RunFolder) -> Result:
+    result = read_json(folder.result_file)
+    try:
+        dataclass_from_mapping(TrainResult, result)
+    except ValueError as error:
+        raise RunFolderError(f"{folder.result_file} is not a result of this version: {error}") from error
+    return result
 
 
 def finish(job: Job, console: Console) -> Result:
-    """The result of a run: the finished one's, the continued one's, or a new one's.
+    """Finish a run, i.e. keep, resume or train it, and return its result.
 
     Raises:
-        RunFolderError: if the folder holds another run.
+        RunFolderError: if the folder holds a run with other settings.
     """
     result = finished(job)
     if result is None:
         from attentive_gconv.training import runner
 
-        console.print(f"\n{job.label}", highlight=False, markup=False)
+        print_plain(console, f"\n{job.label}")
         if job.folder.config_file.exists():
             runner.resume(job.folder.path, console=console)
         else:
             runner.train(job.config, job.folder.path, console=console)
-        result = read_json(job.folder.result_file)
+        result = _read_result(job.folder)
     return result
 
 
 def finish_all(
     jobs: Sequence[Job], console: Console, *, at_once: int, report: Callable[[Job, Result], None]
 ) -> list[tuple[Job, str]]:
-    """Finish many runs, several at once where there are several devices.
+    """Finish a grid of runs, several at a time if there are several devices.
 
     Args:
         jobs: the runs.
         console: where progress is printed.
-        at_once: how many run at the same time. One runs in this process; several have a process each, on a GPU of its
-            own as long as there are enough, and what it prints goes to a ``.log`` file beside its run folder.
-        report: called in this process with every result, as soon as it is there.
+        at_once: number of concurrent runs. A single one runs in this process; several run in processes of their own,
+            each on its own GPU if there are enough, with its output in a ``.log`` file beside the run folder.
+        report: called in this process with every result.
 
     Returns:
-        The runs that failed, and why. A failure does not keep the others from being finished.
+        The runs that failed, and why. A failure does not stop the other runs.
 
     Raises:
-        RunFolderError: if a folder holds another run; nothing is trained then.
+        RunFolderError: if a folder holds a run with other settings; nothing is trained then.
     """
-    # before anything is trained, so that a table is not found to be mixed after days
+    # all folders are checked before anything is trained
     waiting = []
     for job in jobs:
         result = finished(job)
@@ -112,7 +124,7 @@ def finish_all(
             result = finish(job, console)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
             failures.append((job, str(error) or type(error).__name__))
-            console.print(f"failed: {job.label}: {error}", highlight=False, markup=False)
+            print_plain(console, f"failed: {job.label}: {error}")
         else:
             report(job, result)
     return failures
@@ -129,22 +141,22 @@ def _in_processes(
             while waiting or running:
                 while waiting and free:
                     job, place = waiting.pop(0), free.pop(0)
-                    console.print(f"started: {job.label}", highlight=False, markup=False)
+                    print_plain(console, f"started: {job.label}")
                     running.append((_start(job, place, Path(recipes)), job, place))
                 time.sleep(_PAUSE)
                 for entry in [entry for entry in running if entry[0].poll() is not None]:
                     child, job, place = entry
                     running.remove(entry)
                     free.append(place)
-                    result = None if child.returncode else finished(job)
+                    result, reason = _outcome(child.returncode, job)
                     if result is None:
-                        failures.append((job, f"status {child.returncode}; {_log(job)} holds what it printed"))
-                        console.print(f"failed: {job.label}, see {_log(job)}", highlight=False, markup=False)
+                        failures.append((job, reason))
+                        print_plain(console, f"failed: {job.label}, see {_log(job)}")
                     else:
-                        console.print(f"finished: {job.label}", highlight=False, markup=False)
+                        print_plain(console, f"finished: {job.label}")
                         report(job, result)
         finally:
-            # where this ends early; what they have done so far can be resumed
+            # if this process is interrupted; the runs can be resumed
             for child, _, _ in running:
                 child.terminate()
             for child, _, _ in running:
@@ -152,8 +164,17 @@ def _in_processes(
     return failures
 
 
+def _outcome(status: int, job: Job) -> tuple[Result | None, str]:
+    """The result of a run whose process has ended with this status, or None and what went wrong."""
+    try:
+        result = None if status else finished(job)
+    except RunFolderError as error:
+        return None, str(error)
+    return result, f"status {status}; its output is in {_log(job)}"
+
+
 def _place(number: int, at_once: int) -> dict[str, str]:
-    """The environment of a process: a GPU of its own, or its share of the processor's cores."""
+    """Environment variables of a process: its own GPU, or its share of the cores."""
     gpus = torch.cuda.device_count()
     if gpus:
         named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -180,5 +201,5 @@ def _start(job: Job, place: dict[str, str], recipes: Path) -> subprocess.Popen:
 
 
 def devices_at_hand() -> int:
-    """How many runs can go on at once: one on each GPU, or one on the processor."""
+    """Number of concurrent runs: one for each GPU, or one on the CPU."""
     return max(1, torch.cuda.device_count())

@@ -1,10 +1,10 @@
-"""Training: from a recipe to a complete run folder. Needs ``pip install 'attentive-gconv[train]'``.
+"""Training: from a recipe to a finished run folder. Needs the extra ``train``.
 
-    recipe, config     YAML recipes and the checked settings they become
+    recipe, config     YAML recipes and checked settings
     runner             `train` and `resume`
-    run_folder         the folder that a run leaves behind
+    run_folder         the folder of a run
 
-`train` and `resume` import Lightning, which takes seconds; they do so when they are first asked for.
+`train` and `resume` are imported at first use, because Lightning takes seconds to import.
 """
 
 from typing import TYPE_CHECKING, Any

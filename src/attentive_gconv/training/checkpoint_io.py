@@ -1,4 +1,4 @@
-"""Lightning's checkpoints with atomic writes beside their target, and checksums compared on reading."""
+"""Lightning checkpoints with atomic writes and verified checksums."""
 
 import io
 from pathlib import Path
@@ -12,10 +12,10 @@ from attentive_gconv.files import write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Takes the place of Lightning's own, which copies from the temporary folder: a full disk destroys the target."""
+    """Replaces Lightning's plugin, which copies from the temporary folder, so that a full disk destroys the target."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write a checkpoint whole or not at all."""
+        """Write a checkpoint with an atomic write."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), content.getvalue())

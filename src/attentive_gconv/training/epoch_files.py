@@ -1,8 +1,8 @@
-"""What a run folder holds of a finished epoch, and how it is completed after a kill.
+"""The files of a finished epoch, and how they are completed after a kill.
 
-`checkpoints/last.ckpt` is written first: with it, the epoch is finished. Everything else of the epoch follows from it
-and is written afterwards: last.safetensors, metrics.csv and, if the epoch is the best so far, best.ckpt and
-best.safetensors. A process that is killed in between leaves them to `complete_epoch` when the run is resumed.
+`checkpoints/last.ckpt` is written first and makes the epoch finished. The other files are derived from it and written
+afterwards: last.safetensors, metrics.csv and, if the epoch is the best so far, best.ckpt and best.safetensors. If the
+process is killed in between, `complete_epoch` writes them when the run is resumed.
 """
 
 import csv
@@ -19,19 +19,19 @@ from attentive_gconv.checkpoints.weights import write_state
 from attentive_gconv.files import write_atomically
 from attentive_gconv.training.run_folder import RunFolder
 
-# figures of one epoch by name; None: not evaluated after that epoch
+# metrics of one epoch by name; None if they were not evaluated after that epoch
 Row = dict[str, float | None]
-# under which name Lightning keeps the state of `RunRecorder`
+# key of `RunRecorder` in Lightning's checkpoints
 RECORDER = "RunRecorder"
 
 
 @dataclass(frozen=True)
 class FinishedEpoch:
-    """What last.ckpt holds of the last finished epoch.
+    """The last finished epoch, read from last.ckpt.
 
     Attributes:
-        history: one row an epoch.
-        state: the state dict of the network that is evaluated and saved.
+        history: one row for each epoch.
+        state: state dict of the network that is evaluated and saved.
     """
 
     history: list[Row]
@@ -39,19 +39,19 @@ class FinishedEpoch:
 
     @property
     def epoch(self) -> int:
-        """How many epochs are finished."""
+        """Number of finished epochs."""
         return len(self.history)
 
 
 def best_row(history: list[Row], monitored: str | None) -> Row | None:
-    """The row of the best epoch: the lowest error, among equals the lowest loss, among equals the earliest.
+    """The row of the best epoch: lowest error, ties broken by the loss, then by the earlier epoch.
 
     Args:
-        history: one row an epoch.
-        monitored: the split whose error decides; None if there is none.
+        history: one row for each epoch.
+        monitored: the monitored split; None if there is none.
 
     Returns:
-        None before any epoch was evaluated.
+        None if no epoch was evaluated.
     """
 
     def rank(row: Row) -> list[float]:
@@ -62,7 +62,7 @@ def best_row(history: list[Row], monitored: str | None) -> Row | None:
 
 
 def complete_epoch(folder: RunFolder, finished: FinishedEpoch, card: ModelCard, monitored: str | None) -> None:
-    """Write the files that follow from last.ckpt."""
+    """Write the files that are derived from last.ckpt."""
     card = replace(card, epoch=finished.epoch)
     write_state(folder.weights("last"), finished.state, card)
     write_atomically(folder.metrics_file, _table(finished.history).encode())
@@ -72,7 +72,7 @@ def complete_epoch(folder: RunFolder, finished: FinishedEpoch, card: ModelCard, 
 
 
 def read_finished(folder: RunFolder) -> FinishedEpoch | None:
-    """The last finished epoch; None if there is none.
+    """Read the last finished epoch; None if there is none.
 
     Raises:
         RunFolderError: if last.ckpt is damaged.
@@ -87,8 +87,7 @@ def read_finished(folder: RunFolder) -> FinishedEpoch | None:
         history, state = content["callbacks"][RECORDER]["history"], content["state_dict"]
         prefix = "average." if any(name.startswith("average.") for name in state) else "network."
         kept = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-        if len(history) != int(content["epoch"]) + 1:
-            raise ValueError("its history has another number of epochs than it says")
+        _check_history(history, int(content["epoch"]) + 1)
     except Exception as error:  # on damaged bytes torch raises a dozen types
         reason = (str(error) or "no message").splitlines()[0]
         raise RunFolderError(
@@ -96,6 +95,18 @@ def read_finished(folder: RunFolder) -> FinishedEpoch | None:
             f"weights beside it may still be whole ({type(error).__name__}: {reason})"
         ) from error
     return FinishedEpoch(history, kept)
+
+
+def _check_history(history: list[Row], epochs: int) -> None:
+    """Raise unless there is one row for each epoch, all with the same metrics."""
+    if len(history) != epochs:
+        raise ValueError("its history has another number of epochs than it says")
+    columns = history[0].keys()
+    losses = {name.replace("_error", "_loss") for name in columns}
+    if not {"epoch", "lr", "seconds", *losses} <= columns or any(row.keys() != columns for row in history):
+        raise ValueError("its history lacks some metrics")
+    if not all(value is None or isinstance(value, int | float) for row in history for value in row.values()):
+        raise ValueError("its history holds something other than numbers")
 
 
 def _table(history: list[Row]) -> str:

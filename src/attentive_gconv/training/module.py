@@ -1,4 +1,4 @@
-"""The LightningModule: loss, metrics, optimizer and schedule of one classifier."""
+"""The LightningModule: loss, metrics, optimizer and schedule of a classifier."""
 
 import copy
 from typing import Any
@@ -17,10 +17,11 @@ from attentive_gconv.training.optim import make_optimizer, make_schedule
 from attentive_gconv.training.seeding import epoch_seed, seed_everything
 
 Batch = tuple[Tensor, Tensor]
+STAGES = ("fit", "monitor")
 
 
 class TrainingError(RuntimeError):
-    """Training that cannot go on; the message names the remedy."""
+    """Training cannot continue; the message names the remedy."""
 
 
 class Classifier(L.LightningModule):
@@ -28,10 +29,10 @@ class Classifier(L.LightningModule):
 
     Args:
         network: ``(B, C, Y, X)`` to logits ``(B, classes)``.
-        num_classes: how many classes.
+        num_classes: number of classes.
         config: the run's settings.
-        steps: how many optimizer steps the run takes.
-        monitored: the name, in logs, of the images evaluated during training: ``"valid"`` or ``"test"``; None for none.
+        steps: number of optimizer steps of the run.
+        monitored: name of the split evaluated during training, ``"valid"`` or ``"test"``; None for none.
     """
 
     def __init__(
@@ -41,16 +42,14 @@ class Classifier(L.LightningModule):
         self.network = network
         self.average = None if config.ema_decay is None else copy.deepcopy(network).requires_grad_(False)
         self.config = config
-        # not Lightning's estimate: that makes the loaders before a checkpoint has said which epoch it is
+        # Lightning's estimate would create the loaders before the checkpoint has set the epoch
         self.steps = steps
         self.monitored = monitored
         self.schedule: LRScheduler | None = None
-        # how the schedule stands in the checkpoint that a run is resumed from
+        # state of the schedule in the checkpoint that the run is resumed from
         self._saved_schedule: dict[str, Any] | None = None
-        self.losses = nn.ModuleDict({stage: MeanMetric(nan_strategy="disable") for stage in ("fit", "watch")})
-        self.accuracies = nn.ModuleDict(
-            {stage: MulticlassAccuracy(num_classes, average="micro") for stage in ("fit", "watch")}
-        )
+        self.losses = nn.ModuleDict({stage: MeanMetric(nan_strategy="disable") for stage in STAGES})
+        self.accuracies = nn.ModuleDict({stage: MulticlassAccuracy(num_classes, average="micro") for stage in STAGES})
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``(B, classes)`` of images ``(B, C, Y, X)``."""
@@ -58,30 +57,30 @@ class Classifier(L.LightningModule):
 
     @property
     def result(self) -> nn.Module:
-        """The network that is evaluated and saved: the moving average of the weights, if the config asks for one."""
+        """The network that is evaluated and saved: the moving average of the weights, if the config has one."""
         return self.network if self.average is None else self.average
 
     def on_train_epoch_start(self) -> None:
-        """Draw dropout and all else from this epoch's own seed, different on every device."""
-        # Lightning has intervals but no first epoch
+        """Seed dropout and all other random numbers from the epoch and the device."""
+        # Lightning has an interval of evaluation, but no first epoch
         after = self.config.evaluates_after(self.current_epoch + 1)
         self.trainer.check_val_every_n_epoch = 1 if after else self.config.epochs + 1
         seed_everything(epoch_seed(self.config.seed, self.current_epoch, 3 + self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of one batch or micro-batch, weighted so that micro-batches add up to the loss of the whole."""
-        loss, parts = self._step(batch, "fit"), self.config.accumulate
-        if parts == 1:
+        """The loss of a batch or micro-batch, weighted so that micro-batches add up to the loss of the whole batch."""
+        loss, micro_batches = self._step(batch, "fit"), self.config.accumulate
+        if micro_batches == 1:
             return loss
-        # Lightning divides by the number of parts; the last batch of an epoch may have fewer of them, and a smaller one
+        # Lightning divides by `accumulate`, but the last batch of an epoch may have fewer and smaller micro-batches
         share = self.config.batch_size // self.config.processes
-        done = batch_idx // parts * share
+        done = batch_idx // micro_batches * share
         images = min(share, len(self.trainer.train_dataloader.sampler) - done)  # type: ignore[union-attr]
-        return loss * (parts * len(batch[1]) / images)
+        return loss * (micro_batches * len(batch[1]) / images)
 
     @torch.no_grad()
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take a step; then follow with the moving average and a schedule that changes with every step."""
+        """Take a step; then update the moving average and a schedule that changes with every step."""
         with torch.enable_grad():
             super().optimizer_step(*args, **kwargs)
         if self.average is not None:
@@ -96,31 +95,31 @@ class Classifier(L.LightningModule):
             self.schedule.step()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add one batch of the monitored images to the figures."""
-        self._step(batch, "watch")
+        """Add one batch of the monitored split to the metrics."""
+        self._step(batch, "monitor")
 
     def _step(self, batch: Batch, stage: str) -> Tensor:
         images, labels = batch
         logits = (self.network if stage == "fit" else self.result)(images)
         loss = F.cross_entropy(logits, labels)
-        # image by image: that strategy of MeanMetric, which lets a NaN be seen, takes no notice of weights
+        # one value for each image: with nan_strategy="disable", which keeps NaN visible, MeanMetric ignores weights
         each = F.cross_entropy(logits.detach(), labels, reduction="none")
         self.losses[stage].update(each)  # type: ignore[operator]
         self.accuracies[stage].update(logits.detach(), labels)  # type: ignore[operator]
         return loss
 
     def on_validation_epoch_end(self) -> None:
-        """Log the figures of the monitored images."""
+        """Log the metrics of the monitored split."""
         assert self.monitored is not None
-        self._log_figures("watch", self.monitored)
+        self._log_metrics("monitor", self.monitored)
 
     def on_train_epoch_end(self) -> None:
-        """Log the figures of the epoch and step the schedule.
+        """Log the metrics of the epoch and step the schedule.
 
-        Lightning would step it after the checkpoint of the epoch is written; a resumed run would then lag behind by
-        a step. So the schedule is kept here, and saved with the module.
+        Lightning would step the schedule after it has written the epoch's checkpoint, so that a resumed run would be
+        one step behind. It is therefore stepped here, and saved with the module.
         """
-        loss = self._log_figures("fit", "train")
+        loss = self._log_metrics("fit", "train")
         assert self.schedule is not None
         rate = self.schedule.optimizer.param_groups[0]["lr"]
         self.log("lr", rate)
@@ -134,7 +133,7 @@ class Classifier(L.LightningModule):
         elif not self.config.schedule.follows_steps:
             self.schedule.step()
 
-    def _log_figures(self, stage: str, name: str) -> Tensor:
+    def _log_metrics(self, stage: str, name: str) -> Tensor:
         loss, accuracy = self.losses[stage], self.accuracies[stage]
         mean_loss = loss.compute()  # type: ignore[operator]
         self.log(f"{name}_loss", mean_loss)
@@ -144,7 +143,7 @@ class Classifier(L.LightningModule):
         return mean_loss
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer; the schedule is kept apart, see `on_train_epoch_end`."""
+        """Make the optimizer; and the schedule, which Lightning does not see (`on_train_epoch_end`)."""
         optimizer = make_optimizer(self.network.parameters(), self.config.optimizer)
         self.schedule = make_schedule(optimizer, self.config.schedule, self.steps)
         if self._saved_schedule is not None:
@@ -152,10 +151,10 @@ class Classifier(L.LightningModule):
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the state of the schedule."""
+        """Save the state of the schedule."""
         assert self.schedule is not None
         checkpoint["schedule"] = self.schedule.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning calls this before it makes the optimizer; the state waits until then."""
+        """Remember the schedule's state until the optimizer exists; Lightning loads checkpoints before."""
         self._saved_schedule = checkpoint["schedule"]

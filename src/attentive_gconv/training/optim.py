@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules, made from their settings."""
+"""Optimizers and learning-rate schedules from their settings."""
 
 import inspect
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ from attentive_gconv.training.config import OptimizerConfig, ScheduleConfig
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) -> Optimizer:
-    """The optimizer of the recipe, over these parameters.
+    """Make the optimizer of the settings for these parameters.
 
     Raises:
-        ConfigError: if it refuses its settings.
+        ConfigError: if the optimizer refuses its settings.
     """
     kind = optimizer_class(config.name)
     known = inspect.signature(kind).parameters
@@ -30,15 +30,15 @@ def make_optimizer(parameters: Iterable[nn.Parameter], config: OptimizerConfig) 
 
 
 def make_schedule(optimizer: Optimizer, config: ScheduleConfig, steps: int) -> LRScheduler:
-    """The schedule of the recipe, stepped once an epoch; a plateau's with the validation accuracy, onecycle every step.
+    """Make the schedule of the settings.
 
     Args:
-        optimizer: whose learning rate it changes.
-        config: its settings.
-        steps: how many optimizer steps the whole run takes.
+        optimizer: the optimizer whose learning rate it changes.
+        config: the settings.
+        steps: number of optimizer steps of the whole run.
 
     Raises:
-        ConfigError: if it refuses its settings.
+        ConfigError: if the schedule refuses its settings.
     """
     kind = schedule_class(config.name)
     settings: dict[str, Any] = {}

@@ -1,10 +1,11 @@
-"""Progress of a run: a bar within the epoch (on a terminal), and one line after each epoch."""
+"""Progress of a run: on a terminal a bar for each epoch, and one line after each epoch."""
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 from rich.console import Console
 
 from attentive_gconv.training.epoch_files import Row
+from attentive_gconv.training.printing import print_plain
 from attentive_gconv.training.recorder import RunRecorder
 
 
@@ -18,7 +19,7 @@ class EpochBar(RichProgressBar):
 class EpochLines(Checkpoint):
     """Prints one line for each epoch, as soon as it is recorded.
 
-    It saves nothing; but Lightning calls checkpoint callbacks last, in their order, and the recorder is one.
+    It is a checkpoint callback, because Lightning calls those last, in their order, and the recorder is one.
     """
 
     def __init__(self, console: Console, recorder: RunRecorder) -> None:
@@ -31,7 +32,7 @@ class EpochLines(Checkpoint):
         row = self.recorder.history[-1]
         mark = "  best so far" if row is self.recorder.best else ""
         line = format_row(row, self.recorder.monitored, trainer.max_epochs or 0)
-        self.console.print(line + mark, highlight=False, markup=False)
+        print_plain(self.console, line + mark)
 
 
 def format_row(row: Row, monitored: str | None, epochs: int) -> str:

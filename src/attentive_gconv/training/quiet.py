@@ -1,4 +1,4 @@
-"""Lightning's hints kept out of what the user reads, and its global settings out of the caller's process."""
+"""Suppress Lightning's hints, and restore the global settings that it changes."""
 
 import logging
 import warnings
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 import torch
 
 EXPECTED_WARNINGS = (
-    # deliberate: the data lie in memory
+    # deliberate: for data in memory
     r".*does not have many workers which may be a bottleneck.*",
     # the metrics are summed over the devices before they are logged
     r".*It is recommended to use `self.log\(.*sync_dist=True.*",
-    # Lightning 2.6 under torch 2.13 and later; nothing a user could act on
+    # from Lightning 2.6 itself, under torch 2.13 and later
     r"`isinstance\(treespec, LeafSpec\)` is deprecated.*",
 )
 
 
 @contextmanager
 def contained_lightning() -> Iterator[None]:
-    """Within, Lightning logs errors only, and its expected warnings are not shown; all others are.
+    """Within the block, hide Lightning's log lines below errors and its expected warnings.
 
-    Afterwards, torch is as deterministic as it was before.
+    Afterwards torch's deterministic mode is restored.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]

@@ -1,4 +1,4 @@
-"""The callback that keeps a run's history and writes the files of each finished epoch."""
+"""The callback that records the metrics of each epoch and writes its files."""
 
 import time
 from typing import Any
@@ -13,12 +13,12 @@ from attentive_gconv.training.run_folder import RunFolder
 
 
 class RunRecorder(Checkpoint):
-    """After every epoch: a row of figures, the last checkpoint, and what follows from it, see `complete_epoch`.
+    """After every epoch, record a row of metrics and write last.ckpt and the files derived from it (`complete_epoch`).
 
-    The history is part of the checkpoint, so that what is on disk always belongs together.
+    The history is saved in the checkpoint, so that it always belongs to the weights beside it.
 
     Attributes:
-        history: one row an epoch. ``epoch`` counts from 1; errors are fractions.
+        history: one row for each epoch. ``epoch`` counts from 1; errors are fractions of 1.
     """
 
     def __init__(self, folder: RunFolder, card: ModelCard, monitored: str | None) -> None:
@@ -31,7 +31,7 @@ class RunRecorder(Checkpoint):
 
     @property
     def best(self) -> Row | None:
-        """The row of the best epoch; None before any epoch was evaluated."""
+        """The row of the best epoch; None if no epoch was evaluated."""
         return best_row(self.history, self.monitored)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -39,11 +39,11 @@ class RunRecorder(Checkpoint):
         self._start = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Record the epoch; Lightning calls checkpoint callbacks last, when all figures are there."""
+        """Record the epoch; Lightning calls checkpoint callbacks last, when all metrics are logged."""
         assert isinstance(pl_module, Classifier)
         epoch = trainer.current_epoch + 1
         monitored = () if self.monitored is None else (f"{self.monitored}_loss", f"{self.monitored}_error")
-        # Lightning's metrics keep those of an earlier epoch
+        # Lightning keeps the metrics of an earlier evaluation
         skipped = () if pl_module.config.evaluates_after(epoch) else monitored
         row: Row = {"epoch": epoch}
         for name in ("train_loss", "train_error", *monitored, "lr"):
@@ -51,7 +51,7 @@ class RunRecorder(Checkpoint):
             row[name] = None if name in skipped else float(f"{trainer.callback_metrics[name].item():.7g}")
         row["seconds"] = round(time.perf_counter() - self._start, 3)
         self.history.append(row)
-        # with this file the epoch is finished; all others follow from it
+        # this file makes the epoch finished; all others are derived from it
         trainer.save_checkpoint(self.folder.checkpoint("last"))
         if trainer.is_global_zero:
             finished = FinishedEpoch(self.history, pl_module.result.state_dict())
@@ -62,5 +62,5 @@ class RunRecorder(Checkpoint):
         return {"history": [dict(row) for row in self.history]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the history of the run that is resumed."""
+        """Restore the history of the run that is resumed."""
         self.history = [dict(row) for row in state_dict["history"]]

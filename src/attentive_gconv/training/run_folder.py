@@ -1,4 +1,4 @@
-"""A run folder as training writes it: refused where it is in use, and its settings."""
+"""A run folder for training: checks that it is free, and its settings."""
 
 import shlex
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ class RunFolder(RunFiles):
     """A run folder; `attentive_gconv.checkpoints.run_files` lists its files."""
 
     def require_free(self) -> None:
-        """Refuse a folder that already holds something.
+        """Refuse a folder that is not empty.
 
         Raises:
-            RunFolderError: if the path is a file, or a folder with anything in it but the leftovers of a start that was
+            RunFolderError: if the path is a file, or a folder that holds more than leftovers of a process that was
                 killed before it wrote its settings.
         """
         if self.path.is_file():
@@ -35,7 +35,7 @@ class RunFolder(RunFiles):
         return f"continue with: agconv train{imports} --resume --out {shlex.quote(str(self.path))}"
 
     def imports(self) -> list[str]:
-        """The modules of the user's that the command line imported when the run was started."""
+        """The modules that ``--import`` imported when the run was started."""
         names = self.stored_settings().get("imports") or []
         return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 

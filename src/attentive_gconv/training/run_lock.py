@@ -1,4 +1,4 @@
-"""One process at a time in a run folder, and no leftovers of processes that were killed."""
+"""The lock of a run folder: one training process at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,16 +12,21 @@ from attentive_gconv.files import remove_partials
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process, and remove the partial files in it.
+    """Lock a run folder for this process, and remove temporary files that killed processes have left in it.
 
-    The operating system lets go of the lock when the process ends, however it ends.
+    The operating system releases the lock when the process ends, however it ends.
 
     Raises:
-        RunFolderError: if another process holds it.
+        RunFolderError: if another process holds the lock, or the folder cannot be locked.
     """
-    lock = FileLock(folder / LOCK, timeout=0)
+    path = folder / LOCK
+    if path.is_symlink():  # earlier versions of filelock would empty the file that it points to
+        raise RunFolderError(f"{path} is a symbolic link, which no run has: remove it")
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
+    except NotImplementedError as error:
+        raise RunFolderError(f"the file system of {folder} has no locks ({error}): give --out on another") from error
     except Timeout as error:
         raise RunFolderError(
             f"another process trains in {folder}: wait until it ends, or give another --out; nothing was changed"

@@ -1,4 +1,4 @@
-"""The result of a complete run: the test error of the weights that its protocol reports."""
+"""The result of a finished run: the test error of the weights that its protocol reports."""
 
 import statistics
 from dataclasses import dataclass
@@ -27,16 +27,21 @@ MONITORED: dict[str, str | None] = {"validation": "valid", "final": None, "paper
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The outcome of a complete run, as result.json holds it. Errors are fractions of 1.
+    """Result of a finished run, the content of result.json. Errors are fractions of 1.
 
     Attributes:
-        test_error: of the weights that the protocol reports: the best epoch's (``"validation"``) or the last one's
-            (``"final"`` and ``"paper"``).
+        dataset, model, protocol, seed: as in the run's settings.
+        parameters: number of the network's parameters.
+        selection: how the reported epoch was selected, in words.
+        epochs: number of finished epochs.
+        test_images: number of test images.
+        test_error: error of the weights that the protocol reports: the best epoch's (``"validation"``) or the last
+            epoch's (``"final"`` and ``"paper"``).
         best_epoch: the epoch with the lowest error on the validation set (``"paper"``: on the test set); None under
             the ``"final"`` protocol.
         valid_error: that lowest error on the validation set; None under the other protocols.
         best_test: under the ``"paper"`` protocol, epoch and test error of the best epoch, selected on the test set.
-        seconds_per_epoch: the median, of training and evaluation.
+        seconds_per_epoch: median time of training and evaluation.
     """
 
     dataset: str
@@ -61,14 +66,14 @@ def measure_result(
     history: list[Row],
     device: torch.device,
 ) -> TrainResult:
-    """Test the weights that the protocol reports, and keep their predictions image by image.
+    """Evaluate the weights that the protocol reports on the test set, and save their predictions.
 
     Args:
-        folder: the run folder with the weights; its predictions.npz is written.
-        config: the settings of the run.
-        splits: its dataset.
-        history: one row an epoch.
-        device: where the network is evaluated.
+        folder: the run folder; its predictions.npz is written.
+        config: the run's settings.
+        splits: the run's dataset.
+        history: one row for each epoch.
+        device: device of the evaluation.
     """
 
     def test(which: str) -> Evaluation:

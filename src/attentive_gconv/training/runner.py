@@ -16,6 +16,7 @@ from rich.console import Console
 
 from attentive_gconv.checkpoints.model_card import ModelCard
 from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, write_record
+from attentive_gconv.checkpoints.state_dicts import differences
 from attentive_gconv.data import DataSplits, LabelledDataset, load_dataset
 from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.environment import describe_environment, require_workers
@@ -29,6 +30,7 @@ from attentive_gconv.training.loaders import RunData
 from attentive_gconv.training.module import Classifier
 from attentive_gconv.training.optim import make_optimizer, make_schedule
 from attentive_gconv.training.parsing import config_from_mapping, config_to_mapping
+from attentive_gconv.training.printing import print_plain
 from attentive_gconv.training.progress import EpochBar, EpochLines
 from attentive_gconv.training.quiet import contained_lightning
 from attentive_gconv.training.recipe import flatten, override
@@ -40,7 +42,7 @@ from attentive_gconv.training.seeding import seed_everything
 from attentive_gconv.training.synchronise import SynchroniseBatchNorm
 from attentive_gconv.training.termination import stoppable
 
-# what may differ when a run is resumed: more epochs, and where and on what it runs
+# settings that may change when a run is resumed: the number of epochs, and where and on what it runs
 CHANGEABLE = (
     *("epochs", "accelerator", "devices", "num_nodes", "strategy", "workers"),
     *("dataset.dir", "dataset.folder", "imports"),
@@ -56,14 +58,14 @@ def train(config: TrainConfig, out: str | Path, *, console: Console | None = Non
         console: where progress is printed; nowhere by default.
 
     Returns:
-        The result; None on the further processes of a run on several devices.
+        The result; None in all but the first process of a run on several devices.
 
     Raises:
-        RunFolderError: if the folder is in use. Nothing is written then, nor when the dataset or the network cannot
-            be made.
+        RunFolderError: if the folder is in use. Nothing is written then, nor if the dataset or the network cannot be
+            created.
     """
     folder, console = RunFolder(Path(out)), _console(console)
-    # the further processes of a run on several devices start when the first has made the folder
+    # on several devices, the first process has created the folder before the others start
     if _is_first_process():
         folder.require_free()
     with stoppable(folder, console), contained_lightning():
@@ -83,11 +85,11 @@ def resume(
 
     Args:
         out: its run folder.
-        overrides: dotted fields that differ from now on; only more epochs, and where and on what it runs.
+        overrides: values by dotted field, of `CHANGEABLE` fields: more epochs, and where and on what it runs.
         console: where progress is printed; nowhere by default.
 
     Raises:
-        RunFolderError: if there is no run, it is complete, it is damaged, or its data are no longer the same.
+        RunFolderError: if there is no run, it is finished or damaged, or its data have changed.
         ConfigError: if an override would make it another run.
     """
     folder, console = RunFolder(Path(out)), _console(console)
@@ -105,7 +107,7 @@ def _console(console: Console | None) -> Console:
 
 
 def _held(folder: RunFolder) -> AbstractContextManager[None]:
-    """The lock of the folder, which the first process holds for all."""
+    """The lock of the folder, which the first process holds for all processes."""
     return locked(folder.path) if _is_first_process() else nullcontext()
 
 
@@ -129,7 +131,7 @@ def _load(config: TrainConfig) -> DataSplits:
 
 
 def _require_imports(folder: RunFolder) -> None:
-    """Refuse a run whose modules are not imported: nothing is imported because a file says so."""
+    """Refuse a run whose modules are not imported; a file never causes an import."""
     for name in folder.imports():
         if not is_imported(name):
             raise ConfigError(f"{folder.path} was trained with --import {name}: give it again (in Python, import it)")
@@ -150,8 +152,15 @@ def _require_same_run(stored: TrainConfig, wanted: TrainConfig, folder: RunFolde
             )
 
 
+def _earlier_starts(folder: RunFolder) -> list[dict[str, Any]]:
+    starts = read_json(folder.environment_file).get("starts", [])
+    if not isinstance(starts, list) or not all(isinstance(start, dict) for start in starts):
+        raise RunFolderError(f"{folder.environment_file} is broken: `starts` must list one section for each start")
+    return starts
+
+
 class _Run:
-    """One start of a run: everything it needs, made and checked before its folder is touched."""
+    """One start of a run; everything is created and checked before the run folder is written to."""
 
     def __init__(self, config: TrainConfig, folder: RunFolder, splits: DataSplits, console: Console) -> None:
         if config.protocol == "validation" and splits.valid is None:
@@ -165,17 +174,17 @@ class _Run:
         self.card = ModelCard.of(
             splits, seed=config.dataset.seed, model=config.model.name, options=config.model.options
         )
-        # the initial weights are drawn here and from nothing but the seed
+        # the initial weights depend on nothing but the seed
         seed_everything(config.seed)
-        # the weights, their gradients and two values of Adam's for each
+        # memory of the weights, their gradients and two moments of Adam
         self.network = self.card.build(copies=4)
-        # Lightning converts it only after it has filled it from a checkpoint, which would round what is resumed
+        # before a checkpoint is loaded: Lightning would convert afterwards, and round float64 weights
         dtype = torch.float64 if config.precision == "64-true" else torch.float32
         self.network.to(dtype)
         self.init: dict[str, Any] | None = None
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
         with torch.inference_mode():
-            # a network that cannot take these images says so here, while the folder is still untouched
+            # a network that refuses these images does so here, before the folder is written to
             try:
                 self.network.eval()(torch.zeros(1, *splits.image_shape, dtype=dtype))
             except ValueError as error:
@@ -183,7 +192,7 @@ class _Run:
                     raise
                 raise ValueError(f"{error}; --set dataset.image_size=N scales them to N x N") from error
         self.network.train()
-        # an optimizer or a schedule that refuses its settings says so here, too
+        # likewise an optimizer or a schedule that refuses its settings
         make_schedule(make_optimizer(self.network.parameters(), config.optimizer), config.schedule, steps=100)
         self.recorder = RunRecorder(folder, self.card, self.monitored)
         self.trainer = self._make_trainer()
@@ -195,7 +204,7 @@ class _Run:
         if config.sync_batch_norm and config.processes > 1:
             plugins.append(SynchroniseBatchNorm())
         try:
-            # Lightning would take another precision than the one asked for, with a mere warning
+            # Lightning would only warn, and take another precision than the one asked for
             warnings.filterwarnings("error", message=".*is not supported on CPU. Using.*")
             return L.Trainer(
                 accelerator=config.accelerator,
@@ -225,22 +234,26 @@ class _Run:
 
     @property
     def monitored_images(self) -> LabelledDataset | None:
-        """The images evaluated during training: the test images under the paper's protocol alone."""
+        """The split evaluated during training; the test set only under the protocol ``"paper"``."""
         return None if self.monitored is None else self.splits.by_name()[self.monitored]
 
     def start(self) -> TrainResult | None:
-        """Train in a new folder."""
+        """Start training in a new folder."""
         self._take_initial_weights()
         if _is_first_process():
-            # another process may have written there since
+            # another process may have written to it in the meantime
             self.folder.require_free()
             self._write_records(0, [])
         return self._fit(None)
 
     def resume(self) -> TrainResult | None:
-        """Train on in the folder of an earlier start."""
+        """Continue training in the folder of an interrupted run."""
         folder, finished = self.folder, read_finished(self.folder)
-        # a start that ended before these were written has trained nothing
+        if finished is not None and (problems := differences(finished.state, self.network.state_dict())):
+            raise RunFolderError(
+                f"{folder.checkpoint('last')} does not fit {self.card.model}: {'; '.join(problems[:3])}"
+            )
+        # a start that was interrupted before these were written has trained nothing
         begun = finished is not None or all(file.exists() for file in (folder.dataset_file, folder.environment_file))
         if begun and read_json(folder.dataset_file) != self._dataset_facts():
             raise RunFolderError(
@@ -252,16 +265,16 @@ class _Run:
             raise ConfigError(f"epochs (={self.config.epochs}) is less than the {done} that are already finished")
         if done == self.config.epochs and folder.result_file.exists():
             raise RunFolderError(f"{folder.path} is complete with its {done} epochs: add some with --epochs")
-        starts = read_json(folder.environment_file).get("starts", []) if begun else []
+        starts = _earlier_starts(folder) if begun else []
         if not done:
             self._take_initial_weights(starts)
         if _is_first_process():
-            # a result is that of all epochs, or is not there
+            # result.json exists only while it is that of all epochs
             folder.result_file.unlink(missing_ok=True)
             if finished is not None:
                 complete_epoch(folder, finished, self.card, self.monitored)
             self._write_records(done, starts)
-        self.console.print(f"resuming {folder.path} after epoch {done} of {self.config.epochs}", highlight=False)
+        print_plain(self.console, f"resuming {folder.path} after epoch {done} of {self.config.epochs}")
         if finished is not None and done == self.config.epochs:
             self.recorder.history = finished.history
             return self._finish()
@@ -271,13 +284,13 @@ class _Run:
         if self.config.init is None:
             return
         self.init = take_initial_weights(self.network, self.config.init, self.card)
-        before = starts[0].get("init", self.init) if starts else self.init
-        if before["sha256"] != self.init["sha256"]:
+        before = starts[0].get("init") if starts else None
+        if isinstance(before, dict) and before.get("sha256") != self.init["sha256"]:
             raise RunFolderError(
                 f"init (={self.config.init!r}) no longer holds the weights that {self.folder.path} was started with "
                 "(its sha256 differs): restore them, or start another run"
             )
-        self.console.print(f"{self.init['network']}: {self.init['summary']}", highlight=False)
+        print_plain(self.console, f"{self.init['network']}: {self.init['summary']}")
 
     def _write_records(self, epoch: int, starts: list[dict[str, Any]]) -> None:
         self.folder.write_config(self.config)
@@ -316,12 +329,12 @@ class _Run:
         monitored = self.monitored_images
         kind = "validation" if self.monitored == "valid" else self.monitored
         count = "no" if monitored is None else f"{len(monitored):,} {kind}"
-        self.console.print(
+        print_plain(
+            self.console,
             f"{config.model.name} ({self.parameters:,} parameters) on {splits.name}: "
             f"{len(splits.train):,} training images, {count} images evaluated during training",
-            highlight=False,
         )
-        # weights_only: a checkpoint is data, nothing in it is executed
+        # weights_only: a checkpoint is read as data, no code in it runs
         self.trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         return self._finish()
 

@@ -1,4 +1,4 @@
-"""Randomness as a function of seed and epoch, so that a resumed run draws what the unbroken one would have drawn."""
+"""Seeds by epoch, so that a resumed run draws the same random numbers as an uninterrupted one."""
 
 import random
 
@@ -7,7 +7,7 @@ import torch
 
 
 def epoch_seed(seed: int, epoch: int, stream: int) -> int:
-    """A seed for one epoch and one use of it (`stream`); different arguments give unrelated seeds.
+    """Derive the seed of an epoch for one purpose (``stream``); different arguments give unrelated seeds.
 
     Example:
         >>> epoch_seed(0, 1, 0) == epoch_seed(1, 0, 0)

@@ -1,12 +1,12 @@
-r"""Batch normalisation by the statistics of the whole batch, where several processes share it.
+"""Synchronised batch normalisation: statistics of the whole batch that several processes share.
 
-With :math:`x_r` the share of process r and n values a channel in all shares together,
+With x_r the share of process r, and n values for each channel in all shares together,
 
     mean = Σ_r Σ x_r / n,    var = Σ_r Σ (x_r - mean)² / n,
 
 both summed over the processes in the forward pass, and their gradients in the backward pass. The result is that of one
-process with the whole batch, up to rounding. `torch.nn.SyncBatchNorm` does the same on GPUs, and is taken there; it
-refuses tensors of a CPU.
+process with the whole batch, up to rounding. On GPUs `torch.nn.SyncBatchNorm` is used, which does the same; it refuses
+tensors on the CPU.
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum of what every process gives; each process depends on all shares, so gradients are summed likewise.
+    """All-reduce by summation; the gradients are summed over the processes as well.
 
-    By hand, because `torch.distributed.nn.functional.all_reduce`, which does the same, is deprecated from torch 2.15 on
-    and what it names in its place is private.
+    Written by hand, because `torch.distributed.nn.functional.all_reduce`, which does the same, is deprecated from torch
+    2.15 on, in favour of a private function.
     """
 
     @staticmethod
@@ -52,7 +52,7 @@ class SynchronisedBatchNorm(_BatchNorm):
         self._check_input_dim(input)
         over = [0, *range(2, input.dim())]
         shape = (1, -1) + (1,) * (input.dim() - 2)
-        # as batch normalisation of torch does, in float32 at least
+        # at least in float32, as in torch
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         count = torch.full((1,), x.numel() / x.shape[1], dtype=x.dtype, device=x.device)
         sums = _SumOverProcesses.apply(torch.cat([x.sum(over), count]))
@@ -80,18 +80,18 @@ class SynchronisedBatchNorm(_BatchNorm):
 
 
 class SynchroniseBatchNorm(LayerSync):
-    """Puts synchronised layers in the place of a model's batch normalisation while it is trained by several processes.
+    """Replaces a model's batch normalisation by synchronised layers while several processes train it.
 
     Parameters and buffers stay the same tensors under the same names, so that checkpoints are those of the model.
     """
 
     def __init__(self) -> None:
         self._on_gpus = TorchSyncBatchNorm()
-        # parent, name and layer of what was replaced
+        # parent, name and layer of each replaced layer
         self._replaced: list[tuple[nn.Module, str, _BatchNorm]] = []
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Synchronise; Lightning calls this once the processes know each other."""
+        """Replace the layers; Lightning calls this once the processes are connected."""
         if dist.get_backend() == "nccl":
             return self._on_gpus.apply(model)
         for parent in list(model.modules()):
@@ -102,7 +102,7 @@ class SynchroniseBatchNorm(LayerSync):
         return model
 
     def revert(self, model: nn.Module) -> nn.Module:
-        """Put the model's own layers back."""
+        """Restore the model's own layers."""
         for parent, name, layer in self._replaced:
             parent.add_module(name, _filled(layer, parent.get_submodule(name)))
         self._replaced.clear()

@@ -1,4 +1,4 @@
-"""A run that is told to stop: it ends with the status that says so, and prints how to resume it."""
+"""Interrupted runs: exit status by signal, and a line on how to resume."""
 
 import signal
 import threading
@@ -8,6 +8,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from attentive_gconv.training.printing import print_plain
 from attentive_gconv.training.run_folder import RunFolder
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -15,27 +16,29 @@ INTERRUPTED = 128 + signal.SIGINT
 
 @contextmanager
 def stoppable(folder: RunFolder, console: Console) -> Iterator[None]:
-    """Within, SIGTERM ends the process with status 143 and Ctrl-C with status 130, both with a line on how to resume.
+    """Within the block, SIGTERM exits with status 143 and Ctrl-C with status 130, both with a line on how to resume.
 
-    A handler of SIGTERM that the caller has installed stays. Both signals are handled afterwards as they were before.
+    A SIGTERM handler that the caller has installed is kept. Afterwards the previous handlers are restored.
 
     Raises:
-        SystemExit: where the run is stopped.
+        SystemExit: when the run is interrupted.
     """
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    ours = in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     before = signal.getsignal(signal.SIGINT)
     if ours:
         signal.signal(signal.SIGTERM, _end)
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as stop:
-        # Lightning makes status 1 of Ctrl-C
+        # Lightning turns Ctrl-C into status 1
         by_hand = isinstance(stop, KeyboardInterrupt) or isinstance(stop.__context__, KeyboardInterrupt)
-        console.print(f"{'interrupted' if by_hand else 'stopped'}; {folder.how_to_continue()}", highlight=False)
+        print_plain(console, f"{'interrupted' if by_hand else 'stopped'}; {folder.how_to_continue()}")
         raise SystemExit(INTERRUPTED if by_hand else getattr(stop, "code", None)) from stop
     finally:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if in_main_thread and before is not None:
             # Lightning leaves Ctrl-C ignored
             signal.signal(signal.SIGINT, before)
 
