@@ -1,4 +1,6 @@
 import builtins
+import os
+import signal
 import subprocess
 import sys
 
@@ -120,3 +122,59 @@ def test_help_imports_nothing_slow():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_memory_that_pytorch_cannot_have_is_one_line(agconv, monkeypatch):
+    import torch
+
+    def command() -> None:
+        torch.empty(10**15)
+
+    monkeypatch.setattr(app_module.app, "registered_commands", [])
+    app_module.app.command("fail")(command)
+    app_module.app.command("other")(lambda: None)
+    result = agconv("fail")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("agconv: the memory is full: take a smaller --batch-size")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_encoding_without_our_characters_is_no_error():
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "attentive_gconv", "data"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "28\\xd728" in done.stdout
+
+
+SLEEPER = """
+import sys, time
+from pathlib import Path
+from attentive_gconv.cli import app, main
+from attentive_gconv.files import atomic_path
+
+@app.app.command("sleep")
+def sleep(path: Path) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text("half")
+        print("ready", flush=True)
+        time.sleep(60)
+
+sys.argv = ["agconv", "sleep", sys.argv[1]]
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be handled")
+def test_sigterm_leaves_no_temporary_file(tmp_path):
+    """Of a download of gigabytes, a hidden file stayed for good; of a table, the processes went on."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SLEEPER, str(tmp_path / "file")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert list(tmp_path.iterdir())
+        process.terminate()
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []

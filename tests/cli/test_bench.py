@@ -124,3 +124,10 @@ def test_info_measures_nothing(agconv, in_process):
     assert facts.keys() >= {"environment", "backends", "auto"}
     assert facts["backends"]
     assert in_process == []
+
+
+def test_a_file_for_the_folder_of_results_is_refused_before_anything_is_measured(agconv, tmp_path):
+    (tmp_path / "out").write_text("")
+    result = agconv("bench", "--models", "p4cnn", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "is a file: give the name of a folder" in result.stderr

@@ -37,5 +37,5 @@ def test_without_networks_there_is_nothing_to_show(agconv, tmp_path, monkeypatch
 def test_networks_for_other_shapes_are_refused(run, tmp_path):
     trained = load_weights(run / "checkpoints" / "last.safetensors")
     save_weights(tmp_path / "wide.safetensors", trained.module, replace(trained.card, image_shape=(1, 28, 40)))
-    with pytest.raises(ConfigError, match="the page turns squares"):
+    with pytest.raises(ConfigError, match="the page needs square ones"):
         networks([tmp_path / "wide.safetensors"], None, None)

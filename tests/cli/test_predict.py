@@ -66,7 +66,7 @@ def test_a_broken_file_is_named_and_the_others_are_predicted(agconv, run, images
     ("options", "message"),
     [
         (("--top", "4"), "top (=4) must lie between 1 and 3"),
-        (("--csv", "--json"), "--csv and --json are two formats"),
+        (("--csv", "--json"), "--csv and --json exclude each other"),
         (("--dataset", "digits"), "--dataset and --data-dir have no meaning"),
     ],
 )

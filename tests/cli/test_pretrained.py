@@ -43,7 +43,7 @@ def test_an_image_alone_is_given_to_the_default(agconv, shipped, run, image, tmp
     alone = agconv("predict", image, "--json")
     assert by_run.exit_code == by_name.exit_code == alone.exit_code == 0
     assert by_run.stdout == by_name.stdout == alone.stdout
-    assert "network: p4cnn.tiny, which comes with the package" in alone.stderr
+    assert "network: p4cnn.tiny, shipped with the package" in alone.stderr
     assert by_name.stderr.count("network:") == 0
     result = agconv("explain", image, "--out", tmp_path / "out", "--no-animation")
     assert result.exit_code == 0, result.stderr

@@ -13,7 +13,7 @@ def test_a_run_says_where_it_is_and_what_comes_next(agconv, run):
     result = json.loads(folder.result_file.read_text())
     printed = agconv("train", "--recipe", RECIPE, "--epochs", 2, "--out", run.with_name("again")).stdout
     assert f"run folder         {run.with_name('again')}" in printed
-    assert f"test error         {100 * result['test_error']:.2f} %  (18 images, used for no choice)" in printed
+    assert f"test error         {100 * result['test_error']:.2f} %  (18 images, tested once)" in printed
     assert re.search(r"best epoch         \d of 2, with \d+\.\d\d % error on the validation set", printed)
     assert re.search(r"seconds per epoch  \d+\.\d", printed)
     assert f"agconv evaluate {run.with_name('again')}" in printed

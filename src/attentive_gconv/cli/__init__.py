@@ -1,7 +1,9 @@
-"""The command line `agconv`: one file a command."""
+"""The command line `agconv`: one file for each command."""
 
 import io
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
@@ -11,7 +13,15 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"agconv: {error}; the command line needs: pip install 'attentive-gconv[train]'")
     for stream in (sys.stdout, sys.stderr):
-        # file names that are no UTF-8 are printed as the bytes that they are
+        # file names that are not UTF-8 are printed as their bytes; other encodings lack characters such as ° and ±
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="surrogateescape")
+            utf8 = stream.encoding.lower().replace("-", "") == "utf8"
+            stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _exit)
     app()
+
+
+def _exit(signum: int, frame: FrameType | None) -> None:
+    """Exit so that temporary files are removed and child processes are stopped."""
+    raise SystemExit(128 + signum)

@@ -15,7 +15,7 @@ from attentive_gconv.cli.output import plain_console, plain_table
 if TYPE_CHECKING:
     from attentive_gconv.bench import Figure
 
-_WHAT, _SIZES, _HOW, _RESULT = "What", "Sizes, several with commas between", "How", "Result"
+_WHAT, _SIZES, _HOW, _RESULT = "Cases", "Sizes (several, separated by commas)", "Implementation and method", "Results"
 TABLE_FILE, DATA_FILE = "table.md", "bench.json"
 EVERYTHING = ("train", "inference", "memory")
 _OF_INFO = ("info", "as_json")
@@ -41,9 +41,9 @@ _LAYERS_OPTION = Annotated[
 _LIFTING_OPTION = Annotated[
     bool, typer.Option("--lifting", help="Lifting layers, on planar maps.", rich_help_panel=_WHAT)
 ]
-_WHAT_OPTION = Annotated[list[str] | None, _listed("train, inference, memory; default: all.", _WHAT)]
+_WHAT_OPTION = Annotated[list[str] | None, _listed("Quantities: train, inference, memory; default: all.", _WHAT)]
 _BASELINE_OPTION = Annotated[
-    str | None, _listed("Network or layer that the others are compared with, in the same rounds.", _WHAT)
+    str | None, _listed("Network or layer to compare the others with, in the same rounds.", _WHAT)
 ]
 _BATCH_SIZES_OPTION = Annotated[list[str] | None, _listed("Batch sizes; default 16.", _SIZES)]
 _GROUPS_OPTION = Annotated[list[str] | None, _listed("Groups; default: the network's own; layers: p4.", _SIZES)]
@@ -69,9 +69,7 @@ _DEVICE_OPTION = Annotated[str, _listed("cpu, cuda, cuda:1, mps ..., or auto: a 
 _DTYPE_OPTION = Annotated[str, _listed("float32, float64; bfloat16, float16: autocast.", _HOW)]
 _THREADS_OPTION = Annotated[int | None, typer.Option(min=1, help="Number of PyTorch's threads.", rich_help_panel=_HOW)]
 _ALLOCATOR_OPTION = Annotated[list[str] | None, _listed("CPU: default, tuned, jemalloc; several.", _HOW)]
-_INSTRUCTIONS_OPTION = Annotated[
-    list[str] | None, _listed("CPU: native, or avx2 as on a processor without AVX-512; several.", _HOW)
-]
+_INSTRUCTIONS_OPTION = Annotated[list[str] | None, _listed("CPU: native, or avx2 (without AVX-512); several.", _HOW)]
 _REPEATS_OPTION = Annotated[int, typer.Option(min=1, help="Number of timed rounds.", rich_help_panel=_HOW)]
 _WARMUP_OPTION = Annotated[
     int, typer.Option(min=0, help="Warm-up calls before the timed rounds.", rich_help_panel=_HOW)
@@ -80,17 +78,17 @@ _MEMORY_REPEATS_OPTION = Annotated[
     int, typer.Option(min=1, help="Processes for each memory measurement.", rich_help_panel=_HOW)
 ]
 _OUT_OPTION = Annotated[
-    Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}; of a suite: for its files.", _RESULT)
+    Path | None, _listed(f"Folder for {DATA_FILE} and {TABLE_FILE}, or for the files of a suite.", _RESULT)
 ]
 _SUITE_OPTION = Annotated[
     str | None,
-    _listed("A fixed set of measurements, those of docs/performance.md: paper, forms, allcnnc, cifar10-pcam.", _RESULT),
+    _listed("A fixed set of measurements of docs/performance.md: paper, forms, allcnnc, cifar10-pcam.", _RESULT),
 ]
-_ENTRY_OPTION = Annotated[list[str] | None, _listed("Of a suite: measure these entries only.", _RESULT)]
+_ENTRY_OPTION = Annotated[list[str] | None, _listed("With a suite: measure only these entries.", _RESULT)]
 _FRESH_OPTION = Annotated[
-    bool, typer.Option("--fresh", help="Of a suite: measure finished entries again.", rich_help_panel=_RESULT)
+    bool, typer.Option("--fresh", help="With a suite: measure finished entries again.", rich_help_panel=_RESULT)
 ]
-_INFO_OPTION = Annotated[bool, typer.Option("--info", help="Show machine, versions and backends; measure nothing.")]
+_INFO_OPTION = Annotated[bool, typer.Option("--info", help="Show machine, versions and backends, without measuring.")]
 
 
 def bench_command(
@@ -131,10 +129,12 @@ def bench_command(
 
     [bold]agconv bench --layers none,full --baseline none --groups p4,p4m --channels 10,20 --what train[/bold]
 
-    benchmarks/README.md states the method.
+    benchmarks/README.md describes the method.
     """
     from attentive_gconv.bench.case_grid import values
 
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out} is a file: give the name of a folder")
     if info:
         _only(context, "--info", _OF_INFO)
         _info(as_json)
@@ -154,7 +154,7 @@ def bench_command(
     sets = values(instructions or [], "--instructions", str) or ["native"]
     for option, given, usual in (("allocator", settings, "default"), ("instructions", sets, "native")):
         if place != "cpu" and given != [usual]:
-            raise ValueError(f"--{option} {','.join(given)} bears on the CPU alone, and --device is {place}")
+            raise ValueError(f"--{option} {','.join(given)} applies to the CPU only, and --device is {place}")
     comparisons = _comparisons(
         models, layers, lifting, baseline,
         sizes={

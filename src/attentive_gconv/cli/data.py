@@ -19,19 +19,21 @@ def data_command(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder that holds mnist/, rot-mnist/, ...; downloads go there (default: the cache folder)"),
+        typer.Option(help="Folder that holds mnist/, rot-mnist/, ...; default: the cache folder."),
     ] = None,
     dataset_dir: DATASET_DIR_OPTION = None,
     image_size: Annotated[
-        int | None, typer.Option(help="For image-folder: side in pixels that images are resized to.")
+        int | None, typer.Option(help="For image-folder and elpv: side in pixels that images are resized to.")
     ] = None,
     augmentation: Annotated[
         str, typer.Option(help="Data augmentation: none, flip-crop, rotation, or a class of torchvision.transforms.v2.")
     ] = "none",
-    seed: Annotated[int, typer.Option(help="Seed of the generated datasets (digits, re-made rot-mnist).")] = 0,
-    source: Annotated[str, typer.Option(help="Source of the dataset; auto: the first that is there.")] = "auto",
+    seed: Annotated[
+        int, typer.Option(help="Seed of generated datasets and random splits (digits, re-made rot-mnist, elpv).")
+    ] = 0,
+    source: Annotated[str, typer.Option(help="Source of the dataset; auto: the first that is available.")] = "auto",
     protocol: Annotated[
-        str, typer.Option(help="validation: a validation set is split off; final, paper: train on all.")
+        str, typer.Option(help="validation: a validation set is held out; final, paper: train on all training images.")
     ] = "validation",
     download: Annotated[bool, typer.Option(help="Download missing files.")] = True,
     samples: Annotated[
@@ -40,8 +42,8 @@ def data_command(
     as_json: JSON_OPTION = False,
     imports: IMPORT_OPTION = None,
 ) -> None:
-    """Prepare a dataset: download it if it is missing, describe its splits, and draw a grid of samples."""
-    # torch takes its time: not before it is needed, so that --help is quick
+    """Prepare a dataset: download it if it is missing, describe its splits, and save a figure of samples."""
+    # imported here, so that --help does not wait for torch
     from attentive_gconv.data import load_dataset
     from attentive_gconv.data.datasets import DATASETS
     from attentive_gconv.data.image_writer import check_samples_path, save_samples
@@ -50,7 +52,7 @@ def data_command(
     if dataset is None:
         _print_list(as_json)
         return
-    # the default file is named after it
+    # before the default file is named after it
     find("dataset", dataset, DATASETS)
     samples = samples or Path(f"{dataset}-samples.png")
     check_samples_path(samples)
@@ -124,7 +126,7 @@ def _print_facts(splits: "DataSplits", facts: dict[str, Any]) -> None:
         "samples": facts["samples"],
     }
     for name, value in lines.items():
-        # not through rich, which would break long paths into lines
+        # without rich, which would wrap long paths
         typer.echo(f"{name:<10} {value}")
 
 

@@ -1,6 +1,6 @@
 """`agconv demo`."""
 
-import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,29 +17,29 @@ def demo_command(
         list[Path] | None,
         typer.Argument(
             metavar="[RUN_OR_WEIGHTS...]",
-            help=f"{TARGET_HELP}; beside these the page offers all that come with the package. A .pth file must have "
-            "the name of its network (alpha_p4cnn.pth), and needs --dataset.",
+            help=f"{TARGET_HELP}; the page offers these and all shipped networks. A .pth file must be named after its "
+            "network (alpha_p4cnn.pth), and needs --dataset.",
         ),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default accepts connections from this machine only.")
     ] = ("127.0.0.1"),
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port; default: the first that is free from 7860 on.")
+        int | None, typer.Option(min=1, max=65535, help="Port; default: the first free port from 7860 on.")
     ] = None,
     dataset: DATASET_OPTION = None,
     data_dir: DATA_DIR_OPTION = None,
     imports: IMPORT_OPTION = None,
 ) -> None:
-    """Serve a local page: draw or upload an image, rotate it, and see what networks attend to. Ctrl-C ends it."""
+    """Serve a local page: draw or upload an image, rotate it, and see what networks attend to. Ctrl-C stops it."""
     from attentive_gconv.training import ConfigError
     from attentive_gconv.visualize.page.server import serve
 
     models = networks(targets or [], dataset, str(data_dir) if data_dir else None)
     if not models:
-        raise ConfigError("there is no network to show: none comes with this installation, so name a run folder")
+        raise ConfigError("there is no network to show: this installation has no shipped weights: name a run folder")
     address = serve(models, host=host, port=port, block=False)
-    typer.echo(f"{address} shows {', '.join(models)}; Ctrl-C ends it")
+    typer.echo(f"{address} shows {', '.join(models)}; Ctrl-C stops it")
     _wait()
 
 
@@ -47,7 +47,7 @@ def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> 
     """The named networks, then the shipped ones, under distinct names.
 
     Raises:
-        ConfigError: if a .pth file does not have the name of a network, or a network takes no squares.
+        ConfigError: if a .pth file is not named after its network, or a network does not take square images.
     """
     from attentive_gconv.checkpoints import open_model
     from attentive_gconv.checkpoints.pretrained import DEFAULT, list_pretrained
@@ -65,20 +65,17 @@ def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> 
         ).trained
         channels, height, width = trained.card.image_shape
         if height != width or channels not in (1, 3):
-            raise ConfigError(f"{target} takes images {trained.card.image_shape}: the page turns squares, grey or RGB")
+            raise ConfigError(
+                f"{target} takes images {trained.card.image_shape}; the page needs square ones, grey or RGB"
+            )
         name = trained.card.model
-        if name in models:  # the place tells two of the same network apart
+        if name in models:  # several runs of the same network
             name = f"{name} ({target})"
         models[name] = trained
     return models
 
 
 def _wait() -> None:
-    import signal
-    import time
-
-    # an ordinary end, so that uploads are removed
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         while True:
             time.sleep(3600)

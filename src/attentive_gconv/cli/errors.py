@@ -1,4 +1,4 @@
-"""Expected errors as one line on stderr; tracebacks with --debug."""
+"""Expected errors as one line on stderr, with a traceback if --debug is given."""
 
 import os
 import sys
@@ -9,27 +9,27 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-# what the library raises for bad input, and Python for files and memory; anything else is a bug and shows its traceback
+# errors of the library for bad input, and of Python for files and memory; others are bugs and show their traceback
 EXPECTED = (ValueError, OSError, ImportError, MemoryError)
 
 _debug = False
 
 
 def debug_errors(wanted: bool) -> None:
-    """Show tracebacks of expected errors, as the environment variable AGCONV_DEBUG does."""
+    """Show tracebacks of expected errors too, as the environment variable AGCONV_DEBUG does."""
     global _debug
     _debug = wanted or bool(os.environ.get("AGCONV_DEBUG"))
 
 
 class OneLineErrors(TyperGroup):
-    """A group of commands whose expected errors end the program with status 1 and one line."""
+    """A group of commands that turns expected errors into one line and exit status 1."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            # the reader of our output has left, e.g. `| head`; Typer ends quietly
+            # the reader of the output has closed it, as `| head` does; Typer exits quietly
             raise
         except Exception as error:
             if _debug or not _is_expected(error):
@@ -40,13 +40,19 @@ class OneLineErrors(TyperGroup):
 
 
 def _is_expected(error: Exception) -> bool:
-    # the errors of other subpackages, without importing these: the class's own name says enough
+    # by the names of the classes, because their modules are not imported by every command
     named = {"DatasetError", "TrainingError", "OutOfMemoryError"}
-    return isinstance(error, EXPECTED) or bool(named & {cls.__name__ for cls in type(error).__mro__})
+    by_name = bool(named & {cls.__name__ for cls in type(error).__mro__})
+    return isinstance(error, EXPECTED) or by_name or _is_cpu_allocation(error)
+
+
+def _is_cpu_allocation(error: Exception) -> bool:
+    """Whether PyTorch could not allocate memory on the CPU, for which it has no error of its own."""
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether the library itself raised it, with a message that needs no traceback."""
+    """Whether this library raised the error, so that its message needs no traceback."""
     raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(raised_in).is_relative_to(Path(__file__).parents[1])
 
@@ -57,6 +63,6 @@ def _message(error: Exception) -> str:
     if isinstance(error, UnicodeEncodeError):
         shown = error.object[max(0, error.start - 80) : error.end + 40]
         return f"the name in {shown!r} is no UTF-8 and cannot be written: rename that file or folder"
-    if isinstance(error, MemoryError):
-        return "the memory is full: take a smaller --batch-size"
+    if isinstance(error, MemoryError) or _is_cpu_allocation(error):
+        return "the memory is full: take a smaller --batch-size, or smaller images or networks"
     return " ".join(str(error).split()) or type(error).__name__

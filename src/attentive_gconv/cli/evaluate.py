@@ -46,7 +46,9 @@ _DTYPE_OPTION = Annotated[Arithmetic, typer.Option(help="Precision: float32 or f
 _DEVICE_OPTION = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps ..., or auto: a GPU if there is one.")]
 _BATCH_SIZE_OPTION = Annotated[int, typer.Option(min=1, help="Batch size.")]
 _WORKERS_OPTION = Annotated[int, typer.Option(min=0, help="Worker processes that load images; 0: none.")]
-_DATASET_OPTION = Annotated[str | None, typer.Option(help="Evaluate on another dataset; required for .pth files.")]
+_DATASET_OPTION = Annotated[
+    str | None, typer.Option(help="Another dataset with the same classes; required for .pth files.")
+]
 _ROTATIONS_OPTION = Annotated[
     bool, typer.Option(help="Count predictions that change when the input is rotated: four times the work.")
 ]
@@ -71,7 +73,7 @@ def evaluate_command(
     as_json: JSON_OPTION = False,
     imports: IMPORT_OPTION = None,
 ) -> None:
-    """Evaluate a trained network: error, accuracy, recall and precision by class, changes with rotations."""
+    """Evaluate a trained network: error, recall and precision of each class, and equivariance of the predictions."""
     import torch
 
     from attentive_gconv.cli.devices import find_device

@@ -51,7 +51,7 @@ class Reduction(StrEnum):
 
 
 class Pose(StrEnum):
-    """The pose that is kept of full attention's two."""
+    """Which of the two poses of full attention is shown."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -59,17 +59,17 @@ class Pose(StrEnum):
 
 def explain_command(
     arguments: TARGET_AND_IMAGES_ARGUMENT,
-    out: Annotated[Path, typer.Option(help="Folder for the figures; files of the same names are replaced.")] = Path(
-        "explained"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for the figures; existing files are replaced.")] = Path("explained"),
     format_: Annotated[FigureFormat, typer.Option("--format", help="File format of the figures.")] = FigureFormat.PNG,
     kind: Annotated[
         Kind, typer.Option(help="attention, activation, or auto: attention if the network has any.")
     ] = Kind.AUTO,
     reduction: Annotated[Reduction, typer.Option(help="Reduction over channels and output channels.")] = Reduction.MEAN,
-    pose: Annotated[Pose, typer.Option(help="Which of the two poses of full attention is kept.")] = Pose.INPUT,
+    pose: Annotated[Pose, typer.Option(help="Which of the two poses of full attention is shown.")] = Pose.INPUT,
     animation: Annotated[bool, typer.Option(help="Also write a GIF of a full turn.")] = True,
-    steps: Annotated[int, typer.Option(min=4, help="Steps of the full turn; multiples of 4 meet right angles.")] = 72,
+    steps: Annotated[
+        int, typer.Option(min=4, help="Angles in the full turn; a multiple of 4 includes 90°, 180° and 270°.")
+    ] = 72,
     invert: INVERT_OPTION = False,
     fit: FIT_OPTION = FitRule.PAD,
     weights: WEIGHTS_OPTION = None,
@@ -80,8 +80,9 @@ def explain_command(
 ) -> None:
     """Visualize the attention of a network on images: figures, an animation, and the maps as arrays.
 
-    For each image NAME: NAME-overview, NAME-layers, NAME-rotations (figures), NAME-turn.gif and NAME-maps.npz. The
-    maps show what the attention keeps. Files that cannot be read are named on stderr, and the exit status is then 1.
+    For each image NAME it writes NAME-overview, NAME-layers and NAME-rotations (figures), NAME-turn.gif and
+    NAME-maps.npz. High values are what the attention keeps. Files that cannot be read are reported on stderr, with exit
+    status 1.
     """
     from attentive_gconv.inference import ImageError, read_image
     from attentive_gconv.training import ConfigError
@@ -106,7 +107,7 @@ def explain_command(
 
 
 def distinct_names(images: list[Path]) -> list[str]:
-    """A distinct name for each image: that of its file, with a number if it is taken."""
+    """A distinct name for each image: the name of its file, with a number if several have the same."""
     seen: Counter[str] = Counter()
     taken = {path.stem for path in images}
     names = []
@@ -150,7 +151,7 @@ def _explain(
         ),
     ]
     if image.shape[-1] != image.shape[-2]:
-        print(f"hint: {card.model} takes images that are no squares: they are not turned", file=sys.stderr)
+        print(f"hint: {card.model} takes images that are not square, which are not rotated", file=sys.stderr)
     else:
         sheet = attention_figures.rotation_sheet(trained.module, image, display, title=card.model, **options)
         written.append(attention_figures.save_figure(sheet, file(f"rotations.{ending}")))

@@ -37,17 +37,17 @@ _FORMAT_OPTION = Annotated[
 ]
 _OUT_OPTION = Annotated[Path | None, typer.Option(help="File to write; default: the network's name.")]
 _INT8_OPTION = Annotated[
-    bool, typer.Option("--int8", help="Quantize to 8-bit integers, calibrated on training images. ONNX alone.")
+    bool, typer.Option("--int8", help="Quantize to 8-bit integers, calibrated on training images; for --format onnx.")
 ]
 _IMAGES_OPTION = Annotated[
     int | None, typer.Option(min=1, help="With --int8: number of training images to calibrate on; default 512.")
 ]
 CALIBRATION_IMAGES = 512
 _LICENSE_OPTION = Annotated[
-    str | None, typer.Option(help="Licence of the weights, for the file's metadata; the package's own are under MIT.")
+    str | None, typer.Option(help="Licence of the weights, for the file's metadata; default for shipped weights: MIT.")
 ]
 _SIZE_OPTION = Annotated[
-    bool, typer.Option(help="Let images have other sizes, where the network takes them; or keep that of the card.")
+    bool, typer.Option(help="Allow images of other sizes, if the network does; or fix the size of the model card.")
 ]
 
 
@@ -70,8 +70,8 @@ def export_command(
 ) -> None:
     """Write a trained network to a file that runs without this library: ONNX, torch.export or AOTInductor.
 
-    The file takes batches of any size and holds the model card: `agconv predict FILE.onnx IMAGE...` gives the answers
-    of the network itself.
+    The file takes batches of any size and holds the model card: `agconv predict FILE.onnx IMAGE...` gives the same
+    predictions as the network.
     """
     from attentive_gconv.checkpoints import open_model
     from attentive_gconv.export.formats import FORMATS, export
@@ -118,7 +118,7 @@ def _refuse_without_int8(
 
 
 def _training_images(opened: "OpenedModel", data_dir: str | None, dataset_dir: str | None, count: int) -> "Tensor":
-    """Training images, standardised, at equal distances: folders of images are sorted by class."""
+    """Standardised training images, evenly spaced: images in folders are sorted by class."""
     import torch
 
     train = opened.load_splits(data_dir, dataset_dir=dataset_dir).train

@@ -10,7 +10,7 @@ from attentive_gconv.cli.output import plain_console, plain_table
 
 
 def models_command(
-    pattern: Annotated[str, typer.Argument(help="Shell pattern, e.g. '*p4cnn'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="Shell pattern of names, e.g. '*p4cnn'.")] = "*",
     as_json: JSON_OPTION = False,
     imports: IMPORT_OPTION = None,
 ) -> None:

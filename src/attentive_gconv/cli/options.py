@@ -34,7 +34,7 @@ JSON_OPTION = Annotated[bool, typer.Option("--json", help="Print JSON instead of
 
 
 class Weights(StrEnum):
-    """Checkpoint of a run."""
+    """Weights of a run."""
 
     BEST = "best"
     LAST = "last"
@@ -48,8 +48,7 @@ class FitRule(StrEnum):
 
 
 TARGET_HELP = (
-    "A run folder, a .safetensors file, one of the authors' .pth files, or the name of a network that comes with the "
-    "package"
+    "A run folder, a .safetensors file, one of the authors' .pth files, or the name of a network with shipped weights"
 )
 TARGET_ARGUMENT = Annotated[
     Path | None, typer.Argument(metavar="[RUN_OR_WEIGHTS]", help=f"{TARGET_HELP} (the default: alpha_f_p4cnn).")
@@ -59,29 +58,30 @@ TARGET_AND_IMAGES_ARGUMENT = Annotated[
     list[Path],
     typer.Argument(
         metavar="[RUN_OR_WEIGHTS] IMAGE...",
-        help=f"{TARGET_HELP}, or for predict an exported .onnx file; then PNG or JPEG files of any size. If the first "
-        "is an image too, the network is alpha_f_p4cnn of the package.",
+        help=f"{TARGET_HELP}, or for predict an exported .onnx file; then PNG or JPEG files of any size. Without a "
+        "network: the shipped alpha_f_p4cnn.",
     ),
 ]
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 MODEL_OPTION = Annotated[
-    str | None, typer.Option(help="For .pth files: the network they belong to; `agconv models` lists them.")
+    str | None, typer.Option(help="For .pth files: the name of the network; `agconv models` lists them.")
 ]
 WEIGHTS_OPTION = Annotated[
-    Weights | None, typer.Option(help="Checkpoint of a run: best or last; default: the one its protocol reports.")
+    Weights | None, typer.Option(help="Weights of a run: best or last; default: those that its protocol reports.")
 ]
 INVERT_OPTION = Annotated[bool, typer.Option("--invert", help="Invert brightness: for dark digits on white paper.")]
 FIT_OPTION = Annotated[
     FitRule, typer.Option(help="Images of another shape: pad the shorter side, or crop the longer one.")
 ]
 DATASET_OPTION = Annotated[
-    str | None, typer.Option(help="For .pth files: the dataset they were trained on, for its mean and std.")
+    str | None,
+    typer.Option(help="For .pth files: the dataset they were trained on, which gives classes, mean and std."),
 ]
 DATA_DIR_OPTION = Annotated[Path | None, typer.Option(help="For .pth files: the folder that holds the datasets.")]
 DATASET_DIR_OPTION = Annotated[
     Path | None,
-    typer.Option(help="For image-folder: the folder that holds train/ and test/, with a folder of images a class."),
+    typer.Option(help="For image-folder: the folder that holds train/ and test/, with one folder for each class."),
 ]
 
 
@@ -104,7 +104,7 @@ def with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
 
 
 def target_and_images(arguments: list[Path]) -> tuple[Path, list[Path]]:
-    """Split `TARGET_AND_IMAGES_ARGUMENT` into the network and the images; without a network, the shipped one.
+    """Split `TARGET_AND_IMAGES_ARGUMENT` into the network, by default the shipped one, and the images.
 
     Raises:
         BadParameter: if there are no images.
@@ -113,15 +113,15 @@ def target_and_images(arguments: list[Path]) -> tuple[Path, list[Path]]:
     if first.suffix.lower() in IMAGE_SUFFIXES:
         return named_target(None), arguments
     if not others:
-        raise typer.BadParameter(f"{first} is no image (.png, .jpg, .jpeg), but a network: give the images after it")
+        raise typer.BadParameter(f"{first} is a network, not an image (.png, .jpg, .jpeg): give images after it")
     return first, others
 
 
 def named_target(target: Path | None) -> Path:
-    """The named network; without a name the shipped one, which stderr says.
+    """The named network; without a name the shipped one, which is reported on stderr.
 
     Raises:
-        ConfigError: if none is named and none comes with the package.
+        ConfigError: if no network is named and the installation has no shipped weights.
     """
     from attentive_gconv.checkpoints.pretrained import DEFAULT, list_pretrained
     from attentive_gconv.training import ConfigError
@@ -130,15 +130,15 @@ def named_target(target: Path | None) -> Path:
         return target
     if DEFAULT not in list_pretrained():
         raise ConfigError(
-            f"no network is named, and {DEFAULT} does not come with this installation: name a run folder or a file of "
-            "weights first"
+            f"no network is named, and this installation does not have the weights {DEFAULT}: name a run folder or a "
+            "file of weights first"
         )
-    print(f"network: {DEFAULT}, which comes with the package", file=sys.stderr)
+    print(f"network: {DEFAULT}, shipped with the package", file=sys.stderr)
     return Path(DEFAULT)
 
 
 def open_target(target: Path, **options: Any) -> "OpenedModel":
-    """Open a network, also one in an ONNX file; the options are those of `attentive_gconv.checkpoints.open_model`.
+    """Open a network, which may be an ONNX file; the options are those of `attentive_gconv.checkpoints.open_model`.
 
     Raises:
         ConfigError: if an option has no meaning for an ONNX file.
@@ -168,19 +168,19 @@ def open_for_images(
     *,
     exported: bool = False,
 ) -> "OpenedModel":
-    """Open the network that images are given to; a dataset and its folder are needed for .pth files only.
+    """Open the network of `predict` and `explain`, which take a dataset and its folder for .pth files only.
 
     Args:
-        exported: whether an ONNX file will do.
+        exported: whether ONNX files are accepted.
 
     Raises:
-        ConfigError: if they are given for something else.
+        ConfigError: if a dataset or its folder is given for another file.
     """
     from attentive_gconv.checkpoints import open_model
     from attentive_gconv.training import ConfigError
 
     if target.suffix not in (".pth", ".pt") and (dataset is not None or data_dir is not None):
-        raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which holds what is needed")
+        raise ConfigError(f"--dataset and --data-dir have no meaning for {target}, which has a model card")
     directory = str(data_dir) if data_dir else None
     opening = open_target if exported else open_model
     return opening(target, which=weights, model=model, dataset=dataset, data_dir=directory)

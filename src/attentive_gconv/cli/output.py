@@ -1,4 +1,4 @@
-"""Text on the terminal, shown as it is: rich's markup, emoji codes and highlighting would change names and paths."""
+"""Consoles and tables that print text verbatim: rich's markup and emoji codes would change names and paths."""
 
 from collections.abc import Container
 from typing import Any
@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# in files and pipes a row of a table is one line, and no cell is shortened
+# width outside terminals: each row of a table is one line, and no cell is wrapped
 WIDE = 10_000
 
 
 def plain_console(*, stderr: bool = False, **options: Any) -> Console:
-    """A console that prints text as it is and leaves long lines whole."""
+    """A console that prints text verbatim and does not wrap lines."""
     console = Console(stderr=stderr, soft_wrap=True, markup=False, emoji=False, highlight=False, **options)
     if not console.is_terminal:
         console.width = WIDE
@@ -23,9 +23,9 @@ def plain_table(*headings: str, numbers: Container[int] = (), lines: bool = Fals
     """A table of text.
 
     Args:
-        headings: of the columns.
-        numbers: which columns are aligned to the right, counted from 0.
-        lines: whether to draw the frame.
+        headings: headings of the columns.
+        numbers: indices of the columns that are aligned to the right.
+        lines: whether to draw a frame.
     """
     table = PlainTable() if lines else PlainTable(box=None, pad_edge=False)
     for column, heading in enumerate(headings):

@@ -41,15 +41,15 @@ def predict_command(
     as_json: JSON_OPTION = False,
     imports: IMPORT_OPTION = None,
 ) -> None:
-    """Classify image files. Files that cannot be read are named on stderr, and the exit status is then 1.
+    """Classify image files. Files that cannot be read are reported on stderr, with exit status 1.
 
-    Images are turned by their EXIF orientation, laid on white where transparent, brought to the network's size with
-    the aspect ratio kept, and standardised as in training. Give them upright, whatever the training set looked like.
+    Images are rotated by their EXIF orientation, blended with white where transparent, resized with the aspect ratio
+    kept, and standardised as in training. Give them upright, also for networks trained on rot-MNIST.
     """
     from attentive_gconv.inference import predict_files
 
     if as_csv and as_json:
-        raise ValueError("--csv and --json are two formats: give one of them")
+        raise ValueError("--csv and --json exclude each other: give one of them")
     target, images = target_and_images(arguments)
     opened = open_for_images(target, weights, model, dataset, data_dir, exported=True)
     predictions = list(predict_files(opened.trained, images, top=top, invert=invert, fit=fit.value))
@@ -58,7 +58,7 @@ def predict_command(
     light = [prediction.file for prediction in predictions if prediction.looks_inverted]
     if light:
         print(
-            f"hint: {light[0]}{' and others' if len(light) > 1 else ''}: dark on light, where the network was trained "
+            f"hint: {light[0]}{' and others' if len(light) > 1 else ''}: dark on light, but the network was trained "
             "on light on dark; " + ("leave out --invert" if invert else "try --invert"),
             file=sys.stderr,
         )

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 _DATASET_OPTION = Annotated[str, typer.Argument(help="rot-mnist, cifar10, pcam, or any dataset that has a recipe.")]
 _MODELS_OPTION = Annotated[
     str | None,
-    typer.Option(help="Networks, with commas between; shell patterns will do. Default: those the paper reports."),
+    typer.Option(help="Networks, separated by commas; shell patterns are allowed. Default: those of the paper."),
 ]
-_SEEDS_OPTION = Annotated[int, typer.Option(min=1, help="Runs of each network, with the seeds 0, 1, ...")]
+_SEEDS_OPTION = Annotated[int, typer.Option(min=1, help="Number of runs of each network, with the seeds 0, 1, ...")]
 _EPOCHS_OPTION = Annotated[int | None, typer.Option(help="Epochs of every run; default: the recipe's.")]
-_PROTOCOL_OPTION = Annotated[str, typer.Option(help="Of the whole table: validation, final or paper.")]
+_PROTOCOL_OPTION = Annotated[str, typer.Option(help="Protocol of all runs: validation, final or paper.")]
 _OUT_OPTION = Annotated[
     Path | None, typer.Option(help="Folder of the runs and the table; default runs/table-DATASET-PROTOCOL.")
 ]
@@ -31,7 +31,7 @@ _SET_OPTION = Annotated[
     list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Any field of the recipe, for every run.")
 ]
 _BASELINE_OPTION = Annotated[
-    str | None, typer.Option(help="Network that the others are compared with, seed by seed; default: the first.")
+    str | None, typer.Option(help="Network to compare the others with, seed by seed; default: the first.")
 ]
 _PAIRS_OPTION = Annotated[
     str | None,
@@ -58,7 +58,7 @@ def table_command(
     jobs: _JOBS_OPTION = None,
     imports: IMPORT_OPTION = None,
 ) -> None:
-    """Reproduce a table of the paper: train what is missing, and show the results beside the published ones.
+    """Reproduce a table of the paper: train the missing runs, and show the results beside the published ones.
 
     [bold]agconv table rot-mnist --models p4cnn,alpha_f_p4cnn --seeds 5 --out runs/table[/bold]
 
@@ -97,7 +97,7 @@ def table_command(
 
     def report(job: Job, result: Result) -> None:
         table.add(result, str(read_json(job.folder.dataset_file)["description"]), job.folder)
-        # after every run: an interrupted table shows what there is
+        # after every run, so that an interrupted table shows the finished runs
         table.write(out)
 
     failures = finish_all(wanted, console, at_once=at_once, report=report)
@@ -132,12 +132,12 @@ def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, settings)
     for name in ("model.name", "model", "seed"):
         if name in overrides:
-            raise ConfigError(f"--set {name}={overrides[name]!r}: a table has its own, see --models and --seeds")
+            raise ConfigError(f"--set {name}={overrides[name]!r}: a table sets it, see --models and --seeds")
     return overrides
 
 
 def _concurrent(jobs: int | None, config: "TrainConfig") -> int:
-    """How many runs go on at once."""
+    """Number of concurrent runs."""
     from attentive_gconv.experiments.sweep import devices_at_hand
     from attentive_gconv.training import ConfigError
 
@@ -160,7 +160,7 @@ def _chosen(dataset: str, patterns: str | None) -> list[str]:
     for pattern in patterns.split(","):
         found = list_models(pattern.strip())
         if not found:
-            # says which there are
+            # raises an error with suggestions
             model_entry(pattern.strip())
         names += [name for name in found if name not in names]
     return names
@@ -183,7 +183,7 @@ def _comparisons(
     for pair in pairs.split(","):
         first, colon, second = (part.strip() for part in pair.partition(":"))
         if not colon:
-            raise ValueError(f"--pairs {pair!r} must be two networks with a colon between, e.g. p4cnn:alpha_p4cnn")
+            raise ValueError(f"--pairs {pair!r} must be two networks separated by a colon, e.g. p4cnn:alpha_p4cnn")
         for name in (first, second):
             find("network of the table", name, known)
         chosen.append((first, second))
@@ -197,7 +197,7 @@ def _published_as(config: "TrainConfig") -> str:
 
 
 def _in_words(wanted: "list[Job]", recipe: str | None, overrides: dict[str, Any]) -> str:
-    """What the runs of the table share, for the reader."""
+    """The settings that the runs of the table share, in words."""
     from attentive_gconv.training import load_recipe
 
     shown = {"epochs", "protocol", "dataset.name", "dataset.dir", "dataset.folder", "imports"}
@@ -217,9 +217,9 @@ def _counts(counts: Iterable[int]) -> str:
 
 
 def _like_the_papers(config: "TrainConfig") -> bool:
-    """Whether a run's figure may stand beside the published one: it follows the paper's recipe but for the epochs.
+    """Whether a run may be compared with the published figure: it follows the paper's recipe, except for the epochs.
 
-    The learning rate is free: of CIFAR-10's the paper says only among which it was chosen.
+    The learning rate may differ: for CIFAR-10 the paper only states the values among which it was chosen.
     """
     from attentive_gconv.experiments.published import PUBLISHED
     from attentive_gconv.training import load_recipe

@@ -1,5 +1,6 @@
 """`agconv train`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,13 @@ from attentive_gconv.cli.output import plain_console
 if TYPE_CHECKING:
     from attentive_gconv.training.runner import TrainResult
 
-_SETTINGS = "Settings (the recipe has them all)"
+_SETTINGS = "Settings (defaults: the recipe's)"
 _RUN = "Run"
 _MACHINE = "Machine"
 
 
 _DATASET_ARGUMENT = Annotated[
-    str | None, typer.Argument(help="Dataset, which also names the recipe; `agconv data` lists them.")
+    str | None, typer.Argument(help="Dataset, and name of its recipe; `agconv data` lists the datasets.")
 ]
 _MODEL_OPTION = Annotated[
     str | None, typer.Option(help="Network; `agconv models` lists them.", rich_help_panel=_SETTINGS)
@@ -65,8 +66,8 @@ _AUGMENTATION_OPTION = Annotated[
 _INIT_OPTION = Annotated[
     str | None,
     typer.Option(
-        help="Fine-tune: start from the weights of a run folder, a .safetensors file, or a network of the package. "
-        "Without --model, its network is trained.",
+        help="Fine-tune: start from the weights of a run folder, a .safetensors file, or a shipped network. "
+        "Without --model, the same network is trained.",
         rich_help_panel=_SETTINGS,
     ),
 ]
@@ -97,7 +98,7 @@ _ACCUMULATE_OPTION = Annotated[
 ]
 _SYNC_BATCH_NORM_OPTION = Annotated[
     bool | None,
-    typer.Option(help="Synchronised batch normalisation across devices; the default.", rich_help_panel=_MACHINE),
+    typer.Option(help="Synchronised batch normalisation over all devices (default).", rich_help_panel=_MACHINE),
 ]
 _WORKERS_OPTION = Annotated[
     int | None, typer.Option(help="Worker processes that load images; 0: none.", rich_help_panel=_MACHINE)
@@ -106,7 +107,7 @@ _WORKERS_OPTION = Annotated[
 
 _PRINT_CONFIG_OPTION = Annotated[
     bool,
-    typer.Option("--print-config", help="Print all settings as a recipe, and train nothing.", rich_help_panel=_RUN),
+    typer.Option("--print-config", help="Print all settings as a recipe, without training.", rich_help_panel=_RUN),
 ]
 
 
@@ -138,7 +139,7 @@ def train_command(
     imports: IMPORT_OPTION = None,
     print_config: _PRINT_CONFIG_OPTION = False,
 ) -> None:
-    """Train a network by a recipe. The run folder holds settings, metrics, checkpoints and provenance.
+    """Train a network with a recipe. The run folder holds settings, metrics, checkpoints and provenance.
 
     [bold]agconv train rot-mnist --model alpha_f_p4cnn --seed 0 --out runs/af0[/bold]
 
@@ -177,7 +178,7 @@ def train_command(
     else:
         result, folder = _start(dataset, recipe, out, overrides, console)
     if result is not None:
-        _report(console, result, folder)
+        _report(console, result, folder, imports or [])
 
 
 def _resume(
@@ -226,9 +227,9 @@ def _named_recipe(dataset: str | None, recipe: str | None) -> str:
     return recipe or str(dataset)
 
 
-def _report(console: Console, result: "TrainResult", out: Path) -> None:
+def _report(console: Console, result: "TrainResult", out: Path, imports: list[str]) -> None:
     if result.protocol == "validation":
-        tested = f"({result.test_images:,} images, used for no choice)"
+        tested = f"({result.test_images:,} images, tested once)"
         best = (
             f"{result.best_epoch} of {result.epochs}, with {_percent(result.valid_error)} error on the validation set"
         )
@@ -244,7 +245,8 @@ def _report(console: Console, result: "TrainResult", out: Path) -> None:
         }
     rows = {"run folder": str(out)} | rows | {"seconds per epoch": f"{result.seconds_per_epoch:.1f}"}
     lines = ["", *(f"{name:<19}{value}" for name, value in rows.items()), ""]
-    lines += [f"next: agconv evaluate {out}", f"      agconv predict {out} IMAGE..."]
+    target = "".join(f"--import {shlex.quote(name)} " for name in imports) + shlex.quote(str(out))
+    lines += [f"next: agconv evaluate {target}", f"      agconv predict {target} IMAGE..."]
     console.print("\n".join(lines))
 
 
