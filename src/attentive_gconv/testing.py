@@ -1,12 +1,12 @@
 r"""Equivariance checks, for the library's own tests and for yours.
 
-A module Φ is equivariant when Φ(L_h x) = L_h Φ(x) for every h in H. What L_h does follows from the shape: it moves a
-planar map (B, C, Y, X), moves and permutes a map on the group (B, C, |H|, Y, X), and leaves vectors (B, K) as they are,
-so that for a classifier the check is one of invariance.
+A module Φ is equivariant if Φ(L_h x) = L_h Φ(x) for every h in H. The action L_h depends on the shape: it transforms
+the plane of a planar map (B, C, Y, X), transforms the plane and permutes the poses of a map on the group
+(B, C, |H|, Y, X), and leaves vectors (B, K) unchanged, so that a classifier is checked for invariance.
 
     exact elements        max|Φ(L_h x) - L_h Φ(x)| / max|L_h Φ(x)|        rounding, if the module is equivariant
-    elements that         rms(Φ(L_h x) - L_h Φ(x)) / rms(L_h Φ(x))        what the grid loses, by interpolating x, the
-    interpolate           inside the disc that no rotation moves out      kernels and Φ(x)
+    elements that         rms(Φ(L_h x) - L_h Φ(x)) / rms(L_h Φ(x))        loss by interpolation of x, the kernels
+    interpolate           inside the disc that stays within the map       and Φ(x)
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4, torch.bfloat16: 5e-2, to
 
 
 class EquivarianceErrors(Tensor):
-    """Errors of equivariance: a tensor ``(|H|,)`` that also tells exact elements from approximate ones.
+    """Equivariance errors: a tensor ``(|H|,)`` that also knows which elements are exact.
 
     Operations on it return plain tensors.
 
     Attributes:
         group: the group.
-        tolerance: of the exact elements.
-        approximate_tolerance: of the others; None if none was given.
+        tolerance: tolerance of the exact elements.
+        approximate_tolerance: tolerance of the others; None if none was given.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -58,13 +58,13 @@ class EquivarianceErrors(Tensor):
 
     @property
     def passed(self) -> bool:
-        """Whether every error is within the tolerance of its kind; approximate elements without one do not pass."""
+        """Whether every error is within its tolerance; approximate elements without a tolerance fail."""
         return not self._failed(self.group.exact_elements, self.tolerance) and not self._failed(
             self._others, self.approximate_tolerance
         )
 
     def report(self) -> str:
-        """A line on the exact elements, and one on the approximate ones if there are any."""
+        """One line for the exact elements, and one for the approximate ones if there are any."""
         lines = [self._line("exact", self.group.exact_elements, self.tolerance)]
         if self._others:
             lines.append(self._line("approximate", self._others, self.approximate_tolerance))
@@ -78,7 +78,7 @@ class EquivarianceErrors(Tensor):
         return self.as_subclass(Tensor)[list(elements)]
 
     def _failed(self, elements: tuple[int, ...], tolerance: float | None) -> bool:
-        # not "some error is larger": an error may be NaN
+        # not "any error is larger", because an error may be NaN
         return bool(elements) and (tolerance is None or not bool((self._of(elements) <= tolerance).all()))
 
     def _line(self, kind: str, elements: tuple[int, ...], tolerance: float | None) -> str:
@@ -105,28 +105,27 @@ def check_equivariance(
     tolerance: float | None = None,
     approximate_tolerance: float | None = None,
 ) -> EquivarianceErrors:
-    """Measure how far a module is from equivariance, for each element of the group.
+    """Measure the equivariance error of a module for each element of the group.
 
-    The module is called in eval mode without gradients, and left in the mode it was in. A configuration that breaks
-    equivariance shows as a large error; outputs that differ in shape, or are not finite, count as infinite.
+    The module is called in eval mode without gradients, and its mode is restored. Outputs that differ in shape or are
+    not finite have an infinite error.
 
     Args:
         module: a module or function of one tensor.
         group: the group.
         x: an input, ``(B, C, Y, X)`` or ``(B, C, |H|, Y, X)``, of the module's dtype. For elements that interpolate
-            take images that are smooth, square, and dark outside the disc: what a rotation moves out of the image, or
-            cannot resolve, is no fault of the module.
-        tolerance: for the report, of exact elements; None follows the dtype of x as in `assert_equivariant`.
-        approximate_tolerance: for the report, of the elements that interpolate.
+            use smooth, square images that are dark outside the disc: what a rotation moves out of the image, or the
+            grid cannot resolve, is not the module's error.
+        tolerance, approximate_tolerance: of the two kinds of elements, for the report; see `assert_equivariant`.
 
     Returns:
         float64 ``(|H|,)``: for each exact h the worst relative error, max|Φ(L_h x) - L_h Φ(x)| / max|L_h Φ(x)|; for
-        each other the relative error in the root mean square, inside the disc. Its ``exact`` and ``approximate`` have
-        them apart, ``report()`` says whether they are within the tolerances.
+        each other the relative RMS error inside the disc. ``exact`` and ``approximate`` select the two kinds,
+        ``report()`` compares them with the tolerances.
 
     Raises:
-        ValueError: if x is no batch of maps.
-        TypeError: if the module returns anything but one tensor.
+        ValueError: if x is not a batch of maps.
+        TypeError: if the module does not return a single tensor.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -138,7 +137,7 @@ def check_equivariance(
         True
     """
     group = find_group(group)
-    if x.dim() not in (4, 5):  # L_h would leave it as it is, and everything would pass
+    if x.dim() not in (4, 5):  # L_h would not change it, and every module would pass
         raise ValueError(f"x must be (B, C, Y, X) or (B, C, |H|, Y, X), got shape {tuple(x.shape)}; add the batch axis")
     modes = {part: part.training for part in module.modules()} if isinstance(module, nn.Module) else {}
     try:
@@ -156,7 +155,7 @@ def check_equivariance(
     finally:
         for part, training in modes.items():
             part.training = training
-    found = torch.tensor(errors, dtype=torch.float64).as_subclass(EquivarianceErrors)
+    found = torch.tensor(errors, dtype=torch.float64, device="cpu").as_subclass(EquivarianceErrors)
     found.group = group
     found.tolerance = TOLERANCE.get(x.dtype, 0.0) if tolerance is None else tolerance
     found.approximate_tolerance = approximate_tolerance
@@ -172,7 +171,7 @@ def _relative_error(actual: Tensor, expected: Tensor) -> float:
 
 
 def _error_in_disc(actual: Tensor, expected: Tensor) -> float:
-    """The relative error in the root mean square; of maps inside the disc that no rotation moves out of them."""
+    """Relative RMS error; of maps inside the disc that stays within them under every rotation."""
     if actual.shape != expected.shape or not (actual.isfinite().all() and expected.isfinite().all()):
         return float("inf")
     actual, expected = actual.double(), expected.double()
@@ -194,17 +193,17 @@ def assert_equivariant(
     *,
     approximate_tolerance: float | None = None,
 ) -> None:
-    """Fail unless a module is equivariant: to rounding, and where elements interpolate to a tolerance that you give.
+    """Fail unless a module is equivariant: to rounding, and for elements that interpolate to a given tolerance.
 
     Args:
         module, group, x: as in `check_equivariance`.
-        tolerance: the largest relative error of exact elements; None follows the dtype of x (1e-10 for float64, 1e-4
+        tolerance: the largest relative error of exact elements; None depends on the dtype of x (1e-10 for float64, 1e-4
             for float32, 1e-2 for float16, 5e-2 for bfloat16).
-        approximate_tolerance: the largest error of the elements that interpolate, if the group has any. There is no
-            usual one: it depends on the images. ``math.inf`` leaves them out.
+        approximate_tolerance: the largest error of the elements that interpolate, if the group has any. It has no
+            default, because it depends on the images; ``math.inf`` skips them.
 
     Raises:
-        AssertionError: names the element, its error and the tolerance.
+        AssertionError: if an error is too large; the message names the element, its error and the tolerance.
         TypeError: if x is not a floating-point tensor of a dtype named above and no tolerance is given.
         ValueError: if the group has elements that interpolate and no tolerance is given for them.
 

@@ -152,3 +152,13 @@ def test_poses_of_an_approximate_group_keep_the_background():
     exact = list(poses.group.exact_elements)
     assert poses.differences[exact].abs().max() < 1e-10 * poses.maps.abs().max()
     assert 0 < poses.differences.abs().max() < 0.5 * poses.maps.abs().max()
+
+
+def test_class_names_are_no_formulas(tmp_path):
+    """Two dollar signs make a formula of a text, and an invalid formula is an error."""
+    model, x = network(), torch.rand(1, 12, 12)
+    name = r"US$ \frac C$"
+    figure = attention_figures.overview(ag.explain(model, x), x, title=name)
+    attention_figures.save_figure(figure, tmp_path / "a.png")
+    classes = (name,) * 10
+    save_turn(full_turn(model, x, 4), tmp_path / "a.gif", name=name, classes=classes)

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 import attentive_gconv as ag
+from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.turning import all_poses, disc, equivariance_error, full_turn, turn, turned
 from helpers import randomise_
 
@@ -86,3 +87,16 @@ def test_bad_arguments_say_what_to_do():
     with pytest.raises(ValueError, match=r"`steps` \(=3\) must be at least 4"):
         full_turn(network(), image(), steps=3)
     assert turned(network(), image(), torch.tensor([12.0])).errors.shape == (1,)
+
+
+def test_a_default_device_makes_no_difference():
+    model, x = network(), image()
+    expected, poses = full_turn(model, x, 8), all_poses(model, x, "c8")
+    with torch.device("meta"):
+        found, posed = full_turn(model, x, 8), all_poses(model, x, "c8")
+        pixels = Display().pixels(x)
+        errors = ag.check_equivariance(model, "p4", x[None])
+    assert torch.equal(found.errors, expected.errors)
+    assert torch.equal(posed.differences, poses.differences)
+    assert pixels.shape == tuple(x.shape[1:])
+    assert bool((errors < 1e-4).all())

@@ -1,4 +1,4 @@
-"""Animated GIF of an image in a full turn: the image, its attention map, and the equivariance error over the angle."""
+"""Animated GIF of a full turn: the image, its attention map, and the equivariance error over the angle."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ COLOURS = 64
 
 
 class TurnFigure:
-    """The figure of a full turn, one step at a time; all steps have the same scales.
+    """Figure of one step of a full turn; all steps have the same scales.
 
     Args:
         turn: the full turn.
-        display: how the image is shown.
-        name: of the network, above the map.
-        classes: names of the classes; with them the prediction stands above the image.
+        display: conversion of images and maps.
+        name: name of the network, the title of the map.
+        classes: names of the classes; if given, the prediction is the title of the image.
     """
 
     def __init__(self, turn: FullTurn, display: Display, name: str = "", classes: tuple[str, ...] = ()) -> None:
@@ -45,7 +45,7 @@ class TurnFigure:
         curve.grid(alpha=0.3)
 
     def show(self, step: int) -> None:
-        """Show another step: image, map and point on the curve."""
+        """Draw another step: image, map and point on the curve."""
         self.image.images[0].set_data(self.display.pixels(self.turn.images[step]))
         self.image.title.set_text(self._title(step))
         self.map.images[0].set_data(self.maps[step])
@@ -67,12 +67,12 @@ def save_turn(
     classes: tuple[str, ...] = (),
     dpi: int = 80,
 ) -> Path:
-    """Write the full turn as an animated GIF, with an atomic write.
+    """Write a full turn as an animated GIF, with an atomic write.
 
     Args:
         turn, display, name, classes: as in `TurnFigure`.
         path: a .gif file.
-        dpi: dots an inch.
+        dpi: dots per inch.
 
     Raises:
         ValueError: if the name does not end in .gif.
@@ -88,7 +88,7 @@ def save_turn(
     for step in range(len(turn.degrees)):
         shown.show(step)
         canvas.draw()
-        # the layout of the first frame is that of all: nothing jumps, and finding it is what takes time
+        # keep the layout of the first frame: nothing jumps, and computing a layout is slow
         shown.figure.set_layout_engine("none")
         frames.append(pillow.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()).quantize(COLOURS))
     with atomic_path(path) as partial:

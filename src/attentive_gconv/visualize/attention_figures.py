@@ -1,11 +1,11 @@
 """Matplotlib figures of attention maps: `overview`, `layer_maps`, `rotation_sheet`.
 
-    overview         the image, the aggregated map over it, the dominant pose at every position, one panel a pose
+    overview         the image, the aggregated map over it, the dominant pose at every position, one panel for each pose
     layer_maps       each module's map by pose
-    rotation_sheet   the image in all poses, the maps below, and how they differ after turning them back
+    rotation_sheet   the image in all poses, the maps below, and their differences after rotating them back
 
-High is what is kept. Colours of the maps run from the lowest to the highest value of a row that can be compared (the
-poses with each other, the poses of one layer with each other), never of one panel alone; the numbers stand beside them.
+High values are kept. Panels that can be compared (the poses of one product or layer) share one colour scale, from their
+lowest to their highest value.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 COLOURS = "magma"
 KIND_TITLES = {"attention": "what the attention keeps", "activation": "where the activations are strong"}
 FORMATS = ("png", "svg", "pdf")
-# differences are rounding below this; their scale then is that of the maps
+# differences below this are rounding, and are drawn on the scale of the maps
 NOTHING = 1e-4
 
 
@@ -36,10 +36,10 @@ def overview(explanation: Explanation, image: Tensor, display: Display | None = 
     """Figure with the image, the aggregated map over it, the dominant poses, and one panel for each pose.
 
     Args:
-        explanation: of the image alone, without batch.
-        image: ``(C, Y, X)``, as the network saw it.
-        display: how it is shown.
-        title: above the figure.
+        explanation: explanation of a single image.
+        image: ``(C, Y, X)``, the network's input.
+        display: conversion of images, maps and poses.
+        title: title of the figure.
 
     Raises:
         ValueError: if the explanation is of a batch.
@@ -50,7 +50,7 @@ def overview(explanation: Explanation, image: Tensor, display: Display | None = 
     columns = max(3, order if order <= 4 else 4)
     rows = 1 + -(-order // columns)
     figure = new_figure(2.1 * columns, 2.25 * rows + 0.4)
-    figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium")
+    figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium", parse_math=False)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -72,13 +72,16 @@ def overview(explanation: Explanation, image: Tensor, display: Display | None = 
 
 
 def layer_maps(explanation: Explanation, image: Tensor, display: Display | None = None, title: str = "") -> "Figure":
-    """Figure with every module's map at its own size: one row a module, one column a pose; see `overview`."""
+    """Figure with every module's map at its own size: one row for each module, one column for each pose.
+
+    Arguments as in `overview`.
+    """
     display = display or Display()
     _require_single(explanation)
     poses, layers = display.poses(explanation.group), explanation.layers
     columns = max(2, len(poses))
     figure = new_figure(1.35 * (columns + 1), 1.4 * (len(layers) + 1) + 0.5)
-    figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium")
+    figure.suptitle(title or KIND_TITLES[explanation.kind], fontsize="medium", parse_math=False)
     grid = figure.subplots(len(layers) + 1, columns + 1, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -111,15 +114,15 @@ def rotation_sheet(
     title: str = "",
     **options: Any,
 ) -> "Figure":
-    """Figure with the image in all poses, the map of each, and its difference after turning it back.
+    """Figure with the image in all poses, the map of each, and the difference after rotating the map back.
 
     Args:
         model: the network.
         image: ``(C, Y, X)``, square.
-        display: how it is shown.
-        group: whose elements are the poses; None is that of the model, and p4 for a planar one.
-        title: above the figure.
-        **options: of `attentive_gconv.explain`.
+        display: conversion of images, maps and poses.
+        group: the group of the poses; by default that of the model, and p4 for a planar one.
+        title: title of the figure.
+        **options: arguments of `attentive_gconv.explain`.
     """
     display = display or Display()
     poses = all_poses(model, image, group, **options)
@@ -133,6 +136,7 @@ def rotation_sheet(
     figure.suptitle(
         f"{title + ': ' if title else ''}largest difference {at_exact:.1e} of the largest value{approximate}",
         fontsize="medium",
+        parse_math=False,
     )
     grid = figure.subplots(3, order, squeeze=False)
     maps, differences = display.plane(poses.maps), display.plane(poses.differences)
@@ -151,21 +155,21 @@ def rotation_sheet(
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Create a figure: it needs no display and leaves pyplot's global state alone."""
+    """Create a figure that needs no display and leaves pyplot's global state alone."""
     matplotlib: ModuleType = import_extra("matplotlib.figure", "a figure")
     return matplotlib.Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(figure: "Figure", path: Path, dpi: int = 110) -> Path:
-    """Write a figure with an atomic write; the name's ending says the format.
+    """Write a figure with an atomic write, in the format of the file's suffix.
 
     Raises:
-        ValueError: on other endings than those of `FORMATS`.
+        ValueError: if the suffix is not one of `FORMATS`.
     """
     kind = path.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise ValueError(f"`path` (={str(path)!r}) must end in .{', .'.join(FORMATS)}")
-    # no date, so that the same figure is the same file
+    # no date, so that the same figure gives the same file
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with atomic_path(path) as partial:
         figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
@@ -173,15 +177,15 @@ def save_figure(figure: "Figure", path: Path, dpi: int = 110) -> Path:
 
 
 def show_image(axes: Any, pixels: np.ndarray, title: str = "") -> None:
-    """Draw an image in its own grey levels or colours."""
+    """Draw an image in grey levels or colours."""
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-    axes.set_title(title, fontsize="small")
+    axes.set_title(title, fontsize="small", parse_math=False)
 
 
 def show_map(axes: Any, plane: np.ndarray, title: str, low: float, high: float) -> None:
-    """Draw a map with a colour scale between two values."""
+    """Draw a map on a colour scale from ``low`` to ``high``."""
     axes.imshow(plane, cmap=COLOURS, vmin=low, vmax=high if high > low else low + 1)
-    axes.set_title(title, fontsize="small")
+    axes.set_title(title, fontsize="small", parse_math=False)
 
 
 def show_over(axes: Any, pixels: np.ndarray, plane: np.ndarray, title: str) -> None:
@@ -235,7 +239,7 @@ def _require_single(explanation: Explanation) -> None:
 
 
 def as_arrays(explanation: Explanation, image: Tensor) -> dict[str, np.ndarray]:
-    """Arrays for an .npz file, in the network's own axes: nothing is exchanged or turned for display.
+    """Arrays for an .npz file, in the network's own axes, without the conversion for display.
 
     ``image``, ``output``, ``poses``, ``sum``, ``pose_at``, ``strengths``, and ``layer:NAME`` for every module.
     """

@@ -1,9 +1,9 @@
 """Attention maps by module name, collected from outside the forward pass.
 
-A hook before each attention module (a layer of full attention, or an `Attend`: input attention and the published
-modules) sees the module's input and computes its maps from that, as `attentive_gconv.visualize.reduction` defines them;
-how the module computes its output does not matter. The forward pass runs as it would without: no output bit, no random
-number and no running statistic is changed, and no hook is left behind, whether it ends or raises.
+A pre-forward hook on each attention module (a layer with full attention, or an `Attend`: input attention and the
+published modules) computes the maps from the module's input, as `attentive_gconv.visualize.reduction` defines them,
+whichever implementation computes the module's output. The forward pass is unchanged: outputs are bit-identical, random
+numbers and running statistics are not affected, and the hooks are removed even if it raises.
 """
 
 from collections.abc import Iterator
@@ -28,32 +28,33 @@ def attention_maps(
     pose: str = "input",
     kept: bool = True,
 ) -> dict[str, Tensor]:
-    """Every attention map of a network for some images: what is *kept*, by module name.
+    """Compute the attention maps of a network for a batch of images, by module name: the factors that are *kept*.
 
-    The layers suppress: what they let through is 1 - α, and that is what is returned (for modules that multiply α, for
-    those that amplify 1 + α). The model runs once, in the mode it is in, without gradients; in training mode, as with
-    any other forward pass, batch normalisation takes notice of the images. For a forward pass of your own see
+    Attentive layers suppress their responses: they keep the factor 1 - α, which is returned (α for modules that
+    multiply, 1 + α for modules that amplify). The model runs once without gradients, in the mode it is in; in training
+    mode the forward pass updates batch normalisation as usual. To collect the maps of your own forward passes, use
     `attentive_gconv.visualize.collect_attention`.
 
     Args:
         model: any module; its attention modules are its layers with full attention and every
             `attentive_gconv.nn.Attend`: input attention, SE, CBAM, BAM, residual and co-attention.
-        images: ``(B, C, Y, X)``, or whatever the model takes.
-        parts: one map for each part, named as its module (``"c1.channel_attention"``); else one for each attention
-            module (``"c1"``), the factor that all its parts together leave, reduced over channels too.
-        reduction: what is done where the map of a full-attention layer depends on more than a map on the group can:
-            ``"mean"`` or ``"max"`` over output channels and one of the poses. ``"none"`` gives every map as it is,
-            which for full attention is ``(B, O, |H|, C, |H'|, Y, X)`` with ones where a map does not depend on an
-            axis; with ``parts=False`` that is as large as the 7-D response itself.
-        pose: the pose that is left of a full-attention layer's two: ``"input"`` (h') or ``"output"`` (h). Lifting
-            layers have the latter only.
-        kept: show what is kept; False gives α itself, what the paper calls the attention map.
+        images: ``(B, C, Y, X)``, or any other input of the model.
+        parts: return one map for channel and one for spatial attention, named after their modules
+            (``"c1.channel_attention"``); else one map for each attention module (``"c1"``), the product of both,
+            reduced over channels too.
+        reduction: how the maps of full attention, which have more axes than a map on the group, are reduced over output
+            channels and one of the two poses: ``"mean"`` or ``"max"``. ``"none"`` returns unreduced maps, for full
+            attention ``(B, O, |H|, C, |H'|, Y, X)`` with size 1 where a map does not depend on an axis; with
+            ``parts=False`` they are as large as the separate responses.
+        pose: which of the two poses of full attention remains: ``"input"`` (h') or ``"output"`` (h). Lifting layers
+            have only the latter.
+        kept: return the factor that is kept; False returns the suppression map α, which the paper calls attention map.
 
     Returns:
         Detached tensors in the order of their computation: ``(B, C, |H|, 1, 1)`` for channel attention,
-        ``(B, 1, |H|, Y, X)`` for spatial attention and whole modules; without the group axis where the attention of a
-        lifting layer looks at its planar input. Each is equivariant: the maps of L_g x are L_g of the maps of x. A
-        module that runs several times has ``":2"``, ``":3"``, ... behind its name from the second time on.
+        ``(B, 1, |H|, Y, X)`` for spatial attention and whole modules; without the group axis on the planar input of a
+        lifting layer. All are equivariant: the maps of L_g x are L_g of the maps of x. If a module runs several times,
+        ``":2"``, ``":3"``, ... is appended to its name from the second time on.
 
     Raises:
         ValueError: on an unknown reduction or pose.
@@ -76,7 +77,7 @@ def attention_maps(
     if not found and (names := list(attention_modules(model))):
         raise RuntimeError(
             f"none of the {len(names)} attention modules ({', '.join(names[:3])}, ...) was reached by the forward "
-            "pass; of a compiled model give the one it was made from"
+            "pass; for a compiled model, give the original one"
         )
     return found
 
@@ -85,13 +86,13 @@ def attention_maps(
 def collect_attention(
     model: nn.Module, *, parts: bool = True, reduction: str = "mean", pose: str = "input", kept: bool = True
 ) -> Iterator[dict[str, Tensor]]:
-    """Collect the attention maps of whatever forward passes run inside the ``with`` block.
+    """Collect the attention maps of all forward passes inside the ``with`` block.
 
     Args:
         model, parts, reduction, pose, kept: as in `attention_maps`.
 
     Yields:
-        A dict that fills as the model runs, with what `attention_maps` returns.
+        A dict that is filled while the model runs, as `attention_maps` returns it.
 
     Raises:
         ValueError: on an unknown reduction or pose.
@@ -117,7 +118,7 @@ def collect_attention(
 
         return record
 
-    # a layer with input attention may do everything in one step: it is its own input that counts
+    # a layer with input attention may not call its attention module, but both have the same input
     owners = {id(layer.attention): layer for layer in model.modules() if isinstance(layer, INPUT_ATTENTIVE)}
     handles = []
     try:
@@ -136,7 +137,7 @@ def attention_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def unused(found: dict[str, Tensor], key: str) -> str:
-    """A key that is not taken: with the number of the call for a module that runs several times."""
+    """An unused key: from the second call of a module on, with the number of the call."""
     times = 1
     while (numbered := key if times == 1 else f"{key}:{times}") in found:
         times += 1
@@ -145,10 +146,10 @@ def unused(found: dict[str, Tensor], key: str) -> str:
 
 @contextmanager
 def undisturbed(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Keep random number generators and the module's buffers as they are.
+    """Leave random number generators and the module's buffers unchanged.
 
-    In training mode batch normalisation updates its running statistics; it updates copies here. The buffers themselves
-    are not written to, which a backward pass that is still to come would take amiss.
+    In training mode batch normalisation updates copies of its running statistics: writing to the buffers themselves
+    would also be an error for a later backward pass.
     """
     owners = [part for part in module.modules() if part.training]
     before = [(part, dict(part._buffers)) for part in owners]

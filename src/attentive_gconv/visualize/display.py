@@ -1,17 +1,16 @@
 """Conversion of a network's images, maps and poses for display.
 
-A network sees a standardised image, which some datasets (rot-MNIST) store columns first. People want it upright, in
-its own grey levels, and its maps beside it the same way. Exchanging rows and columns is a mirroring: it turns the sense
-of a rotation round. What an element of the group does is therefore shown by the matrix T M_h T, T the exchange.
+Networks take standardised images, which some datasets (rot-MNIST) store columns first. For display, images and maps are
+transposed back and images have their original grey levels. The transposition T is a mirroring and reverses the sense of
+rotation, so an element h of the group is displayed as T M_h T.
 
-The arrow of a pose is what its element makes of "up". Mirrored poses have a second sign beside the direction.
+The arrow of a pose is the image of "up" under its element. Mirrored poses are marked in addition.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from attentive_gconv.groups import FiniteGroup
@@ -19,10 +18,10 @@ from attentive_gconv.groups import FiniteGroup
 
 @dataclass(frozen=True)
 class Display:
-    """Converts a network's tensors to upright pixels, and poses to arrows.
+    """Conversion of a network's tensors to upright pixels, and of poses to arrows.
 
     Attributes:
-        mean, std: one number a channel, with which images were standardised.
+        mean, std: one number for each channel, with which images were standardised.
         transposed: whether the network's images are stored columns first.
     """
 
@@ -41,13 +40,13 @@ class Display:
             ValueError: if the image has neither one nor three channels.
         """
         if image.dim() != 3 or len(image) not in (1, 3):
-            raise ValueError(f"an image that is shown must be (1, Y, X) or (3, Y, X), got {tuple(image.shape)}")
-        mean, std = (torch.tensor(values, dtype=image.dtype).view(-1, 1, 1) for values in (self.mean, self.std))
-        pixels = self.plane((image.cpu() * std + mean).clamp(0, 1))
+            raise ValueError(f"`image` must be (1, Y, X) or (3, Y, X) to be shown, got {tuple(image.shape)}")
+        mean, std = (image.new_tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        pixels = self.plane((image * std + mean).clamp(0, 1))
         return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
 
     def sense(self) -> int:
-        """1 where the network's counter-clockwise is the eye's, else -1."""
+        """1 if the displayed image rotates in the same sense as the network's, else -1."""
         return -1 if self.transposed else 1
 
     def arrow(self, group: FiniteGroup, element: int) -> "Arrow":
@@ -69,9 +68,9 @@ class Arrow:
     """A direction on the screen.
 
     Attributes:
-        x, y: its unit vector, to the right and down.
-        degrees: from up, counter-clockwise.
-        mirrored: whether the pose is a mirrored one.
+        x, y: unit vector; x points right, y down.
+        degrees: angle from up, counter-clockwise.
+        mirrored: whether the pose is mirrored.
     """
 
     x: float
@@ -81,5 +80,5 @@ class Arrow:
 
     @property
     def name(self) -> str:
-        """Name of the direction, for titles."""
+        """Name of the pose, for titles."""
         return f"mirrored, {self.degrees:g}°" if self.mirrored else f"{self.degrees:g}°"

@@ -1,19 +1,19 @@
 r"""Explanation of a network: the product of its layers' attention maps, by pose.
 
-    K_l [B, |H|, Y_l, X_l]   what module l keeps, over channels and outputs: `attentive_gconv.visualize.reduction`
-    K [B, |H|, Y, X]         Π_l resize(K_l), each map brought to the input's size
+    K_l (B, |H|, Y_l, X_l)   what module l keeps, reduced over channels: `attentive_gconv.visualize.reduction`
+    K (B, |H|, Y, X)         Π_l resize(K_l), each map resized to the input's size
     sum                      Σ_h K[h]
     dominant pose            argmax_h K[h], at every position; and argmax_h Σ_yx K[h]
 
 The resize is bilinear with ``align_corners=False``: samples lie symmetrically on the map, so that it commutes with
-every element of the group, and so does all the rest. The sum moves with the input, L_g; K moves and is permuted.
+every element of the group, as all other steps do. The sum transforms as a planar map, K as a map on the group.
 
-A network without attention has no such maps. Its activations are shown instead, A_l = mean_c |x_l| of the inputs of
-all convolutions but the first, divided by their maximum over h, y and x; their product is where all layers respond.
+For networks without attention, activations are shown instead: A_l = mean_c |x_l| of the inputs of all convolutions but
+the first, divided by the maximum over h, y and x; their product is high where all layers respond.
 
-Source: Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830 (multiplied maps of all layers); the group axis,
-which is summed there, is kept here. Deviation of kind: maps of networks that do not pad cover less than the input, and
-the resize stretches them; see docs/guides/explain.md.
+Source: Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830 (product of all layers' maps); the group axis is
+summed there and kept here. Limitation: in networks without padding, maps cover less than the input, and the resize
+stretches them; see docs/guides/explain.md.
 """
 
 from collections.abc import Iterator
@@ -41,14 +41,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """Result of `explain` for an image, or for a batch (then with B in front of every shape).
+    """Result of `explain` for an image; for a batch, every shape has a leading B.
 
     Attributes:
         group: the group, whose elements are the poses.
         kind: ``"attention"`` or ``"activation"``.
-        layers: one map a module, of its own size, ``(|H|, Y_l, X_l)``; ``(1, Y_l, X_l)`` where it has no pose.
-        poses: the product of all, ``(|H|, Y, X)``.
-        output: what the network returned.
+        layers: map of each module at its own size, ``(|H|, Y_l, X_l)``, or ``(1, Y_l, X_l)`` without poses.
+        poses: product of all maps, ``(|H|, Y, X)``.
+        output: the network's output.
     """
 
     group: FiniteGroup
@@ -69,13 +69,13 @@ class Explanation:
 
     @property
     def strengths(self) -> Tensor:
-        """Each pose's fraction of the whole, ``(|H|,)``; they sum to one."""
+        """Each pose's share of the sum, ``(|H|,)``; they add up to one."""
         total = self.poses.sum((-2, -1))
         return total / total.sum(-1, keepdim=True)
 
     @property
     def dominant_pose(self) -> Tensor:
-        """The pose with the largest fraction, ``()`` of int64."""
+        """The pose with the largest share, ``()`` of int64."""
         return self.strengths.argmax(-1)
 
 
@@ -88,7 +88,7 @@ def explain(
     pose: str = "input",
     group: str | FiniteGroup | None = None,
 ) -> Explanation:
-    """Explain where a network looks in an image, and in which pose: the maps of all its layers and their product.
+    """Explain where a network attends in an image, and in which pose: the maps of all layers and their product.
 
     The model runs once, in eval mode, and is left in the mode it was in.
 
@@ -96,16 +96,16 @@ def explain(
         model: any module with attention, or with convolutions.
         image: ``(C, Y, X)``, or a batch ``(B, C, Y, X)``.
         kind: ``"attention"``, ``"activation"``, or ``"auto"``: attention if the model has any.
-        reduction: ``"mean"`` or ``"max"``, of channels (and of outputs, in full attention).
-        pose: of full-attention layers, which have two, see `attentive_gconv.attention_maps`.
-        group: the group; None finds it in the model.
+        reduction: ``"mean"`` or ``"max"`` over channels (and output channels, in full attention).
+        pose: which of the two poses of full attention remains, see `attentive_gconv.attention_maps`.
+        group: the group; by default that of the model's layers.
 
     Returns:
-        The maps, detached, of the dtype of the model's.
+        The explanation, with detached maps of the model's dtype.
 
     Raises:
-        ValueError: if the image has other axes, a name is unknown, the model has nothing of the kind that is asked for,
-            or its layers are of several groups and none is given.
+        ValueError: if the image has other axes, a name is unknown, the model has no maps of that kind, or its layers
+            have several groups and none is given.
 
     Source:
         Romero et al., ICML 2020, §6, https://arxiv.org/abs/2002.03830.
@@ -128,7 +128,7 @@ def explain(
     images = image if image.dim() == 4 else image[None]
     output, maps = _run_in_eval_mode(model, images, kind, reduction, pose)
     if not maps:
-        raise ValueError(f"`model` ({type(model).__name__}): its forward pass reached no module with {kind} maps")
+        raise ValueError(f"`model` ({type(model).__name__}): the forward pass reached no module with {kind} maps")
     layers = {name: _on_group(value) for name, value in maps.items()}
     poses = aggregate(list(layers.values()), images.shape[-2:], chosen.order)
     if image.dim() == 3:
@@ -140,7 +140,7 @@ def explain(
 def _run_in_eval_mode(
     model: nn.Module, images: Tensor, kind: str, reduction: str, pose: str
 ) -> tuple[Any, dict[str, Tensor]]:
-    """The model's output and its maps; the model is left in the mode it was in."""
+    """The model's output and maps in eval mode; the mode is restored afterwards."""
     modes = {part: part.training for part in model.modules()}
     collecting = (
         collect_attention(model, parts=False, reduction=reduction, pose=pose)
@@ -160,7 +160,7 @@ def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
     """Multiply maps, each resized to the input's size.
 
     Args:
-        maps: each ``(B, |H|, Y_l, X_l)``, or ``(B, 1, Y_l, X_l)`` for one that has no pose.
+        maps: each ``(B, |H|, Y_l, X_l)``, or ``(B, 1, Y_l, X_l)`` without poses.
         size: (Y, X).
         order: |H|.
 
@@ -188,25 +188,25 @@ def resize(maps: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def group_of(model: nn.Module) -> FiniteGroup:
-    """The group of a model's layers; the trivial one if none has a group.
+    """The group of a model's layers; the trivial group if none has one.
 
     Raises:
-        ValueError: if there are several.
+        ValueError: if the layers have several groups.
     """
     candidates: list[Any] = [getattr(part, "group", None) for part in model.modules()]
     groups: set[FiniteGroup] = {group for group in candidates if isinstance(group, FiniteGroup)}
     if len(groups) > 1:
         names = ", ".join(sorted(group.name for group in groups))
-        raise ValueError(f"`group` must be given: the layers of the model are of several, {names}")
+        raise ValueError(f"`group` must be given: the layers of the model have several groups, {names}")
     return groups.pop() if groups else find_group("z2")
 
 
 @contextmanager
 def collect_activations(model: nn.Module, *, reduction: str = "mean") -> Iterator[dict[str, Tensor]]:
-    """Collect the activations of the inputs of all convolutions but the first, by the convolutions' names.
+    """Collect the activations at the inputs of all convolutions but the first, by the convolutions' names.
 
     Yields:
-        A dict that fills as the model runs: ``(B, 1, |H|, Y, X)``, or ``(B, 1, Y, X)`` where there is no group axis.
+        A dict that is filled while the model runs: ``(B, 1, |H|, Y, X)``, or ``(B, 1, Y, X)`` without group axis.
     """
     inside = {id(part) for attend in model.modules() if isinstance(attend, Attend) for part in attend.modules()}
     found: dict[str, Tensor] = {}
@@ -237,5 +237,5 @@ def collect_activations(model: nn.Module, *, reduction: str = "mean") -> Iterato
 
 
 def _on_group(value: Tensor) -> Tensor:
-    """A module's map ``(B, 1, |H|, Y, X)`` or ``(B, 1, Y, X)`` as ``(B, |H|, Y, X)``, with one pose for the latter."""
+    """A module's map ``(B, 1, |H|, Y, X)`` or ``(B, 1, Y, X)`` as ``(B, |H| or 1, Y, X)``."""
     return value.squeeze(1) if value.dim() == 5 else value

@@ -1,21 +1,21 @@
-r"""Reduction of attention maps to maps on the group: what an attention module keeps.
+r"""Reduction of attention maps to maps on the group: the factor that an attention module keeps.
 
-The modules *suppress*: a response f (or an input x) is multiplied by the factor that is shown here,
+An attention module multiplies a response f (or its input) by the factor
 
     kept = s + a·α        1 - α where the module suppresses (the paper), α where it multiplies, 1 + α where it amplifies
 
-so that high values are what the network looks at. Of a part alone (channel or spatial attention) it is the factor that
-the part would leave without the other; of a module, α = α_X·α_C is the product of its parts, and
+so that high values are what the network attends to. For channel or spatial attention alone it is the factor that this
+map would keep without the other; for a whole module, α = α_X·α_C, and
 
     full attention    kept[b,o,h,c,h',y,x]  →  mean or max over o, c and one of the poses h, h'
     input attention   kept[b,c,h,y,x]       →  mean or max over c
 
-Means over c are taken without the 7-D factor, mean_c(s + a α_X α_C) = s + a·α_X·mean_c α_C; maxima likewise. Whatever
-is reduced is summed or compared over whole axes, on which the group acts trivially or by a permutation, so the reduced
-map is a map on the group: it moves with the input, for every element.
+The mean over c needs no 7-D tensor, mean_c(s + a α_X α_C) = s + a·α_X·mean_c α_C; nor does the maximum. Reductions are
+over whole axes, on which the group acts trivially or by a permutation, so the reduced map is an equivariant map on the
+group.
 
-Source: Romero et al., ICML 2020, §4-6, https://arxiv.org/abs/2002.03830. The choice of the axes that are reduced is
-ours; the paper does not state its own.
+Source: Romero et al., ICML 2020, §4-6, https://arxiv.org/abs/2002.03830. The choice of axes is ours; the
+paper does not state it.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ from attentive_gconv.nn import Attend, AttentiveGroupConv2d, AttentiveLiftingCon
 
 FullAttention = AttentiveLiftingConv2d | AttentiveGroupConv2d
 
-REDUCTIONS = {"mean": "the average", "max": "the largest", "none": "nothing is reduced"}
-POSES = {"input": "h', of what the layer sees", "output": "h, of what it gives"}
+REDUCTIONS = {"mean": "mean", "max": "maximum", "none": "no reduction"}
+POSES = {"input": "pose h' of the input", "output": "pose h of the output"}
 ALPHA = Combination(0.0, 1.0)
 # the axes of the maps of full attention
 OUTPUT, POSE, CHANNEL, INPUT_POSE = 1, 2, 3, 4
@@ -51,7 +51,7 @@ class View:
         find("pose", self.pose, POSES)
 
     def maps_of(self, name: str, module: nn.Module, x: Tensor) -> dict[str, Tensor]:
-        """The maps of an attention module for its input, by the names of the modules that make them."""
+        """The maps of an attention module for an input, by the names of the modules that compute them."""
         if isinstance(module, Attend):
             return self._of_attend(name, module, x)
         assert isinstance(module, FullAttention)
@@ -69,7 +69,7 @@ class View:
         return {name: kept if self.reduction == "none" else _REDUCE[self.reduction](kept, (1,), keepdim=True)}
 
     def _of_full(self, name: str, layer: FullAttention, x: Tensor) -> dict[str, Tensor]:
-        # half precision and autocast are for the forward pass; the streaming form does not use them for α either
+        # α is computed in the weights' dtype, as the streaming form does under autocast
         x, rule = x.to(layer.weight.dtype), self._rule(layer)
         if self.parts:
 
@@ -84,7 +84,7 @@ class View:
 
         else:
             reduce = _REDUCE[self.reduction]
-            # the factor falls where α rises if the module suppresses
+            # if the module suppresses, the largest factor belongs to the smallest α
             highest = reduce if self.reduction == "mean" or rule.attended > 0 else torch.amin
 
             def shown(maps: SuppressionMaps) -> dict[str, Tensor]:
@@ -98,7 +98,7 @@ class View:
     def _reduced(
         self, layer: FullAttention, x: Tensor, shown: Callable[[SuppressionMaps], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Reduce the maps over all output channels, tile by tile; ``(B, C or 1, |H|, Y, X)``."""
+        """Reduce the maps over output channels and a pose, tile by tile, to ``(B, C or 1, |H|, Y, X)``."""
         to_input = self.pose == "input" and layer.over_group
         dropped = POSE if to_input else INPUT_POSE
         rows: dict[int, dict[str, Tensor]] = {}
@@ -113,7 +113,7 @@ class View:
                     piece = value.amax((OUTPUT, dropped))
                     row[key] = torch.maximum(row[key], piece) if key in row else piece
         whole = {key: torch.cat([row[key] for row in rows.values()]) for key in next(iter(rows.values()))}
-        # what is left is (B, C, |H'|, Y, X), or (B, |H|, C, Y, X)
+        # the remaining axes are (B, C, |H'|, Y, X) or (B, |H|, C, Y, X)
         return whole if to_input else {key: value.transpose(1, 2) for key, value in whole.items()}
 
 
@@ -121,7 +121,7 @@ _REDUCE: dict[str, Callable[..., Tensor]] = {"mean": torch.mean, "max": torch.am
 
 
 def factor(rule: Combination, alpha: Tensor) -> Tensor:
-    """The factor of f where the map is α."""
+    """The factor that multiplies f, for a map α."""
     return rule.skip + rule.attended * alpha
 
 

@@ -1,12 +1,12 @@
-r"""Equivariance error of the maps of an image in all poses of a group, and in a full turn of small steps.
+r"""Equivariance error of an image's maps: in all poses of a group, and in a full turn.
 
     exact      K(L_h x) - L_h K(x) for every element h of a group: 0, to rounding, if the network is equivariant to it
-    any angle  E(θ) = rms( K(R_θ x) - R_θ K(x) ) / std( K(x) ), inside the disc that no turn moves out of the image
+    any angle  E(θ) = rms( K(R_θ x) - R_θ K(x) ) / std( K(x) ), inside the disc that stays within the image
 
-K is the sum of `attentive_gconv.explain` over the poses. R_θ is a quarter turn (exact) and a rest in [0°, 90°) with
-bilinear interpolation, so that E vanishes at multiples of 90° where the network is equivariant, and between them says
-how much is lost to the grid: by the interpolation of both images, and by the network. E = 1 is an error as large as
-the map's own variation.
+K is the sum of `attentive_gconv.explain` over the poses. R_θ is an exact rotation by a multiple of 90° and a bilinear
+one by the remaining angle in [0°, 90°). E vanishes at multiples of 90° if the network is equivariant; between them it
+measures the loss by interpolation, of image and map, and by the network. At E = 1 the error is as large as the
+variation of the map itself.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class Poses:
         group: the group.
         images: L_h x, ``(|H|, C, Y, X)``.
         maps: K(L_h x), ``(|H|, Y, X)``.
-        differences: L_h⁻¹ K(L_h x) - K(x), ``(|H|, Y, X)``; of elements that interpolate, inside the disc alone.
-        outputs: of the network, ``(|H|, K)``.
+        differences: L_h⁻¹ K(L_h x) - K(x), ``(|H|, Y, X)``; for elements that interpolate, zero outside the disc.
+        outputs: the network's outputs, ``(|H|, K)``.
     """
 
     group: FiniteGroup
@@ -49,11 +49,11 @@ def all_poses(model: nn.Module, image: Tensor, group: str | FiniteGroup | None =
     Args:
         model: as in `attentive_gconv.explain`.
         image: ``(C, Y, X)``, square.
-        group: whose elements are the poses; None is that of the model, and p4 for a planar one.
-        **options: of `attentive_gconv.explain`.
+        group: the group of the poses; by default that of the model, and p4 for a planar one.
+        **options: arguments of `attentive_gconv.explain`.
 
     Raises:
-        ValueError: if the image is no square.
+        ValueError: if the image is not square.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -71,12 +71,12 @@ def all_poses(model: nn.Module, image: Tensor, group: str | FiniteGroup | None =
     back = torch.stack([_moved(chosen, chosen.inverse(h), maps[h][None])[0] for h in range(chosen.order)])
     differences = back - maps[0]
     others = [h for h in range(chosen.order) if h not in chosen.exact_elements]
-    differences[others] *= disc(image.shape[-1])
+    differences[others] *= disc(image.shape[-1], image.device)
     return Poses(chosen, images, maps, differences, outputs)
 
 
 def _moved(group: FiniteGroup, h: int, image: Tensor) -> Tensor:
-    """L_h of an image ``(C, Y, X)``; where it interpolates, the colour of the border comes in from outside."""
+    """L_h of an image ``(C, Y, X)``; if it interpolates, outside is filled with the border's colour."""
     if h in group.exact_elements:
         return group.act_on_plane(h, image)
     fill = border_colour(image).view(-1, 1, 1)
@@ -85,14 +85,14 @@ def _moved(group: FiniteGroup, h: int, image: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class FullTurn:
-    """An image in a full turn, with the maps and the equivariance error of every step.
+    """An image rotated by S angles, with the map and the equivariance error of each.
 
     Attributes:
-        degrees: counter-clockwise to the eye, ``(S,)``.
+        degrees: the angles, counter-clockwise on screen, ``(S,)``.
         images: R_θ x, ``(S, C, Y, X)``.
         maps: K(R_θ x), ``(S, Y, X)``.
         errors: E(θ), float64 ``(S,)``.
-        outputs: of the network, ``(S, K)``.
+        outputs: the network's outputs, ``(S, K)``.
     """
 
     degrees: Tensor
@@ -108,22 +108,22 @@ def full_turn(model: nn.Module, image: Tensor, steps: int = 72, *, sense: int = 
     Args:
         model: as in `attentive_gconv.explain`.
         image: ``(C, Y, X)``, square.
-        steps: how many; a multiple of 4 meets the quarter turns.
-        sense: -1 for images that are stored columns first, in which the eye's counter-clockwise is clockwise.
-        **options: of `attentive_gconv.explain`.
+        steps: number of angles; a multiple of 4 includes the multiples of 90°.
+        sense: -1 for images stored columns first, in which the rotation on screen has the opposite sense.
+        **options: arguments of `attentive_gconv.explain`.
 
     Raises:
-        ValueError: if the image is no square, or the steps are fewer than 4.
+        ValueError: if the image is not square, or there are fewer than 4 steps.
     """
     _require_square(image)
     if steps < 4:
         raise ValueError(f"`steps` (={steps}) must be at least 4")
-    degrees = torch.arange(steps, dtype=torch.float64) * 360 / steps
+    degrees = torch.arange(steps, dtype=torch.float64, device="cpu") * 360 / steps
     return turned(model, image, degrees, sense=sense, **options)
 
 
 def turned(model: nn.Module, image: Tensor, degrees: Tensor, *, sense: int = 1, **options: Any) -> FullTurn:
-    """Explain an image at some angles; arguments as in `full_turn`."""
+    """Explain an image rotated by each of these angles; arguments as in `full_turn`."""
     images = turn(image, sense * degrees, border_colour(image))
     maps, outputs = _sums(model, torch.cat([image[None], images]), options)
     reference = maps[0]
@@ -135,12 +135,12 @@ def turned(model: nn.Module, image: Tensor, degrees: Tensor, *, sense: int = 1, 
 
 
 def turn(image: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
-    """Rotate an image by every angle: quarter turns exactly, the rest of the angle with bilinear interpolation.
+    """Rotate an image by each angle: exactly by multiples of 90°, bilinearly by the remaining angle.
 
     Args:
         image: ``(C, Y, X)``, square.
         degrees: ``(S,)``, counter-clockwise.
-        fill: what comes in from outside, ``(C,)``.
+        fill: value outside the image, ``(C,)``.
 
     Returns:
         ``(S, C, Y, X)``.
@@ -156,20 +156,22 @@ def turn(image: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
         quarters, rest = divmod(angle, 90.0)
         part = image
         if rest:
-            part = rotate_images((image - column)[None].float(), torch.tensor([rest]))[0].to(image) + column
+            part = (
+                rotate_images((image - column)[None].float(), torch.tensor([rest], device="cpu"))[0].to(image) + column
+            )
         turned_images.append(torch.rot90(part, int(quarters) % 4, (-2, -1)))
     return torch.stack(turned_images)
 
 
-def disc(side: int) -> Tensor:
-    """The pixels that no turn moves out of the image, bool ``(side, side)``."""
-    offset = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+def disc(side: int, device: torch.device | str = "cpu") -> Tensor:
+    """The pixels that stay within the image under every rotation, bool ``(side, side)``."""
+    offset = torch.arange(side, dtype=torch.float64, device=device) - (side - 1) / 2
     return offset[:, None] ** 2 + offset[None, :] ** 2 <= (side / 2 - 1) ** 2
 
 
 def equivariance_error(found: Tensor, expected: Tensor, reference: Tensor) -> Tensor:
-    """Rms of the difference of two maps ``(Y, X)`` inside the disc, in units of the reference's standard deviation."""
-    inside = disc(len(found))
+    """RMS difference of two maps ``(Y, X)`` inside the disc, in units of the reference's standard deviation."""
+    inside = disc(len(found), found.device)
     difference = (found - expected)[inside].double().square().mean().sqrt()
     return difference / reference[inside].double().std(unbiased=False).clamp(min=torch.finfo(torch.float64).tiny)
 

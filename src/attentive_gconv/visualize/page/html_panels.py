@@ -1,4 +1,4 @@
-"""HTML of a network's view: plain elements and inline images, nothing from elsewhere."""
+"""HTML of a network's view: plain elements and inline images, without external resources."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ from attentive_gconv.visualize.page.input_images import CANVAS, PEN
 from attentive_gconv.visualize.page.network_view import NetworkView
 
 SIDE = 168
-# an error of the maps above it is more than rounding in float32
+# larger errors of the maps are not rounding in float32
 ROUNDING = 1e-3
 
 CSS = """
@@ -38,7 +38,7 @@ BOARD = f"""
 <canvas width="{CANVAS}" height="{CANVAS}" aria-label="drawing board"></canvas>
 <button type="button">clear</button></div>
 """
-# a drawing is sent whenever the pen is lifted
+# the drawing is sent whenever the pen is lifted
 BOARD_SCRIPT = f"""
 const canvas = element.querySelector('canvas'), pen = canvas.getContext('2d', {{willReadFrequently: true}});
 const clear = () => {{ pen.fillStyle = '#fff'; pen.fillRect(0, 0, canvas.width, canvas.height); }};
@@ -104,7 +104,7 @@ def meter(view: NetworkView) -> str:
 
 
 def message(text: str, problem: bool = False) -> str:
-    """A message for the visitor; its text is escaped."""
+    """HTML of a message; its text is escaped."""
     role = "alert" if problem else "status"
     return f'<div class="agc" role="{role}">{"⚠ " if problem else ""}{html.escape(text)}</div>'
 

@@ -1,6 +1,6 @@
 """HTTP rules of the page's server: check of the Host header, and content security policy.
 
-By hand, since starlette's `TrustedHostMiddleware` has no rule for addresses in numbers, IPv6 ones among them.
+Written by hand, because starlette's `TrustedHostMiddleware` has no rule for numeric addresses, such as IPv6 ones.
 """
 
 import ipaddress
@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-# the browser loads nothing from outside
+# the browser loads nothing from other servers
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
@@ -19,11 +19,11 @@ POLICY = (
 def may_be_asked_for(host_header: str, listening_on: str) -> bool:
     """Whether a Host header names this server.
 
-    A page elsewhere can have its own name resolve to this machine (DNS rebinding) and would then read what only this
-    machine may. It cannot do so with an address in numbers.
+    A malicious page can let its own name resolve to this machine (DNS rebinding) and then read what only this machine
+    may read. It cannot do so with a numeric address.
 
     Args:
-        host_header: as it was sent, perhaps with a port.
+        host_header: the header, with or without a port.
         listening_on: the address or name that the server was given.
 
     Example:
@@ -42,10 +42,10 @@ def may_be_asked_for(host_header: str, listening_on: str) -> bool:
 
 
 class PageRules:
-    """ASGI middleware: refuses other names than the server's, and adds the content security policy.
+    """ASGI middleware that refuses other Host headers than the server's, and adds the content security policy.
 
     Args:
-        app: what answers.
+        app: the application.
         listening_on: the address or name that the server was given.
     """
 
@@ -54,7 +54,7 @@ class PageRules:
         self.listening_on = listening_on
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer, or refuse with status 400."""
+        """Call the application, or refuse with status 400."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return

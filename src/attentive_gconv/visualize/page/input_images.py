@@ -12,13 +12,13 @@ from torch import Tensor
 
 from attentive_gconv.data.image_file import ImageError, read_pixels
 
-# a page keeps an image for every visitor
+# the server keeps an image for every visitor
 LARGEST_SIDE = 512
 MAX_UPLOAD = 10 << 20
 MAX_DRAWING = 1 << 20
 CANVAS = 280
 PEN = 24
-# strokes on a canvas of 100 x 100; each begins and ends where it says
+# strokes of digits as (x, y) on a canvas of 100 x 100
 EXAMPLES: dict[str, list[list[tuple[int, int]]]] = {
     "2": [[(32, 38), (36, 26), (50, 20), (64, 27), (66, 40), (54, 56), (32, 78), (70, 78)]],
     "3": [[(33, 26), (50, 20), (65, 28), (63, 42), (48, 49), (65, 56), (68, 70), (52, 80), (32, 74)]],
@@ -48,7 +48,7 @@ def drawn(board: str | None) -> Tensor | None:
         board: a PNG as a data URL: dark strokes on white.
 
     Raises:
-        ImageError: if it is anything else, as a program that pretends to be the page may send it.
+        ImageError: if it is anything else, which only another program than the page can send.
     """
     if not board:
         return None
@@ -80,11 +80,6 @@ def uploaded(path: Path) -> Tensor:
         size = [max(1, round(side * LARGEST_SIDE / longest)) for side in pixels.shape[-2:]]
         pixels = F.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
     return pixels
-
-
-def luma(pixels: Tensor) -> Tensor:
-    """Luma (ITU-R 601) of RGB, ``(3, Y, X)`` to ``(1, Y, X)``."""
-    return (pixels * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0, keepdim=True)
 
 
 def _grey(plane: np.ndarray) -> Tensor:

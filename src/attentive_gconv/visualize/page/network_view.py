@@ -10,22 +10,21 @@ from attentive_gconv.checkpoints.weights import TrainedModel
 from attentive_gconv.inference.images import standardised
 from attentive_gconv.visualize.display import Display
 from attentive_gconv.visualize.explanation import Explanation, explain
-from attentive_gconv.visualize.page.input_images import luma
 from attentive_gconv.visualize.turning import all_poses, turned
 
 
 @dataclass(frozen=True)
 class NetworkView:
-    """What one network predicts and attends to for one image at one angle.
+    """Prediction and attention of one network for one image at one angle.
 
     Attributes:
-        name: of the network.
-        image: as the network sees it, upright for the eye.
-        guesses: the classes and their probabilities, best first.
-        explanation: of the turned image.
-        display: how maps are shown.
+        name: name of the network.
+        image: the network's input, upright for display.
+        guesses: the most probable classes and their probabilities, best first.
+        explanation: explanation of the rotated image.
+        display: conversion of images and maps.
         error: the equivariance error of the map at this angle, as `attentive_gconv.visualize.turning` defines it.
-        at_right_angles: the largest difference of the maps at quarter turns, of the largest value.
+        at_right_angles: largest difference of the maps at multiples of 90°, relative to their largest value.
     """
 
     name: str
@@ -40,20 +39,19 @@ class NetworkView:
 def view_network(
     trained: TrainedModel, pixels: Tensor, degrees: float, *, mirror: bool = False, invert: bool = False
 ) -> NetworkView:
-    """Rotate and mirror an image, and give it to a network.
+    """Rotate and mirror an image, and run a network on it.
 
     Args:
         trained: the network.
         pixels: ``(3, Y, X)`` in [0, 1], upright.
-        degrees: by which it is turned, counter-clockwise to the eye.
+        degrees: angle of rotation, counter-clockwise on screen.
         mirror: exchange left and right first.
         invert: exchange light and dark first.
     """
     card = trained.card
     display = Display(card.mean, card.std, card.transposed)
     upright = pixels.flip(-1) if mirror else pixels
-    upright = luma(upright) if card.image_shape[0] == 1 else upright
-    image = standardised(upright, card, invert=invert).to(next(trained.module.parameters()).dtype)
+    image = standardised(upright, card, invert=invert).to(next(trained.module.parameters()))
     turn = turned(trained.module, image, torch.tensor([degrees], dtype=torch.float64), sense=display.sense())
     poses = all_poses(trained.module, image)
     largest = float(poses.maps.abs().max())

@@ -1,6 +1,6 @@
 """Gradio page of `agconv demo`, and its server.
 
-It needs no network: fonts are the system's, and a content security policy forbids the browser whatever is outside.
+It works offline: fonts are the system's, and a content security policy keeps the browser from other servers.
 """
 
 import os
@@ -26,7 +26,7 @@ KEPT = 600
 
 
 def _gradio() -> Any:
-    # before the import: it reads them then
+    # gradio reads these when it is imported
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
@@ -40,7 +40,7 @@ class Handlers:
     """Event handlers of the page.
 
     Args:
-        models: the networks by the names that are shown.
+        models: networks by displayed name.
     """
 
     def __init__(self, models: Mapping[str, TrainedModel]) -> None:
@@ -49,7 +49,7 @@ class Handlers:
     def show(
         self, pixels: np.ndarray, first: str, second: str, degrees: float, mirror: bool, invert: bool
     ) -> tuple[str, str]:
-        """The panels of both networks."""
+        """Panels of both networks."""
         image = torch.from_numpy(pixels)
         shown = [
             html_panels.view_panel(view_network(self.models[name], image, degrees, mirror=mirror, invert=invert))
@@ -81,7 +81,7 @@ class Handlers:
             array = input_images.uploaded(Path(path)).numpy()
             note = html_panels.message(f"uploaded: {Path(path).name}")
         except ImageError as error:
-            # the visitor knows the file's name, and is not told where it lies here
+            # the message must not reveal folders of this machine
             note = html_panels.message(str(error).replace(str(path), Path(path or "").name), problem=True)
         return array, *self.show(array, *settings), note
 
@@ -95,8 +95,7 @@ def build_page(models: Mapping[str, TrainedModel]) -> Any:
     """Build the page as gradio's Blocks.
 
     Args:
-        models: the networks by the names that are shown; the first is on screen at the start, beside the first that is
-            not equivariant to rotations, if there is one.
+        models: networks by displayed name; the page starts with the first, beside the first planar one if there is any.
     """
     gr = _gradio()
     handlers = Handlers(models)
@@ -142,7 +141,7 @@ def build_page(models: Mapping[str, TrainedModel]) -> Any:
         board.input(handlers.draw, [board, pixels, *settings], results, **quiet)
         upload.upload(handlers.upload, [upload, pixels, *settings], results, **quiet)
         examples.input(handlers.choose, [examples, *settings], results, **quiet)
-        # what is shown is then none of the examples
+        # deselect the example
         for event in (board.input, upload.upload):
             event(lambda: None, None, examples, **quiet)
     return page
@@ -155,17 +154,17 @@ def serve(
 
     Args:
         models: as in `build_page`.
-        host: the address that is listened on; the default is reached from this machine alone.
-        port: None takes the first that is free from 7860 on.
-        block: wait until the process is interrupted; else return at once.
+        host: address to listen on; the default accepts connections from this machine only.
+        port: port; None for the first free one from 7860 on.
+        block: wait until the process is interrupted, instead of returning at once.
 
     Returns:
-        The address of the page.
+        The URL of the page.
     """
     gr = _gradio()
     from starlette.middleware import Middleware
 
-    # gradio keeps uploads in the folder of this variable; ours is removed when the process ends
+    # gradio stores uploads in this folder; it is removed when the process ends
     uploads = tempfile.TemporaryDirectory(prefix="agconv-demo-")
     weakref.finalize(gr, uploads.cleanup)
     os.environ["GRADIO_TEMP_DIR"] = uploads.name
@@ -177,7 +176,7 @@ def serve(
         share=False,
         prevent_thread_lock=True,
         quiet=True,
-        # what a handler expects to go wrong it says itself; other errors could name folders of this machine
+        # handlers report expected errors themselves; other errors could reveal folders of this machine
         show_error=False,
         footer_links=[],
         max_file_size=input_images.MAX_UPLOAD,
