@@ -51,5 +51,5 @@ def test_what_is_wrong_is_named(sweep, message):
 def test_patterns_and_lists():
     assert expand(["none", "full*", "none"], "group") == ["none", "full", "full_channel", "full_spatial"]
     assert values(["a, b", "b,c"], "--models", str) == ["a", "b", "c"]
-    with pytest.raises(ValueError, match="--batch-sizes '16,many': 'many' is no int"):
+    with pytest.raises(ValueError, match="--batch-sizes '16,many': 'many' is not an integer"):
         values(["16,many"], "--batch-sizes", int)

@@ -44,7 +44,7 @@ def test_convolutions_are_computed_as_asked(form):
 
 
 def test_a_form_that_bears_on_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"none has no group convolution that `conv` \(='irreps'\) bears on"):
+    with pytest.raises(ValueError, match=r"none has no group convolution that `conv` \(='irreps'\) applies to"):
         build(Case("none", "lifting", conv="irreps", **TINY))
     with pytest.raises(ValueError, match="unknown form of the convolution 'irrep': did you mean 'irreps'"):
         Case("p4cnn", conv="irrep").check()

@@ -120,7 +120,7 @@ def test_a_process_that_ends_without_a_result_is_an_error(peer):
         run_worker({"task": "nap", "cases": [], "threads": None})
     case = Case("p4cnn", factory=f"{peer}:killed")
     (figure,) = measure([Comparison((case,))], [Measurement("train")], QUICK)
-    assert figure.error == "killed by the system, most likely for want of memory: take a smaller batch"
+    assert figure.error == "killed by the system, probably for lack of memory: take a smaller batch"
 
 
 def test_allocators(monkeypatch):

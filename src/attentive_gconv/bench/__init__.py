@@ -1,16 +1,16 @@
 """Benchmarks: training step, inference and peak memory of networks and layers, and of other implementations.
 
-    cases, case_grid         what is measured: plain data, and lists of sizes
-    steps                    what one measurement runs
-    timing, memory           how time and memory are taken
-    allocators               settings of the C library under which they are taken
-    instructions             those of the processor, or as without AVX-512
-    worker, jobs             the processes that measure, and those that ask them
-    measured, result_table   results, and how they are shown
-    suites, suite_runner     fixed sets of measurements, kept as files
-    machine_info             what bears on speed on this machine
+    cases, case_grid         networks and layers to measure, and grids of their sizes
+    steps                    the measured functions
+    timing, memory           measuring time and memory
+    allocators               settings of the memory allocator
+    instructions             instruction sets of the processor
+    worker, jobs             worker processes, and the jobs they are given
+    measured, result_table   results, and tables of them
+    suites, suite_runner     fixed sets of measurements, stored as files
+    machine_info             facts about this machine that determine speed
 
-The method is stated in benchmarks/README.md.
+benchmarks/README.md describes the method.
 """
 
 from attentive_gconv.bench.case_grid import Sweep

@@ -1,7 +1,7 @@
-"""Settings of the C library's memory allocator for measurements on the CPU.
+"""Settings of the memory allocator for measurements on the CPU.
 
-By default glibc gives large blocks back to the operating system when they are freed, and every use of the next block
-faults its pages in again. Networks that allocate and free large tensors in every step spend much of their time on that.
+By default glibc returns large freed blocks to the operating system, and the next block faults its pages in again.
+Networks that allocate and free large tensors in every step spend much of their time on page faults.
 """
 
 import ctypes.util
@@ -14,8 +14,8 @@ _KEEP = str(1 << 40)
 
 ALLOCATORS: dict[str, str] = {
     "default": "as the system has it",
-    "tuned": "glibc keeps what is freed (MALLOC_TRIM_THRESHOLD_, MALLOC_TOP_PAD_, MALLOC_MMAP_MAX_)",
-    "jemalloc": "jemalloc, keeping what is freed",
+    "tuned": "glibc keeps freed memory (MALLOC_TRIM_THRESHOLD_, MALLOC_TOP_PAD_, MALLOC_MMAP_MAX_)",
+    "jemalloc": "jemalloc, keeping freed memory",
 }
 
 
@@ -23,7 +23,7 @@ def allocator_environment(name: str) -> Mapping[str, str]:
     """Environment variables of an allocator setting, which a process reads when it starts.
 
     Raises:
-        ValueError: if the setting is unknown, or not to be had on this system.
+        ValueError: if the setting is unknown, or not available on this system.
 
     Example:
         >>> allocator_environment("default")
@@ -35,7 +35,7 @@ def allocator_environment(name: str) -> Mapping[str, str]:
     if sys.platform != "linux":
         raise ValueError(f"--allocator {name} is for Linux, not {sys.platform}; --allocator default works everywhere")
     if name == "tuned":
-        # no block of its own mapping, and the heap never shrinks
+        # no blocks by mmap, and a heap that never shrinks
         return {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": _KEEP, "MALLOC_TOP_PAD_": str(64 << 20)}
     library = ctypes.util.find_library("jemalloc")
     if library is None:

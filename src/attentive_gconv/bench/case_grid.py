@@ -1,4 +1,4 @@
-"""Grids of cases: every combination of sizes is one comparison of all names."""
+"""Grids of cases: each combination of sizes is one comparison of all names."""
 
 import fnmatch
 import itertools
@@ -34,18 +34,17 @@ class Sweep:
     convs: Sequence[str] = ()
 
     def comparisons(self, template: Case) -> list[Comparison]:
-        """All comparisons; what the sweep does not set is the template's.
+        """All comparisons; values that the sweep does not set are the template's.
 
         Raises:
-            ValueError: if a name, size or way of computing is unknown, or an option bears on none of the names.
+            ValueError: if a name, size or implementation is unknown, or an option applies to none of the names.
         """
         names = expand(self.names, self.kind)
         if any((self.methods, self.backends, self.recompute)) and not any(
             has_full_attention(self.kind, name) for name in names
         ):
             raise ValueError(
-                f"--method, --backend and --recompute are ways of computing full attention, which none of "
-                f"{', '.join(names)} has"
+                f"--method, --backend and --recompute configure full attention, which none of {', '.join(names)} has"
             )
         if self.baseline is not None:
             _find_name(self.baseline, self.kind)
@@ -101,10 +100,10 @@ def _find_name(name: str, kind: str) -> None:
 
 
 def values(texts: Iterable[str], option: str, convert: type[T]) -> list[T]:
-    """What an option holds that may be repeated and may list several values, with commas between.
+    """Values of an option that may be repeated and may list several values, separated by commas.
 
     Raises:
-        ValueError: if a value is of another type.
+        ValueError: if a value has another type.
 
     Example:
         >>> values(["16,64", "128"], "--batch-sizes", int)
@@ -116,5 +115,7 @@ def values(texts: Iterable[str], option: str, convert: type[T]) -> list[T]:
             try:
                 found.append(convert(part))  # type: ignore[call-arg]
             except ValueError as error:
-                raise ValueError(f"{option} {text!r}: {part!r} is no {convert.__name__}") from error
+                raise ValueError(
+                    f"{option} {text!r}: {part!r} is not {'an integer' if convert is int else convert.__name__}"
+                ) from error
     return list(dict.fromkeys(found))

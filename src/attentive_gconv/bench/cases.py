@@ -1,12 +1,12 @@
-"""Cases: a network or a layer of given sizes, ours or another implementation's.
+"""Cases: a network or a layer of given sizes, of this library or of another implementation.
 
-A case is plain data, so that it can be handed to a fresh process and stand in a JSON file.
+A case is plain data, so that it can be passed to a worker process and stored in a JSON file.
 
 Another implementation is named as ``"some.module:factory"``. The factory is called as ``factory(name, sizes)`` with the
-case's name (a network, or a kind of layer) and the mapping of `Case.sizes`, and returns an `nn.Module`, or None where
-it has no such thing. A network maps images ``(B, C, Y, X)`` to logits; a lifting layer ``(B, C, Y, X)`` and a group
-layer ``(B, C, |H|, Y, X)`` to ``(B, O, |H|, Y', X')``. ``"conv2d"`` is the planar convolution of the expanded size: it
-maps ``(B, C·|H|, Y, X)`` (lifting: ``(B, C, Y, X)``) to ``(B, O·|H|, Y', X')``.
+case's name (a network, or a kind of layer) and the mapping `Case.sizes`, and returns an `nn.Module`, or None for what
+the implementation does not offer. A network maps images ``(B, C, Y, X)`` to logits; a lifting layer ``(B, C, Y, X)``
+and a group layer ``(B, C, |H|, Y, X)`` to ``(B, O, |H|, Y', X')``. ``"conv2d"`` is the planar convolution of the
+expanded size: it maps ``(B, C·|H|, Y, X)`` (lifting: ``(B, C, Y, X)``) to ``(B, O·|H|, Y', X')``.
 """
 
 import importlib
@@ -46,15 +46,16 @@ SEED = 0
 
 
 class NotOffered(ValueError):
-    """Another implementation has no such network or layer."""
+    """Another implementation does not offer a network or layer."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network or layer with all that determines its cost.
+    """A network or layer with everything that determines its cost.
 
-    None stands for the network's own width, group or image size, and for the library's default way of computing full
-    attention and group convolutions. Layers: `channels` to `channels`, unless `in_channels` says otherwise.
+    None stands for the network's own width, group or image size, and for the default implementation of full attention
+    and group convolutions. Layers have `channels` output channels, and as many input channels unless `in_channels` is
+    given.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Case:
     factory: str | None = None
 
     def check(self) -> "Case":
-        """The case itself, or an error that names what is wrong with it."""
+        """Return the case, or raise ValueError if a value is invalid."""
         find("kind", self.kind, KINDS)
         find("dtype", self.dtype, DTYPES)
         if self.kind == "network":
@@ -97,16 +98,16 @@ class Case:
         if self.conv is not None:
             find("form of the convolution", self.conv, FORMS)
         if self.configured and self.factory is None and not has_full_attention(self.kind, self.name):
-            raise ValueError(f"{self.name} has no full attention: method, backend and recompute mean nothing for it")
+            raise ValueError(f"{self.name} has no full attention: leave out method, backend and recompute")
         return self
 
     @property
     def configured(self) -> bool:
-        """Whether the way of computing full attention is set."""
+        """Whether method, backend or recompute of full attention is set."""
         return (self.method, self.backend, self.recompute) != (None, None, None)
 
     def sizes(self) -> dict[str, Any]:
-        """What another implementation is told: batch, group, channels, image size, kernel size, padding."""
+        """Arguments for another implementation: batch, group, channels, image size, kernel size, padding."""
         if self.kind == "network":
             entry = model_entry(self.name)
             channels, height, width = entry.image_shape
@@ -132,7 +133,7 @@ class Case:
         }
 
     def label(self) -> str:
-        """Name, implementation, and how convolutions and full attention are computed."""
+        """Name and implementation, for tables."""
         notes = [self.conv, self.method, self.backend, {None: None, True: "recompute", False: "keep"}[self.recompute]]
         if self.factory is not None:
             notes.insert(0, self.factory.partition(":")[0])
@@ -145,7 +146,7 @@ class Case:
 
 
 def has_full_attention(kind: str, name: str) -> bool:
-    """Whether a network or layer has full attention, for which there are several ways of computing."""
+    """Whether a network or layer has full attention."""
     attention = model_entry(name).defaults.get("attention", "none") if kind == "network" else name
     return str(attention).startswith("full")
 
@@ -153,13 +154,13 @@ def has_full_attention(kind: str, name: str) -> bool:
 def variants(
     case: Case, methods: Sequence[str], backends: Sequence[str], recompute: Sequence[bool | None]
 ) -> list[Case]:
-    """The case once for every way of computing full attention that is asked for; once, if it has no full attention."""
+    """The case with each combination of method, backend and recompute; only itself if it has no full attention."""
     if not has_full_attention(case.kind, case.name):
         return [case]
     ways: tuple[Sequence[Any], ...] = (methods, backends, recompute)
     found: dict[Case, None] = {}
     for method, backend, again in itertools.product(*(asked or [None] for asked in ways)):
-        # the definition knows neither backends nor recomputation
+        # the definition has neither backends nor recomputation
         if method == "definition":
             backend = again = None
         found[replace(case, method=method, backend=backend, recompute=again)] = None
@@ -167,10 +168,10 @@ def variants(
 
 
 def build(case: Case) -> tuple[nn.Module, Tensor]:
-    """The module and an input for it, both made from the same seed.
+    """Build the module and an input, both from the same seed.
 
     Raises:
-        NotOffered: if the other implementation that the case names has no such thing.
+        NotOffered: if the other implementation does not offer the case.
         ValueError: if the case cannot be built.
     """
     case.check()
@@ -180,7 +181,7 @@ def build(case: Case) -> tuple[nn.Module, Tensor]:
     if case.configured and case.factory is None:
         configure_attention(module, method=case.method, backend=case.backend, recompute=case.recompute)
     if case.conv is not None and case.factory is None and not configure_convolution(module, conv=case.conv):
-        raise ValueError(f"{case.name} has no group convolution that `conv` (={case.conv!r}) bears on")
+        raise ValueError(f"{case.name} has no group convolution that `conv` (={case.conv!r}) applies to")
     parameters = torch.float64 if case.dtype == "float64" else torch.float32
     x = torch.randn(input_shape(case), generator=torch.Generator().manual_seed(SEED), dtype=torch.float32)
     return module.to(device=device, dtype=parameters), x.to(device=device, dtype=parameters)
@@ -215,10 +216,10 @@ def _layer(case: Case) -> nn.Module:
 
 
 def load_factory(spec: str) -> Any:
-    """What ``"some.module:factory"`` names.
+    """Import the factory named as ``"some.module:factory"``.
 
     Raises:
-        ValueError: if the text is of another form, or names nothing that can be called.
+        ValueError: if the name has another form, or is not that of a callable.
         ImportError: if the module cannot be imported.
     """
     module_name, colon, attribute = spec.partition(":")

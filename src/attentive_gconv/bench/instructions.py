@@ -1,7 +1,7 @@
-"""Instruction sets for measurements on the CPU: what the processor has, or as on one without AVX-512.
+"""Instruction sets for measurements on the CPU: all of the processor's, or without AVX-512.
 
-oneDNN, MKL, PyTorch's own kernels and the compiled kernels of this library (by Numba) are told in variables of the
-environment, which they read when a process starts.
+They are chosen by environment variables that oneDNN, MKL, PyTorch's kernels and the compiled kernels of this library
+(by Numba) read when a process starts.
 """
 
 import platform
@@ -20,7 +20,7 @@ def instructions_environment(name: str) -> Mapping[str, str]:
     """Environment variables of an instruction set, which a process reads when it starts.
 
     Raises:
-        ValueError: if the set is unknown, or not to be had on this processor.
+        ValueError: if the set is unknown, or not available on this processor.
 
     Example:
         >>> instructions_environment("native")
@@ -35,7 +35,7 @@ def instructions_environment(name: str) -> Mapping[str, str]:
 
 
 def _numba_variables() -> dict[str, str]:
-    """The processor without its AVX-512 features; nothing without Numba."""
+    """Numba's variables for the processor without AVX-512; none without Numba."""
     try:
         from llvmlite import binding
     except ImportError:

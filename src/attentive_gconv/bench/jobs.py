@@ -1,4 +1,4 @@
-"""Run measurements, each in a fresh process (`worker`): comparisons in, figures out."""
+"""Run measurements, each in a fresh worker process."""
 
 import json
 import os
@@ -21,12 +21,12 @@ from attentive_gconv.lookup import find
 
 
 class BenchmarkError(RuntimeError):
-    """A worker process has ended without a result."""
+    """A worker process ended without a result."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Cases that are measured in the same rounds; the first one is the baseline of the others, if there is one."""
+    """Cases that are measured in the same rounds; the first is the baseline if ``has_baseline`` is set."""
 
     cases: tuple[Case, ...]
     has_baseline: bool = False
@@ -34,22 +34,22 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured, under which setting of the allocator, and with which instructions of the processor."""
+    """A quantity to measure, a setting of the allocator, and an instruction set."""
 
     what: str
     allocator: str = "default"
     instructions: str = "native"
 
     def figure(self, case: Case, **values: Any) -> Figure:
-        """The figure of a case, without samples."""
+        """A figure of a case, without samples."""
         return Figure(case, self.what, self.allocator, self.instructions, **values)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How often, and on how many threads (None: PyTorch's own number).
+    """Numbers of repetitions, and of threads (None for PyTorch's default).
 
-    `steps` are those whose peak memory is taken; the second holds the optimiser's state from the first.
+    Peak memory is that of `steps` training steps; in the second one the optimizer has its state.
     """
 
     repeats: int = 11
@@ -78,13 +78,13 @@ def measure(
     """Run all measurements; a case that fails is a figure with an error.
 
     Args:
-        comparisons: what stands side by side.
-        measurements: what is measured of each.
-        protocol: how.
-        report: told what is being measured.
+        comparisons: cases to measure side by side.
+        measurements: quantities to measure for each comparison.
+        protocol: numbers of repetitions.
+        report: called with a line before each measurement.
 
     Raises:
-        ValueError: if a case or an allocator cannot be had; before anything is measured.
+        ValueError: if a case, allocator or instruction set is not available, before anything is measured.
     """
     comparisons = list(comparisons)
     for comparison in comparisons:
@@ -162,10 +162,10 @@ def _peaks(case: Case, measurement: Measurement, protocol: Protocol) -> Figure:
 
 
 def worker_environment(allocator: str, instructions: str) -> dict[str, str]:
-    """Environment variables of a worker process, beside those of this one.
+    """Additional environment variables of a worker process.
 
     Raises:
-        ValueError: if the allocator's setting or the instruction set is not to be had here.
+        ValueError: if the allocator's setting or the instruction set is not available here.
     """
     return {**allocator_environment(allocator), **instructions_environment(instructions)}
 
@@ -174,9 +174,9 @@ def run_worker(job: dict[str, Any], allocator: str = "default", instructions: st
     """Run a job in a fresh process.
 
     Raises:
-        BenchmarkError: if it ends without one; the message holds the last line of what it said.
+        BenchmarkError: if it ends without a result; the message holds the last line of its output.
     """
-    # the process finds what this one finds, other implementations included
+    # the worker finds the same modules as this process, such as other implementations
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
     environment = {**os.environ, "PYTHONPATH": path, **worker_environment(allocator, instructions)}
     with tempfile.TemporaryDirectory(prefix="agconv-bench-") as folder:
@@ -189,6 +189,6 @@ def run_worker(job: dict[str, Any], allocator: str = "default", instructions: st
             result: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
             return result
     if done.returncode == -getattr(signal, "SIGKILL", 9):
-        raise BenchmarkError("killed by the system, most likely for want of memory: take a smaller batch")
+        raise BenchmarkError("killed by the system, probably for lack of memory: take a smaller batch")
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     raise BenchmarkError(f"ended with status {done.returncode}: {last}")

@@ -1,4 +1,4 @@
-"""Facts that determine speed: machine, versions, threads, allocator, backend of full attention."""
+"""Facts that determine speed: machine, versions, threads, allocator, backends of full attention."""
 
 import os
 import warnings
@@ -40,10 +40,10 @@ def describe() -> dict[str, Any]:
 
 
 def convolution_forms() -> dict[str, int | None]:
-    """From how many positions of a batch on a typical layer is trained by irreducible representations, on the CPU.
+    """The number of positions from which training on the CPU takes irreducible representations for group convolutions.
 
     Returns:
-        By group, of 32 channels and 3 x 3 kernels; None where the kernels are missing.
+        For each group, for 32 channels and 3 x 3 kernels; None without compiled kernels.
     """
     return {name: _first_positions(find_group(name)) for name in list_groups() if find_group(name).order > 1}
 
@@ -57,7 +57,7 @@ def _first_positions(group: FiniteGroup) -> int | None:
 
 
 def chosen_backend(device: str) -> dict[str, str | None]:
-    """Which backend ``"auto"`` takes on a device, and how to get a faster one if it is missing."""
+    """The backend that ``"auto"`` chooses on a device, and how to install a faster one."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         chosen = get_backend("auto", torch.device(device))
@@ -71,7 +71,7 @@ def _devices() -> list[str]:
 
 
 def _available(name: str) -> str | None:
-    """None if the setting can be had; else why not."""
+    """None if the setting is available; else why not."""
     try:
         allocator_environment(name)
     except ValueError as error:
@@ -97,7 +97,7 @@ def lines(facts: dict[str, Any]) -> list[str]:
         f"revision   {about['git_revision'] or 'none: not a checkout'}",
         f"threads    {', '.join(f'{name} {number}' for name, number in facts['threads'].items())}",
         "",
-        "allocator settings that --allocator takes",
+        "allocator settings of --allocator",
     ]
     for name, text in ALLOCATORS.items():
         reason = facts["allocator"]["settings"][name]

@@ -1,4 +1,4 @@
-"""Results of measurements: one case, its samples, and the ratio to its baseline."""
+"""Results of measurements: a case, its samples, and their ratio to a baseline."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -10,11 +10,10 @@ from attentive_gconv.bench.timing import Quartiles, quartiles
 
 @dataclass
 class Figure:
-    """Samples in `unit` (seconds a call, or bytes), one a round; or the error that there are none.
+    """Samples of a case in `unit` (seconds for each call, or bytes), one for each round; or the error instead.
 
-    `ratio` is to the baseline of the same rounds; `extra` (memory) is what the median is above the baseline's.
-    `page_faults` and `calls` say how many pages a call faulted in, by round, and how many calls made a sample;
-    `method` how memory was counted.
+    `ratio` is to the baseline in the same rounds; `extra` (memory) is the difference of the medians. `calls` is the
+    number of calls in a sample, `page_faults` the page faults of a call by round; `method` is how memory was counted.
     """
 
     case: Case
@@ -33,15 +32,15 @@ class Figure:
 
     @property
     def quartiles(self) -> Quartiles:
-        """Of the samples."""
+        """Quartiles of the samples."""
         return quartiles(self.samples)
 
     def failed(self, error: str) -> "Figure":
-        """The figure that could not be had."""
+        """The figure of a failed measurement."""
         return replace(self, error=error, samples=[])
 
     def to_mapping(self) -> dict[str, Any]:
-        """As plain values, the quartiles spelt out."""
+        """The figure as plain values, with its quartiles."""
         return {
             **asdict(self),
             "label": self.case.label(),
@@ -51,7 +50,7 @@ class Figure:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> "Figure":
-        """What `to_mapping` gave."""
+        """The figure from the result of `to_mapping`."""
         given = {name: value for name, value in values.items() if name not in ("label", "quartiles")}
         given["case"] = Case(**given["case"])
         given["ratio"] = None if given["ratio"] is None else Quartiles(**given["ratio"])
@@ -59,7 +58,7 @@ class Figure:
 
 
 def select(figures: Iterable[Figure], **wanted: Any) -> list[Figure]:
-    """Select figures by attributes of theirs or of their case."""
+    """Select figures by their attributes or those of their case."""
 
     def value(figure: Figure, name: str) -> Any:
         return getattr(figure, name) if hasattr(figure, name) else getattr(figure.case, name)

@@ -1,9 +1,9 @@
-"""Peak memory: the high-water mark of a step, less what the process held just before.
+"""Peak memory: the high-water mark of a step, minus the memory held before it.
 
-CPU: resident memory of the process (what the operating system counts, allocator and libraries included). The mark is
-Linux's VmHWM, set back through /proc/self/clear_refs; where that cannot be written, the ru_maxrss of a fresh process,
-which then also holds whatever was higher before, so that small figures come out too low.
-GPU: the bytes that PyTorch's allocator has given out (`torch.cuda.max_memory_allocated`).
+CPU: resident memory of the process as the operating system counts it, with allocator and libraries. The high-water mark
+is Linux's VmHWM, reset through /proc/self/clear_refs; if that cannot be written, the ru_maxrss of a fresh process,
+which includes earlier peaks, so that small figures are too low.
+GPU: the bytes allocated by PyTorch (`torch.cuda.max_memory_allocated`).
 """
 
 import ctypes
@@ -25,7 +25,7 @@ RESET_PEAK = "5"
 
 
 def page_faults() -> int:
-    """Page faults of this process so far; 0 where the operating system does not say."""
+    """Number of page faults of this process so far; 0 if the operating system does not count them."""
     return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
@@ -38,10 +38,10 @@ class Peak:
 
 
 def peak_memory(run: Callable[[], None], device: torch.device) -> Peak:
-    """Measure the peak memory of a function beyond what the process holds when it is called.
+    """Measure the peak memory of a function beyond the memory held when it is called.
 
     Raises:
-        ValueError: on a device or system that memory cannot be measured on.
+        ValueError: if memory cannot be measured on the device or system.
     """
     gc.collect()
     if device.type == "cuda":
@@ -62,7 +62,7 @@ def peak_memory(run: Callable[[], None], device: torch.device) -> Peak:
 
 
 def start_mark() -> tuple[str, Callable[[], int]]:
-    """Set the process's high-water mark back, where the system can; its name, and a function that reads it."""
+    """Reset the process's high-water mark if the system can; return its name and a function that reads it."""
     try:
         CLEAR.write_text(RESET_PEAK, encoding="ascii")
         high_water_mark()
@@ -88,7 +88,7 @@ def largest_resident() -> int:
 
 
 def give_back_free_memory() -> None:
-    """Have glibc return what it holds back for later, which would otherwise count as held before."""
+    """Make glibc return free memory, which would otherwise count as held before."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

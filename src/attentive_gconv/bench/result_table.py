@@ -1,4 +1,4 @@
-"""Tables of figures, for the terminal and as Markdown: one row a case, one or two columns a measurement."""
+"""Tables of figures, for the terminal and as Markdown: a row for each case, one or two columns for each measurement."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,31 +24,31 @@ Settings = tuple[str, str, str]  # what is measured, allocator, instructions
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and cells, all text."""
+    """Headings and cells as text."""
 
     headings: list[str]
     rows: list[list[str]]
 
     def markdown(self) -> str:
-        """As Markdown, numbers to the right."""
+        """The table as Markdown, with numbers aligned right."""
         rule = ["---", *["---:"] * (len(self.headings) - 1)]
         return "\n".join(f"| {' | '.join(row)} |" for row in [self.headings, rule, *self.rows]) + "\n"
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit, and what a raw number (seconds, bytes) is divided by."""
+    """A unit, and its size in seconds or bytes."""
 
     name: str
     size: float
 
 
 def table(figures: Sequence[Figure]) -> Table:
-    """The table of these figures; sizes that are the same in all of them are left out."""
+    """Make a table of figures; sizes that are equal in all of them are left out."""
     rows: dict[tuple[Case, str | None], list[Figure]] = {}
     baselines = {(figure.case, figure.baseline) for figure in figures if figure.baseline}
     for figure in figures:
-        # a case may stand in several comparisons, with several baselines
+        # a case may occur in several comparisons, with different baselines
         known = [key for key in baselines if key[0] == figure.case]
         rows.setdefault((figure.case, figure.baseline or (known[0][1] if known else None)), []).append(figure)
     varying = {name: size for name, size in _SIZES.items() if len({str(size(figure.case)) for figure in figures}) > 1}
@@ -63,7 +63,7 @@ def table(figures: Sequence[Figure]) -> Table:
 
 
 def _columns(figures: Sequence[Figure]) -> list[tuple[str, Callable[[list[Figure]], str]]]:
-    """Headings, and what makes a cell of the figures of a row."""
+    """Headings, each with a function from the figures of a row to its cell."""
     columns: list[tuple[str, Callable[[list[Figure]], str]]] = []
     for settings in dict.fromkeys(map(_settings, figures)):
         what = settings[0]
@@ -101,7 +101,7 @@ def _settings(figure: Figure) -> Settings:
 
 
 def _shown(settings: Settings, figures: Sequence[Figure]) -> str:
-    """Allocator and instructions of a column, if those of the columns differ."""
+    """Allocator and instructions of a column, if they differ between the columns."""
     of_all = zip(*map(_settings, figures), strict=True)
     notes = [own for own, seen in list(zip(settings, of_all, strict=True))[1:] if len(set(seen)) > 1]
     return f" ({', '.join(notes)})" if notes else ""
@@ -112,7 +112,7 @@ def _find(row: list[Figure], settings: Settings) -> Figure | None:
 
 
 def _unit(figures: list[Figure]) -> Unit:
-    """One that suits the smallest of them."""
+    """A unit that suits the smallest figure."""
     smallest = min((_per_sample(figure, figure.quartiles.median) for figure in figures if not figure.error), default=0)
     if figures[0].what == "memory":
         return Unit("GiB", 2**30) if smallest >= 2**30 else Unit("MB", 1e6)
@@ -128,7 +128,7 @@ def _scaled(figure: Figure, unit: Unit) -> Quartiles:
 
 
 def number(value: float) -> str:
-    """Three significant digits, and no exponent.
+    """Format a number with three significant digits, without exponent.
 
     Example:
         >>> [number(value) for value in (0.01234, 1.5, 26.04, 3022.4)]
@@ -138,6 +138,6 @@ def number(value: float) -> str:
 
 
 def _spread(found: Quartiles, decimals: int | None = None) -> str:
-    """Median and, where they differ, quartiles."""
+    """Median, with the quartiles if they differ."""
     texts = [number(value) if decimals is None else f"{value:.{decimals}f}" for value in found]
     return texts[1] if texts[0] == texts[2] else f"{texts[1]} ({texts[0]}–{texts[2]})"

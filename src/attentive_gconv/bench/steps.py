@@ -1,9 +1,9 @@
 """The measured functions: a training step or an inference pass.
 
-Training, network: gradients cleared, forward, cross-entropy, backward, a step of Adam. The learning rate is 0, so that
-every repetition computes the same. Training, layer: gradients cleared, forward, and backward from a given gradient, to
-the weights and to the input; a lifting layer is a network's first, so that its input needs none.
-Inference: eval mode, gradients off. The networks' transformed kernels are then kept from the first pass on.
+Training step of a network: zero gradients, forward, cross-entropy, backward, a step of Adam. The learning rate is 0, so
+that every repetition computes the same. Training step of a layer: zero gradients, forward, and backward from a given
+gradient to the weights and the input; a lifting layer is the first of its network, and its input needs no gradient.
+Inference: eval mode without gradients; transformed kernels are cached from the first pass on.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ WHAT = {
 
 
 def prepare(case: Case, what: str) -> Callable[[], None]:
-    """Get a function that runs the step or pass once; the device may still be busy when it returns."""
+    """Make a function that runs the step or pass once; it does not wait for the device."""
     find("measurement", what, WHAT)
     module, x = build(case)
     if what == "inference":

@@ -1,6 +1,6 @@
-"""Measure the entries of a suite and keep each as a JSON file.
+"""Measure the entries of a suite, and store each as a JSON file.
 
-An entry's file holds its plan. It is measured again if the plan has changed since, or on request.
+The file holds the entry's plan. An entry is measured again if its plan has changed, or on request.
 """
 
 import json
@@ -25,14 +25,14 @@ def run_entry(
     fresh: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Measure an entry, unless the folder holds a document of the same plan.
+    """Measure an entry, unless the folder holds a document with the same plan.
 
     Args:
-        entry: what to measure.
-        folder: of the documents.
-        environment: machine, versions, command; see `attentive_gconv.environment`.
+        entry: the entry.
+        folder: folder of the documents.
+        environment: provenance, see `attentive_gconv.environment`.
         fresh: measure again in any case.
-        report: told what is being done.
+        report: called with lines of progress.
     """
     path = folder / f"{entry.name}.json"
     if not fresh and path.is_file():
@@ -52,7 +52,7 @@ def run_entry(
         "seconds": round(time.monotonic() - start, 1),
         "figures": [figure.to_mapping() for figure in figures],
     }
-    # a figure that failed is shown, but not kept for the next time
+    # failed measurements are shown, but measured again next time
     write_json(path.with_suffix(".failed.json") if any(figure.error for figure in figures) else path, document)
     return document
 
@@ -61,7 +61,7 @@ def read_entry(path: Path) -> dict[str, Any]:
     """Read a document that `run_entry` wrote.
 
     Raises:
-        ValueError: if the file is broken, too large, or something else.
+        ValueError: if the file is broken, too large, or of another kind.
     """
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} is larger than {MAX_BYTES:,} bytes: `agconv bench` did not write it")

@@ -1,4 +1,4 @@
-"""Suites: the measurements of docs/performance.md, what each entry compares and how."""
+"""Suites: the measurements of docs/performance.md."""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -21,8 +21,8 @@ TRAIN_AVX2, INFERENCE_AVX2 = (Measurement(what, instructions="avx2") for what in
 class Entry:
     """An entry of a suite: one table of docs/performance.md.
 
-    `axis`: the size along which cost is to grow linearly, ``"batch"``, ``"pixels"`` or ``"channels"``; it gives a plot.
-    `rival`: the baseline is another way of computing the same, so that a ratio above 1 is a loss.
+    `axis`: the size in which cost should grow linearly, ``"batch"``, ``"pixels"`` or ``"channels"``; it adds a plot.
+    `rival`: the baseline computes the same in another way, so that a ratio above 1 is a loss.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Entry:
     rival: bool = False
 
     def plan(self) -> dict[str, Any]:
-        """What is measured and how, as plain values."""
+        """The entry as plain values."""
         plan: dict[str, Any] = json.loads(json.dumps({**asdict(self), "schema": SCHEMA}))
         return plan
 
@@ -44,7 +44,7 @@ def _against(baseline: Case, *others: Case) -> Comparison:
 
 
 def _networks(batch: int) -> Comparison:
-    # conv2d of the expanded kernel: a yardstick that does not move with the forms of a group convolution
+    # the baseline is conv2d of the expanded kernel, which does not depend on the choice of form
     plain = Case("p4cnn", batch=batch, conv="expanded")
     names = ("alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn", "alpha_p4cnn")
     found = [Case("p4cnn", batch=batch), *(Case(name, batch=batch) for name in names)]
@@ -65,7 +65,7 @@ def entries(device: str = "cpu", dtype: str = "float32", threads: int | None = N
     """All entries by name, on a device, in a dtype."""
     usual = Protocol(threads=threads)
     slow = replace(usual, repeats=3, warmup=1)
-    once_warm = replace(slow, warmup=0)  # the first call, which is not counted, is warm-up enough
+    once_warm = replace(slow, warmup=0)  # the first call, which is not counted, is sufficient warm-up
     found = [
         *_rot_mnist_networks(usual, device),
         *_plain_convolutions(usual),
@@ -169,7 +169,7 @@ def _plain_convolutions(usual: Protocol) -> list[Entry]:
 
 
 def _forms(usual: Protocol, slow: Protocol) -> list[Entry]:
-    """Networks with their group convolutions expanded, and in the form that the library chooses."""
+    """Networks with expanded group convolutions, and with the form that the library chooses."""
 
     def entry(name: str, protocol: Protocol) -> Entry:
         title = f"{name}: expanded group convolutions beside the form that the library chooses, batch 128"
@@ -241,7 +241,7 @@ def _cifar10_and_pcam(protocol: Protocol) -> list[Entry]:
 
 
 def _placed(entry: Entry, device: str, dtype: str) -> Entry:
-    """The entry on a device: allocators of the C library and instructions bear on the CPU alone."""
+    """The entry on a device; allocators and instruction sets apply to the CPU only."""
     comparisons = tuple(
         replace(comparison, cases=tuple(replace(case, device=device, dtype=dtype) for case in comparison.cases))
         for comparison in entry.comparisons

@@ -1,8 +1,8 @@
-"""Timing: interleaved rounds, synchronised, after a warm-up, medians with quartiles.
+"""Timing: interleaved rounds after a warm-up, synchronised, summarised by median and quartiles.
 
-A round takes one sample of every candidate; each round starts with another one. Whatever drifts (clock, temperature,
-other processes) hits all alike, and a ratio is formed within a round. A sample is the mean of as many calls as
-last `min_seconds`, counted out in the warm-up.
+A round takes one sample of every candidate; each round starts with another one. Drift (clock, temperature, other
+processes) affects all candidates alike, and ratios are formed within a round. A sample is the mean of as many calls as
+take `min_seconds`, a number determined in the warm-up.
 """
 
 import math
@@ -62,7 +62,7 @@ def order_of_round(candidates: int, index: int) -> list[int]:
 
 @dataclass
 class Samples:
-    """What was measured of one candidate: seconds a call, by round; calls a sample; page faults a call."""
+    """Samples of one candidate: seconds of a call in each round, calls in a sample, page faults of a call."""
 
     seconds: list[float]
     calls: int
@@ -81,12 +81,12 @@ def time_interleaved(
     """Time several functions in the same rounds.
 
     Args:
-        candidates: functions of no argument.
-        repeats: rounds.
-        warmup: calls of each before anything is timed; at least one, whose duration says how many calls make a sample.
+        candidates: functions without arguments.
+        repeats: number of rounds.
+        warmup: untimed calls of each candidate; at least one, whose duration determines the calls in a sample.
         synchronise: waits until the device is idle.
-        min_seconds: the least duration of a sample.
-        clock: seconds.
+        min_seconds: minimum duration of a sample.
+        clock: returns seconds.
     """
 
     def run(candidate: Callable[[], None], calls: int) -> tuple[float, float]:

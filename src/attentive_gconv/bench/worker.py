@@ -1,7 +1,7 @@
 """Worker process of a measurement: ``python -m attentive_gconv.bench.worker JOB.json RESULT.json``.
 
-Every job has a process of its own: memory is counted from a clean start, and the allocator's settings, which are read
-when a process starts, can differ.
+Each job has its own process, so that memory is counted from a clean start, and settings of the allocator, which are
+read when a process starts, can differ.
 """
 
 import json
@@ -19,12 +19,12 @@ from attentive_gconv.bench.memory import peak_memory
 from attentive_gconv.bench.steps import arithmetic, prepare
 from attentive_gconv.bench.timing import time_interleaved
 
-# one image would do, but for batch normalisation of channel statistics
+# batch normalisation of channel statistics needs two images
 WARM_UP_BATCH = 2
 
 
 def synchroniser(device: torch.device) -> Callable[[], None]:
-    """Get a function that waits until the device is idle."""
+    """Make a function that waits until the device is idle."""
     if device.type == "cpu":
         return lambda: None
     return lambda: torch.accelerator.synchronize(device)
@@ -49,7 +49,7 @@ def time_cases(
             for _ in range(warmup):
                 run()
             synchronise()
-        # another implementation may raise anything; it is reported, and the others go on
+        # another implementation may raise anything; the error is reported, and the other cases are measured
         except Exception as error:
             found[index] = failure(error)
         else:
@@ -65,7 +65,7 @@ def time_cases(
 def memory_of_case(case: Case, steps: int) -> dict[str, Any]:
     """Peak memory of building the module and running training steps.
 
-    A step of a tiny batch goes before, so that what is loaded or compiled once is not counted.
+    A step of a small batch runs before, so that what is loaded or compiled once is not counted.
     """
     small = replace(case, batch=min(case.batch, WARM_UP_BATCH))
 
@@ -107,7 +107,7 @@ def _output(case: Case, module: nn.Module, x: Tensor) -> Tensor:
 
 
 def _same_weights(source: nn.Module, target: nn.Module) -> bool:
-    """Give the target the source's weights if both name and shape them alike."""
+    """Copy the source's weights to the target if names and shapes are the same."""
     state = source.state_dict()
     wanted = {name: tensor.shape for name, tensor in target.state_dict().items()}
     if wanted != {name: tensor.shape for name, tensor in state.items()}:
@@ -117,7 +117,7 @@ def _same_weights(source: nn.Module, target: nn.Module) -> bool:
 
 
 def perform(job: Mapping[str, Any]) -> dict[str, Any]:
-    """Run a job, which `attentive_gconv.bench.jobs` has written."""
+    """Run a job of `attentive_gconv.bench.jobs`."""
     if job["threads"] is not None:
         torch.set_num_threads(job["threads"])
     cases = [Case(**case) for case in job["cases"]]
@@ -133,7 +133,7 @@ def perform(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the job, write the result."""
+    """Read a job and write its result."""
     job, result = map(Path, sys.argv[1:])
     result.write_text(json.dumps(perform(json.loads(job.read_text(encoding="utf-8")))), encoding="utf-8")
 

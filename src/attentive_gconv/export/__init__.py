@@ -1,12 +1,12 @@
-"""Export: networks as plain modules and as files that are opened without this library.
+"""Export: networks as plain PyTorch modules, and as files that run without this library.
 
 conv2d_network  `to_conv2d`: a network as `nn.Conv2d`, `nn.Linear` and functions of `torch`
-formats         `export`: files of ONNX, `torch.export` and AOTInductor, with the model card inside
-onnx_file       `open_onnx`: such a file as a network again
+formats         `export`: ONNX, `torch.export` and AOTInductor files with the model card in their metadata
+onnx_file       `open_onnx`: open an exported ONNX file as a network
 int8            quantized ONNX files
 
-Each is imported when it is first asked for. `to_conv2d` needs torch alone; files need
-``pip install 'attentive-gconv[train]'``, those of ONNX ``[onnx]``, too.
+Names are imported at first use. `to_conv2d` needs torch alone; files need the extra ``train``, ONNX files the extra
+``onnx``.
 """
 
 from typing import TYPE_CHECKING

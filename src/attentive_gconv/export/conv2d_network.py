@@ -1,4 +1,4 @@
-"""Networks as ordinary modules of `nn.Conv2d`, `nn.Linear` and functions of PyTorch, for other tools."""
+"""Convert networks to plain modules of `nn.Conv2d`, `nn.Linear` and functions of `torch`, for other tools."""
 
 from collections.abc import Sequence
 
@@ -19,17 +19,17 @@ AXES = (0, 2, 3)
 def to_conv2d(
     model: nn.Module, image_shape: Sequence[int] | None = None, *, dynamic_size: bool = True
 ) -> fx.GraphModule:
-    """Rewrite a network as plain PyTorch: every kernel in all its poses, batch norms folded where that is exact.
+    """Rewrite a network as plain PyTorch: kernels in all their poses, batch norms folded where that is exact.
 
-    The result holds no module and no operator of this library. Maps are planes ``(B, C·|H|, Y, X)`` wherever that is
-    possible, layers are `nn.Conv2d`, `nn.Linear` and `nn.BatchNorm2d`, everything between them functions of `torch`. It
-    is for inference: dropout is gone, the weights are fixed. Full attention is computed in chunks of outputs.
+    The result contains no module or operator of this library. Maps are planes ``(B, C·|H|, Y, X)`` wherever possible,
+    layers are `nn.Conv2d`, `nn.Linear` and `nn.BatchNorm2d`, and everything between them is functions of `torch`. It is
+    for inference: there is no dropout, and the weights are constants. Full attention is computed in chunks of outputs.
 
     Args:
         model: a network in eval mode, ours or one built of our layers.
-        image_shape: (C, Y, X) of its images; by default that of the registered network of this class.
-        dynamic_size: whether images may have other sizes too, where the network takes them. Networks with full
-            attention keep the size; no check of sizes is left in the result.
+        image_shape: ``(C, Y, X)`` of its images; by default that of the registered network of this class.
+        dynamic_size: whether images may have other sizes, if the network allows it. Networks with full attention have
+            a fixed size. The result does not check the sizes of images.
 
     Returns:
         A module, images ``(B, C, Y, X)`` to logits ``(B, classes)``, for any B.
@@ -54,7 +54,7 @@ def to_conv2d(
 def plain_program(
     model: nn.Module, image_shape: Sequence[int] | None = None, *, dynamic_size: bool = True
 ) -> tuple[fx.GraphModule, ExportedProgram]:
-    """The module of `to_conv2d`, and its program; sizes that the network fixes are fixed in the program, too."""
+    """The module of `to_conv2d` and its exported program, in which the same sizes are dynamic."""
     shape = image_shape or image_shape_of(model)
     program = exported_program(model, shape, AXES if dynamic_size else AXES[:1])
     plain = plain_graph(program, type(model).__name__)
@@ -64,7 +64,7 @@ def plain_program(
 
 
 def exported_program(model: nn.Module, image_shape: Sequence[int], axes: Sequence[int]) -> ExportedProgram:
-    """`torch.export.export`, with these axes of the images of any size where the network allows it.
+    """Export a model with `torch.export`; these axes of the images are dynamic if the network allows it.
 
     Raises:
         ValueError: if the model is in training mode.
@@ -78,7 +78,7 @@ def exported_program(model: nn.Module, image_shape: Sequence[int], axes: Sequenc
 
 
 def image_shape_of(model: nn.Module) -> tuple[int, int, int]:
-    """(C, Y, X) of the images of a registered network; C as its lifting convolution has it.
+    """``(C, Y, X)`` of the images of a registered network; C is that of its lifting convolution.
 
     Raises:
         ValueError: if no registered network is of this class.

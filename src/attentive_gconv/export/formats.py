@@ -1,11 +1,11 @@
-"""Files of exported networks: ONNX, `torch.export` (pt2) and AOTInductor (aoti), each with the model card inside.
+"""Exported files: ONNX, `torch.export` (pt2) and AOTInductor (aoti), with the model card in their metadata.
 
-    onnx   any runtime of ONNX, in any language; `attentive_gconv.export.open_onnx` reads it
-    pt2    ``torch.export.load(path).module()``, any device that PyTorch has
-    aoti   ``torch._inductor.aoti_load_package(path)``, machine code for this kind of machine
+    onnx   any ONNX runtime, in any language; `attentive_gconv.export.open_onnx` opens it
+    pt2    ``torch.export.load(path).module()``, on any device of PyTorch
+    aoti   ``torch._inductor.aoti_load_package(path)``, machine code for the kind of machine that compiled it
 
-All hold the module of `to_conv2d`: they are opened without this library. The metadata are three texts:
-``attentive_gconv`` (the model card as JSON), ``license`` and ``sha256``.
+All hold the module of `to_conv2d` and run without this library. Their metadata are ``attentive_gconv`` (the model card
+as JSON), ``license`` and ``sha256``.
 """
 
 import copy
@@ -42,24 +42,24 @@ def export(
     dynamic_size: bool = True,
     calibration: Tensor | None = None,
 ) -> Path:
-    """Write a network to a file that is opened without this library, with an atomic write.
+    """Write a network to a file that runs without this library.
 
     Args:
-        model: a network in eval mode, ours or one built of our layers. ONNX files are in float32 in any case.
-        path: the file; it ends in ``.onnx`` or, in the other formats, ``.pt2``.
+        model: a network in eval mode, of this library or built from its layers. ONNX files are always float32.
+        path: the file, ``.onnx`` or, for the other formats, ``.pt2``; written with an atomic write.
         format: ``"onnx"``, ``"pt2"`` or ``"aoti"`` (needs a C++ compiler).
         card: the model card, for the file's metadata; `agconv predict` needs it.
-        license: of the weights, an SPDX name such as ``"MIT"``, for the file's metadata.
+        license: licence of the weights, an SPDX identifier such as ``"MIT"``, for the file's metadata.
         image_shape, dynamic_size: as in `to_conv2d`; by default the shape is that of the card.
-        calibration: standardised images ``(N, C, Y, X)`` of the training set: the file is then quantized to int8, see
-            `attentive_gconv.export.int8`. ONNX alone.
+        calibration: standardised training images ``(N, C, Y, X)``; if given, the file is quantized to int8, see
+            `attentive_gconv.export.int8`. Only for ``"onnx"``.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: on an unknown format, a wrong ending, a model in training mode, or calibration in another format.
-        ImportError: if what the format needs is not installed; the message says how to get it.
+        ValueError: on an unknown format, a wrong suffix, a model in training mode, or calibration for another format.
+        ImportError: if the format needs a package or compiler that is missing; the message says how to install it.
 
     Example:
         >>> import tempfile, torch, attentive_gconv as ag

@@ -1,12 +1,12 @@
 """Post-training static quantization to int8, by onnxruntime.
 
-    q = clamp(round(v / s) + z, -128, 127);   w has z = 0 and a scale s of its own for every output channel and pose
+    q = clamp(round(v / s) + z, -128, 127);   for weights z = 0, with a scale s for each output channel and pose
 
-All poses of a kernel have the same entries, so the same scale. A chain of convolution, rectifier and maximum is then
-integer arithmetic, whose sums do not depend on the order: a network of these gives *bit-identical* logits in all poses.
-Means and the sigmoids of attention stay in float32.
+All poses of a kernel have the same entries, hence the same scale. Convolutions, ReLU and maxima are then integer
+arithmetic, in which sums do not depend on the order: a network of these alone gives *bit-identical* logits in all
+poses. Means and the sigmoids of attention stay in float32.
 
-Weights use 7 bits (``reduce_range``): sums of pairs then fit 16 bits on processors without VNNI, too.
+Weights use 7 bits (``reduce_range``), so that sums of pairs fit into 16 bits on processors without VNNI.
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference",
 CVPR 2018, https://arxiv.org/abs/1712.05877; the tool is `onnxruntime.quantization`.
@@ -47,7 +47,7 @@ def write_int8(
 
     Args:
         program, path, metadata: as for the other formats.
-        calibration: standardised images ``(N, C, Y, X)``; the ranges of activations are those seen on them.
+        calibration: standardised images ``(N, C, Y, X)``, which determine the ranges of the activations.
 
     Raises:
         ValueError: if there are no calibration images.

@@ -1,6 +1,6 @@
-"""ONNX files of networks: writing, and opening what may come from anywhere.
+"""Write ONNX files of networks, and open untrusted ones.
 
-The metadata's ``sha256`` is that of the card and the graph: a file that was damaged or changed is not opened.
+The metadata's ``sha256`` covers the card and the graph; damaged or changed files are refused.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ try:
 except ImportError as error:
     raise ImportError("ONNX files need onnx and onnxruntime: pip install 'attentive-gconv[onnx]'") from error
 
-# what one message of protobuf can hold
+# largest message of protobuf
 MOST_BYTES = 2**31 - 1
 
 
@@ -30,15 +30,15 @@ class OnnxNetwork(nn.Module):
     """A network in an ONNX file, run by onnxruntime on the CPU: images ``(B, C, Y, X)`` to logits, in float32.
 
     Args:
-        content: the file.
-        threads: of onnxruntime; by default as many as PyTorch has.
+        content: content of the file.
+        threads: number of onnxruntime's threads; by default that of PyTorch.
     """
 
     def __init__(self, content: bytes, threads: int | None = None) -> None:
         super().__init__()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
-        options.log_severity_level = 3  # errors: the warnings concern what its optimizer does
+        options.log_severity_level = 3  # errors only; its warnings are about its graph optimizer
         self.session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
 
@@ -49,7 +49,7 @@ class OnnxNetwork(nn.Module):
 
 
 def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str] = ("logits",)) -> onnx.ModelProto:
-    """The program as an ONNX graph, input ``images`` and outputs of these names.
+    """Convert a program to an ONNX graph with the input ``images`` and outputs of these names.
 
     Raises:
         ImportError: without onnxscript.
@@ -61,7 +61,7 @@ def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str] = ("l
     found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=list(outputs))
     assert found is not None
     graph: onnx.ModelProto = found.model_proto
-    # traces of the exporter: Python names, files and lines of this machine
+    # remove the exporter's Python names, and paths of this machine
     for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
         del part.metadata_props[:]
     for node in graph.graph.node:
@@ -70,7 +70,7 @@ def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str] = ("l
 
 
 def write_onnx(path: Path, graph: onnx.ModelProto, metadata: Mapping[str, str]) -> None:
-    """Write a graph with its metadata; ``sha256`` becomes that of the card and the graph."""
+    """Write a graph with its metadata, and set ``sha256`` to that of the card and the graph."""
     del graph.metadata_props[:]
     found = {**metadata, DIGEST_KEY: _digest(metadata[METADATA_KEY], graph)}
     for key, value in found.items():
@@ -79,9 +79,9 @@ def write_onnx(path: Path, graph: onnx.ModelProto, metadata: Mapping[str, str]) 
 
 
 def open_onnx(path: str | Path) -> TrainedModel:
-    """Open the network of an ``.onnx`` file that `export` wrote with a model card.
+    """Open an ``.onnx`` file that `export` wrote with a model card.
 
-    Nothing is read from other files, and the graph has no operator but those of ONNX and onnxruntime.
+    No other files are read, and all operators are those of ONNX and onnxruntime.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -134,7 +134,7 @@ def _card_of(path: Path, graph: onnx.ModelProto) -> ModelCard:
 
 
 def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> None:
-    """The input takes images of the card, the output has its classes, and no tensor lies in another file."""
+    """Check that inputs and outputs fit the card, and that no tensor is stored in another file."""
     nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
     attributes = [attribute for node in nodes for attribute in node.attribute]
     if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
@@ -158,7 +158,7 @@ def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> Non
 
 
 def _shape(value: Any) -> list[int]:
-    """Sizes; 0 where any will do."""
+    """Sizes of a tensor; 0 for dynamic ones."""
     return [size.dim_value for size in value.type.tensor_type.shape.dim]
 
 

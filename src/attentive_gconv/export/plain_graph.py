@@ -1,9 +1,9 @@
-"""Rewriting of an exported program to plain layers: constants computed, group axes merged, norms folded.
+"""Rewrite an exported program with plain layers: constants are computed, group axes merged, batch norms folded.
 
-    constants   whatever depends on weights alone (kernels in all poses) is computed once
-    group axis  a map (B, C, |H|, Y, X) is carried as planes (B, C·|H|, Y, X) as far as the operations allow it
+    constants   everything that depends on weights alone (kernels in all poses) is computed once
+    group axis  a map (B, C, |H|, Y, X) becomes planes (B, C·|H|, Y, X) as far as the operations allow it
     layers      conv2d and linear with constant weights become `nn.Conv2d` and `nn.Linear`, named after their modules
-    norms       batch normalisation right behind a convolution is folded into it, exactly; another is `nn.BatchNorm2d`
+    norms       batch norm directly after a convolution is folded into it, exactly; others become `nn.BatchNorm2d`
 
 Source: Cohen & Welling, ICML 2016, §7, https://arxiv.org/abs/1602.07576, for the merged axes; the folding is
 `torch.nn.utils.fusion`.
@@ -22,7 +22,7 @@ aten = torch.ops.aten
 
 
 class Merged(NamedTuple):
-    """A map ``(B, C, |H|, Y, X)``, carried by a node of planes ``(B, C·|H|, Y, X)``."""
+    """A map ``(B, C, |H|, Y, X)``, represented by a node of planes ``(B, C·|H|, Y, X)``."""
 
     planes: fx.Node
     channels: int
@@ -30,17 +30,17 @@ class Merged(NamedTuple):
 
 
 def plain_graph(program: torch.export.ExportedProgram, name: str) -> fx.GraphModule:
-    """A module of plain layers that computes what the program does.
+    """Make a module of plain layers that computes the same as a program.
 
     Args:
-        program: of a network in eval mode, with one input; outputs may be several.
-        name: of the class of the module.
+        program: program of a network in eval mode, with one input and one or more outputs.
+        name: name of the module's class.
     """
     return _Rewriter(program).module(name)
 
 
 class _Rewriter:
-    """State of one rewriting: what each node of the program has become."""
+    """State of a rewrite: the result of each node of the program."""
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         self.program = program
@@ -66,7 +66,7 @@ class _Rewriter:
             elif node.op == "output":
                 results = tuple(map(self._node, self._values(node.args[0])))
                 self.graph.output(results if len(results) > 1 else results[0])
-            elif node.users:  # the others are assertions
+            elif node.users:  # nodes without users are assertions
                 self.become[node] = self._call(node)
         return fx.GraphModule(self.root, self.graph, name).eval()
 
@@ -87,14 +87,14 @@ class _Rewriter:
         return fx.map_arg(args, lambda node: self.become[node])
 
     def emit(self, node: fx.Node, target: Any, args: Any, kwargs: Any) -> fx.Node:
-        """Add a call of a function; merged maps are split, constants become buffers."""
+        """Add a function call; merged maps are split, and constants become buffers."""
         args, kwargs = pytree.tree_map(self._node, (args, kwargs), is_leaf=_is_merged)
         if isinstance(target, torch._ops.OpOverload):
             target = _public(target)
         return self.graph.call_function(target, args, kwargs)
 
     def _node(self, value: Any) -> Any:
-        """The value as an argument of a call in the new graph."""
+        """A value as an argument of a call in the new graph."""
         if isinstance(value, Merged):
             if value not in self.split:
                 sizes = (value.channels, value.order)
@@ -107,7 +107,7 @@ class _Rewriter:
         return value
 
     def add_layer(self, node: fx.Node, layer: nn.Module, x: Any) -> fx.Node:
-        """Add a module under the name of the one that the node comes from, and its call."""
+        """Add a layer, named after the module that the node comes from, and its call."""
         stack = node.meta.get("nn_module_stack") or {"": ("", None)}
         path = list(stack.values())[-1][0].removeprefix("L['self'].")
         name = self._free_name(path.replace(".", "_") or "layer")
@@ -115,7 +115,7 @@ class _Rewriter:
         return self.graph.call_module(name, (self._node(x),))
 
     def _free_name(self, name: str) -> str:
-        """The name, with a number if it is taken."""
+        """An unused name: with a number appended if it is taken."""
         taken = self.root._modules.keys() | self.root._buffers.keys()
         numbered = (f"{name}_{i}" for i in range(1, len(taken) + 2))
         return next(each for each in (name, *numbered) if each not in taken)
@@ -126,9 +126,9 @@ def _is_merged(value: Any) -> bool:
 
 
 def _public(target: torch._ops.OpOverload) -> Any:
-    """The function of the namespace `torch`, where there is one of that name, or the operator itself."""
+    """The function of that name in `torch`, if there is one, else the operator itself."""
     name = target._schema.name.split("::")[1]
-    # views need not exist of planes in another memory format
+    # planes in another memory format may not allow views
     return torch.reshape if name == "view" else getattr(torch, name, target)
 
 
@@ -137,7 +137,7 @@ def _shape(node: Any) -> torch.Size:
     return shape
 
 
-# each returns what a call becomes, or None: then it is emitted as it is
+# handlers return the rewritten call, or None to emit it unchanged
 
 
 def _conv2d(
@@ -154,7 +154,7 @@ def _conv2d(
 
 
 def _both(sides: Any) -> tuple[int, int]:
-    """(Y, X) of a list of one or two integers."""
+    """``(Y, X)`` from an integer or a list of one or two."""
     y, x = (sides, sides) if isinstance(sides, int) else sides if len(sides) == 2 else (sides[0], sides[0])
     return y, x
 
@@ -168,7 +168,7 @@ def _linear(rewriter: _Rewriter, node: fx.Node, x: Any, weight: Any, bias: Any =
 
 
 def _filled(layer: nn.Module, **values: Tensor | None) -> nn.Module:
-    """The layer with these parameters and buffers."""
+    """Copy values into a layer's parameters and buffers."""
     for name, value in values.items():
         if value is not None:
             getattr(layer, name).copy_(value)
@@ -203,7 +203,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def _only_convolution_before(rewriter: _Rewriter, node: fx.Node) -> Any:
-    """The convolution whose output goes to this node alone; None if there is none."""
+    """The convolution whose only user is this node; None if there is none."""
     source = node.args[0]
     while isinstance(source, fx.Node) and source.target is aten.unflatten.int and len(source.users) == 1:
         source = source.args[0]
@@ -224,7 +224,7 @@ def _unsqueeze(rewriter: _Rewriter, node: fx.Node, x: Any, dim: int) -> Any:
 
 
 def _view(rewriter: _Rewriter, node: fx.Node, x: Any, sizes: Any) -> Any:
-    """Values (B, C·|H|) as a map of one position."""
+    """Values ``(B, C·|H|)`` as a map with one position."""
     shape = _shape(node)
     if isinstance(x, Merged) or len(shape) != 5 or len(_shape(node.args[0])) != 2 or tuple(shape[3:]) != (1, 1):
         return None
@@ -250,7 +250,7 @@ def _slice(rewriter: _Rewriter, node: fx.Node, x: Any, dim: int = 0, *bounds: An
 
 
 def _pointwise(rewriter: _Rewriter, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
-    """Entrywise functions of maps of the same axes."""
+    """Entrywise functions of maps with the same axes."""
     tensors = [arg for arg in args if isinstance(arg, Tensor | fx.Node | Merged)]
     maps = [arg for arg in tensors if isinstance(arg, Merged)]
     if len(maps) < len(tensors) or len({(each.channels, each.order) for each in maps}) != 1:
@@ -261,7 +261,7 @@ def _pointwise(rewriter: _Rewriter, node: fx.Node, *args: Any, **kwargs: Any) ->
 
 
 def _max(rewriter: _Rewriter, node: fx.Node, x: Any, dim: int, keepdim: bool = False) -> Any:
-    """Without the indices, which inference does not need, a maximum is one cheap operation."""
+    """A maximum whose indices are not used becomes ``amax``, which is cheaper."""
     if any(user.args[1] != 0 and user.users for user in node.users):
         return None
     return (rewriter.emit(node, torch.amax, (x, dim, keepdim), {}), None)
