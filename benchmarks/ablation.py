@@ -1,4 +1,4 @@
-"""What the hand-written CPU code of input attention is worth: a network with and without it, in one run.
+"""Ablation of the hand-written CPU code of input attention: a network with and without it, in one run.
 
     python benchmarks/ablation.py --rounds 15 --out benchmarks/results/ablation.json
 
@@ -34,7 +34,7 @@ BATCHES = (1, 16, 128)
 
 @contextmanager
 def without(rules: tuple[str, ...]) -> Iterator[None]:
-    """The library with these rules of the dispatch saying no."""
+    """The library with these dispatch rules disabled."""
     switched_off = [patch.object(dispatch, rule, lambda *_: False) for rule in rules]
     for one in switched_off:
         one.start()

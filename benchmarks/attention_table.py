@@ -1,4 +1,4 @@
-"""Earlier attention beside the attentive group networks, like with like: error, parameters and seconds per epoch.
+"""Comparison of earlier attention with the attentive group networks: error, parameters and seconds per epoch.
 
     python benchmarks/attention_table.py --out runs/attention-table
 
@@ -8,7 +8,7 @@ Every channel gate has ratio 2 and every spatial map of two statistics 7x7 kerne
 α_F-network has; everything else is as published. The best epoch is chosen on 200 held-out images, and the 397 test
 images are used once. One image is 0.25 % of them: differences below about one per cent say nothing.
 
-Finished runs are kept and not repeated, broken ones are continued, so the table can be made in several sittings. The
+Finished runs are kept and interrupted ones resumed, so the table can be made in several sessions. The
 figures go to OUT/attention_table.json with the machine, versions, command and seeds, and to OUT/attention_table.md.
 
 Seconds per epoch are the median over the epochs of a row's runs. If the machine had other work meanwhile, time the rows
@@ -34,7 +34,7 @@ from provenance import published_environment
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a label, a network, and the options that set it apart."""
+    """A row of the table: a label, a network, and its options."""
 
     name: str
     label: str
@@ -62,12 +62,12 @@ def settings(row: Row, epochs: int, seed: int) -> TrainConfig:
 
 
 def timing_folder(out: Path, row: Row) -> RunFolder:
-    """Where the run lies that was made for a row's seconds alone."""
+    """Folder of the run that measures a row's seconds."""
     return RunFolder(out / f"{row.name}-timing")
 
 
 def run(row: Row, config: TrainConfig, folder: RunFolder, console: Console) -> dict[str, Any]:
-    """The result of one run: the finished one's, the continued one's, or a new one's."""
+    """The result of one run, which is kept, resumed or trained."""
     try:
         return finish(Job(f"{row.label}, seed {config.seed}", config, folder), console)
     except RunFolderError as error:
@@ -112,7 +112,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Make the runs that are missing, then the table."""
+    """Train the missing runs, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs and the table")
     parser.add_argument("--epochs", type=int, default=60, help="of every run [60]")

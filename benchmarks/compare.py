@@ -1,11 +1,11 @@
-"""Another implementation beside ours, in one run: training step, inference, peak memory; and whether shapes agree.
+"""Compare another implementation with ours in one run: training step, inference, peak memory, and output shapes.
 
     python benchmarks/compare.py --module their_adapter:make --models alpha_p4cnn,p4cnn --batch-sizes 16,64
     python benchmarks/compare.py --module their_adapter:make --layers full --groups p4,p4m --out runs/theirs
 
 `their_adapter` is a module of yours that can be imported from here (the current folder counts); `make` is called as
 
-    make(name, sizes) -> torch.nn.Module, or None if the implementation has no such thing
+    make(name, sizes) -> torch.nn.Module, or None for what the implementation does not offer
 
 name    a network's ("alpha_p4cnn"; `agconv models`) or a kind of layer ("full", "none", ...; `agconv bench --help`)
 sizes   a dict: kind ("network", "group" or "lifting"), batch, group ("p4"), in_channels, image_size (Y, X) and, for a

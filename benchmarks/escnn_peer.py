@@ -1,11 +1,11 @@
 """escnn's group layers, for `benchmarks/compare.py`: another implementation of the same p4 and p4m layers.
 
-    python benchmarks/compare.py --module escnn_peer:layer --layers none --groups p4,p4m --channels 32 \
+    python benchmarks/compare.py --module escnn_peer:layer --layers none --groups p4,p4m --channels 32 \\
         --image-sizes 16 --padding 1 --out benchmarks/results/escnn
 
-It needs escnn (Weiler & Cesa, NeurIPS 2019, https://github.com/QUVA-Lab/escnn), which is no dependency of this library.
-Its kernels are expanded in a basis of steerable ones; turns by 90° are exact, and a layer has as many filters of the
-same size as ours.
+It needs escnn (Weiler & Cesa, NeurIPS 2019, https://github.com/QUVA-Lab/escnn), which this library does not depend on.
+Its kernels are expanded in a steerable basis; rotations by 90° are exact, and a layer has as many filters of the same
+size as ours.
 """
 
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
-"""How exact it is: the largest errors that the tests of equivariance, of the authors' numbers and of timm's meet.
+"""Exactness: the largest errors in the tests of equivariance, of the authors' numbers and of timm's.
 
     python benchmarks/exactness.py --out runs/exactness.json
 
-Runs the tests of layers, networks and checkpoints and notes every relative error of `check_equivariance` in float64
+Runs the tests of layers, networks and checkpoints and records every relative error of `check_equivariance` in float64
 that is within the tolerance, the largest over all exact elements of the group, and the deviations from the authors'
-numbers and from timm's that tests record as properties. Nothing is measured beside the tests. Calls that are meant to
-fail (configurations that break equivariance) are left out: their errors are above the tolerance.
+numbers and from timm's that tests record as properties. Calls that are expected to fail (configurations that break
+equivariance) are excluded, because their errors are above the tolerance.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from provenance import published_environment
 
 ROOT = Path(__file__).parents[1]
 TESTS = [
-    *("tests/functional/test_general.py", "tests/functional/test_theorem.py"),
+    *("tests/functional/definition/test_general_attention.py", "tests/functional/test_theorem.py"),
     *("tests/nn/test_equivariance.py", "tests/nn/test_equivariance_limits.py", "tests/nn/attention"),
     *("tests/models", "tests/checkpoints/test_reference.py"),
 ]

@@ -1,4 +1,4 @@
-"""How long the page of `agconv demo` takes: from the command to a page that can be used, and from a slider to new maps.
+"""Time of the page of `agconv demo`: from the command to a usable page, and from a move of the slider to new maps.
 
     python benchmarks/page_times.py RUN_OR_WEIGHTS... --moves 20
 

@@ -1,6 +1,6 @@
-"""Random kills of trainings, and single-bit flips in every kind of file: what comes of them, counted.
+"""Random kills of trainings, and single-bit flips in every kind of file, with counts of their outcomes.
 
-    python benchmarks/robustness.py --kills 50 --out benchmarks/results/kills.json  # goes on where it was broken off
+    python benchmarks/robustness.py --kills 50 --out benchmarks/results/kills.json  # continues an interrupted call
     python benchmarks/robustness.py --flips 500 --out benchmarks/results/flips.json
 
 Kills: a small training is killed (SIGKILL) at a random moment and resumed, half of them killed in the resumed training

@@ -65,3 +65,8 @@ def test_the_library_is_left_as_it_was():
     assert ag.testing.check_equivariance != before
     recorder.pytest_sessionfinish()
     assert ag.testing.check_equivariance is before
+
+
+def test_the_tests_that_it_runs_exist():
+    """One had moved, so that the command of docs/results.md ended with an error of pytest."""
+    assert [path for path in SCRIPT["TESTS"] if not (SCRIPT["ROOT"] / path).exists()] == []
