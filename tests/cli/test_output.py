@@ -47,7 +47,7 @@ def test_class_names_and_paths_of_a_run(odd_names, agconv, tmp_path):
     folder = tmp_path / "run [bold]"
     trained = agconv("train", "--recipe", RECIPE, "--epochs", 1, "--out", folder)
     assert trained.exit_code == 0, trained.stderr
-    assert f"next: agconv evaluate {folder}" in trained.stdout
+    assert f"next: agconv evaluate '{folder}'" in trained.stdout
     evaluated = agconv("evaluate", folder, "--confusion").stdout
     for name in NAMES[:3]:
         assert evaluated.count(name) == 3

@@ -132,7 +132,7 @@ def _overrides(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, settings)
     for name in ("model.name", "model", "seed"):
         if name in overrides:
-            raise ConfigError(f"--set {name}={overrides[name]!r}: a table sets it, see --models and --seeds")
+            raise ConfigError(f"--set {name}={overrides[name]!r}: a table has its own, see --models and --seeds")
     return overrides
 
 
