@@ -39,7 +39,7 @@ def test_in_one_command(images):
     words = command.replace("--epochs 5", "--epochs 1").split()
     done = CliRunner().invoke(app, [*words, "--accelerator", "cpu", "--workers", "0"])
     assert done.exit_code == 0, done.stderr
-    assert "alpha_f_p4cnn: kept 54 of 58 tensors; adapted: c1.weight; made anew: " in done.stdout
+    assert "alpha_f_p4cnn: kept 54 of 58 tensors; adapted: c1.weight; newly initialised: " in done.stdout
     config = RunFolder(Path("runs/fine")).read_config()
     assert (config.init, config.model.name, config.dataset.image_size) == ("alpha_f_p4cnn", "alpha_f_p4cnn", 28)
     evaluated = CliRunner().invoke(app, ["evaluate", "runs/fine", "--json", "--device", "cpu"])
