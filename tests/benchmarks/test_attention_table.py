@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ from rich.console import Console
 import attentive_gconv as ag
 from attentive_gconv.files import write_json
 from attentive_gconv.training import RunFolder, load_recipe
+from attentive_gconv.training.run_result import TrainResult
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "attention_table.py"
 PARAMETERS = {"p4cnn": 24_610, "alpha": 73_130, "alpha_f": 29_462, "cbam": 29_462, "co_attention": 24_851}
@@ -28,8 +30,22 @@ def table() -> ModuleType:
 def finished(folder: RunFolder, epochs: int = 2) -> RunFolder:
     config = load_recipe("digits", {"model.name": "p4cnn", "epochs": epochs, "seed": 1})
     folder.write_config(config)
-    result = {"test_error": 0.1, "parameters": 24_610, "best_epoch": 2, "seconds_per_epoch": 1.5}
-    write_json(folder.result_file, result)
+    result = TrainResult(
+        dataset="digits",
+        model="p4cnn",
+        parameters=24_610,
+        protocol="validation",
+        selection="",
+        seed=1,
+        epochs=epochs,
+        test_images=10,
+        test_error=0.1,
+        best_epoch=2,
+        valid_error=0.1,
+        best_test=None,
+        seconds_per_epoch=1.5,
+    )
+    write_json(folder.result_file, asdict(result))
     return folder
 
 

@@ -114,7 +114,7 @@ def test_a_result_of_another_kind_is_refused_before_anything_is_trained(tiny, tm
     finish(job(tmp_path), QUIET)
     path = tmp_path / "run" / "result.json"
     path.write_text('{"test_error": 0.5}')
-    with pytest.raises(RunFolderError, match=r"result\.json is not a result of this version: dataset is missing"):
+    with pytest.raises(RunFolderError, match=r"result\.json is not a result of this version: it has no dataset"):
         finish_all([job(tmp_path)], QUIET, at_once=1, report=lambda *_: None)
 
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,11 @@ def finished(job: Job) -> Result | None:
 
 def _read_result(folder: RunFolder) -> Result:
     result = read_json(folder.result_file)
+    names = [field.name for field in fields(TrainResult)]
+    if missing := [name for name in names if name not in result]:
+        raise RunFolderError(f"{folder.result_file} is not a result of this version: it has no {', '.join(missing)}")
     try:
-        dataclass_from_mapping(TrainResult, result)
+        dataclass_from_mapping(TrainResult, {name: result[name] for name in names})
     except ValueError as error:
         raise RunFolderError(f"{folder.result_file} is not a result of this version: {error}") from error
     return result
