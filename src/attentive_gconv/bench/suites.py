@@ -140,6 +140,7 @@ def _rot_mnist_networks(usual: Protocol, device: str) -> list[Entry]:
 
 def _plain_convolutions(usual: Protocol) -> list[Entry]:
     """Layers without attention beside conv2d."""
+    wide: dict[str, Any] = {"batch": 16, "channels": 8, "side": 26, "kernel_size": 5, "padding": 2}
     return [
         Entry(
             "layers-p4",
@@ -162,6 +163,17 @@ def _plain_convolutions(usual: Protocol) -> list[Entry]:
             "Lifting and group convolution beside conv2d of the expanded size, [32, 48, 4, 32, 32]",
             _plain_layers(batch=32, group="p4", channels=48, side=32, padding=1),
             (TRAIN, TUNED, INFERENCE),
+            usual,
+            rival=True,
+        ),
+        Entry(
+            "layers-any-angle",
+            "Group convolutions of p4, C8 and C16 beside conv2d of the expanded size, 8 channels, 5 x 5",
+            tuple(
+                _against(*(Case(name, "group", group=group, **wide) for name in (CONV2D, "none")))
+                for group in ("p4", "c8", "c16")
+            ),
+            (TUNED, INFERENCE, MEMORY),
             usual,
             rival=True,
         ),
