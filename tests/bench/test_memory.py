@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from attentive_gconv.bench import memory
-from attentive_gconv.bench.memory import page_faults, peak_memory
+from attentive_gconv.bench import memory, worker
+from attentive_gconv.bench.cases import Case
+from attentive_gconv.bench.memory import Peak, page_faults, peak_memory
+from attentive_gconv.functional.fast.irreps_conv import irreps_conv2d
+from attentive_gconv.nn import conv
 
 CPU = torch.device("cpu")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -43,3 +46,22 @@ def test_page_faults_are_counted():
     before = page_faults()
     torch.ones(10_000_000)
     assert page_faults() > before
+
+
+def test_kernels_that_only_large_batches_take_are_loaded_before_memory_is_measured(monkeypatch):
+    pytest.importorskip("numba")
+    order = []
+
+    def by_irreps(*arguments):
+        order.append("irreps")
+        return irreps_conv2d(*arguments)
+
+    def measured(run, device):
+        order.append("measured")
+        return Peak(0, "none")
+
+    monkeypatch.setattr(conv, "irreps_conv2d", by_irreps)
+    monkeypatch.setattr(worker, "peak_memory", measured)
+    worker.memory_of_case(Case("none", "group", batch=64, group="p4", channels=2, side=5), 1)
+    worker.memory_of_case(Case("conv2d", "group", batch=64, group="p4", channels=2, side=5), 1)
+    assert order == ["irreps", "measured", "measured"]

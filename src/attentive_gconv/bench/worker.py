@@ -18,6 +18,7 @@ from attentive_gconv.bench.cases import Case, NotOffered, build
 from attentive_gconv.bench.memory import peak_memory
 from attentive_gconv.bench.steps import arithmetic, prepare
 from attentive_gconv.bench.timing import time_interleaved
+from attentive_gconv.nn import configure_convolution
 
 # batch normalisation of channel statistics needs two images
 WARM_UP_BATCH = 2
@@ -65,7 +66,8 @@ def time_cases(
 def memory_of_case(case: Case, steps: int) -> dict[str, Any]:
     """Peak memory of building the module and running training steps.
 
-    A step of a small batch runs before, so that what is loaded or compiled once is not counted.
+    A step of a small batch runs before, and a pass in the form that only large batches take, so that what is loaded or
+    compiled once is not counted.
     """
     small = replace(case, batch=min(case.batch, WARM_UP_BATCH))
 
@@ -74,8 +76,15 @@ def memory_of_case(case: Case, steps: int) -> dict[str, Any]:
         for _ in range(times):
             step()
 
+    def pass_by_irreps() -> None:
+        module, x = build(small)
+        if small.factory is None and configure_convolution(module, conv="irreps"):
+            with arithmetic(small):
+                module.train()(x).sum().backward()
+
     try:
         run(small, 1)
+        pass_by_irreps()
         return asdict(peak_memory(lambda: run(case, steps), torch.device(case.device)))
     except Exception as error:
         return failure(error)

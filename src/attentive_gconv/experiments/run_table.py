@@ -140,6 +140,17 @@ class Table:
 
     def markdown(self) -> str:
         """The table as Markdown, with notes on protocol, settings and provenance."""
+        notes: list[str] = []
+        lines = self._lines(notes)
+        title = f"# {self.dataset}, protocol `{self.protocol}`"
+        sections = [title, "", *lines, "", *self._remarks(notes), *self._differences(), *self._disagreements()]
+        return "\n".join(sections) + "\n"
+
+    def figures(self) -> str:
+        """The table as Markdown without the notes: rows, differences seed by seed, disagreement image by image."""
+        return "\n".join([*self._lines([]), *self._differences(), *self._disagreements()]) + "\n"
+
+    def _lines(self, notes: list[str]) -> list[str]:
         paper = self.protocol == "paper"
         heading = ["network", "parameters", "seeds", "test error, %"]
         heading += ["best test epoch, %"] if paper else []
@@ -147,7 +158,6 @@ class Table:
         veeling = any(figure.veeling for row in self.rows if (figure := self.published(row.model)))
         heading += ["Veeling et al. 2018, %"] if veeling else []
         lines = [f"| {' | '.join(heading)} |", "|" + "---|" * len(heading)]
-        notes: list[str] = []
         for row in self.rows:
             cells = [f"`{row.model}`", f"{row.results[0]['parameters']:,}", str(len(row.results)), str(row.error)]
             cells += [str(row.best_test)] if paper else []
@@ -155,9 +165,7 @@ class Table:
             figure = self.published(row.model)
             cells += [f"{figure.veeling:.1f}" if figure and figure.veeling else "–"] if veeling else []
             lines.append(f"| {' | '.join(cells)} |")
-        title = f"# {self.dataset}, protocol `{self.protocol}`"
-        sections = [title, "", *lines, "", *self._remarks(notes), *self._differences(), *self._disagreements()]
-        return "\n".join(sections) + "\n"
+        return lines
 
     def _differences(self) -> list[str]:
         errors = {row.model: {result["seed"]: result["test_error"] for result in row.results} for row in self.rows}
