@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 import attentive_gconv as ag
 from attentive_gconv.checkpoints import TrainedModel, WeightsError
@@ -85,6 +87,30 @@ def test_onnx_opens_in_a_process_without_this_library_and_without_torch(trained,
     subprocess.run([sys.executable, "-c", code, str(onnx_file), str(tmp_path / "out.npy")], check=True, cwd=tmp_path)
     logits = torch.from_numpy(np.load(tmp_path / "out.npy"))
     torch.testing.assert_close(logits, trained.module(torch.ones(2, 1, 28, 28)).detach(), rtol=1e-4, atol=1e-5)
+
+
+class WithMaps(nn.Module):
+    """Logits, and the maps of one layer."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        explanation = ag.explain(self.network, images)
+        return explanation.output, explanation.layers["c2"]
+
+
+def test_further_outputs_are_named_and_the_file_still_opens(trained, tmp_path):
+    path = export(WithMaps(trained.module).eval(), tmp_path / "maps.onnx", card=trained.card, outputs=("logits", "c2"))
+    images = torch.randn(3, 1, 28, 28)
+    logits, maps = onnxruntime.InferenceSession(path).run(["logits", "c2"], {"images": images.numpy()})
+    explanation = ag.explain(trained.module, images)
+    torch.testing.assert_close(torch.from_numpy(logits), explanation.output, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(torch.from_numpy(maps), explanation.layers["c2"], rtol=1e-4, atol=1e-5)
+    assert torch.equal(open_onnx(path).module(images), torch.from_numpy(logits))
+    with pytest.raises(ValueError, match=r"`outputs` \(=\('logits',\)\) must name the 2 outputs"):
+        export(WithMaps(trained.module).eval(), tmp_path / "none.onnx", card=trained.card)
 
 
 def test_a_network_in_float64_is_written_in_float32(tmp_path):
@@ -189,6 +215,8 @@ def test_refusals_before_anything_is_computed(trained, tmp_path):
         export(trained.module, tmp_path / "net.bin")
     with pytest.raises(ValueError, match="`calibration` quantizes format='onnx' alone"):
         export(trained.module, tmp_path / "net.pt2", "pt2", calibration=torch.zeros(1, 1, 28, 28))
+    with pytest.raises(ValueError, match=r"`outputs` .* names those of format='onnx' alone, not 'pt2': leave it out"):
+        export(trained.module, tmp_path / "net.pt2", "pt2", outputs=("logits", "maps"))
     with pytest.raises(ValueError, match=r"`calibration` \(of shape \(0, 1, 28, 28\)\) must be images"):
         export(trained.module, tmp_path / "net.onnx", card=trained.card, calibration=torch.zeros(0, 1, 28, 28))
     assert list(tmp_path.iterdir()) == []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from attentive_gconv.checkpoints.model_card import ModelCard
 
 LICENSE_KEY = "license"
+LOGITS = ("logits",)
 FORMATS = {"onnx": ".onnx", "pt2": ".pt2", "aoti": ".pt2"}
 
 
@@ -41,6 +42,7 @@ def export(
     image_shape: Sequence[int] | None = None,
     dynamic_size: bool = True,
     calibration: Tensor | None = None,
+    outputs: Sequence[str] = LOGITS,
 ) -> Path:
     """Write a network to a file that runs without this library.
 
@@ -53,12 +55,15 @@ def export(
         image_shape, dynamic_size: as in `to_conv2d`; by default the shape is that of the card.
         calibration: standardised training images ``(N, C, Y, X)``; if given, the file is quantized to int8, see
             `attentive_gconv.export.int8`. Only for ``"onnx"``.
+        outputs: names of the outputs, logits first, if the model returns several, such as attention maps beside the
+            logits. Only for ``"onnx"``; the other formats have no such names.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: on an unknown format, a wrong suffix, a model in training mode, or calibration for another format.
+        ValueError: on an unknown format, a wrong suffix, a model in training mode, a wrong number of `outputs`, or
+            `calibration` or `outputs` for another format than ONNX.
         ImportError: if the format needs a package or compiler that is missing; the message says how to install it.
 
     Example:
@@ -75,6 +80,8 @@ def export(
         raise ValueError(f"`path` (={str(path)!r}) must end in {FORMATS[format]!r} for format={format!r}")
     if calibration is not None and format != "onnx":
         raise ValueError(f"`calibration` quantizes format='onnx' alone, not {format!r}: leave it out")
+    if tuple(outputs) != LOGITS and format != "onnx":
+        raise ValueError(f"`outputs` (={outputs!r}) names those of format='onnx' alone, not {format!r}: leave it out")
     if format == "onnx":  # onnxruntime has no convolution in float64
         model = copy.deepcopy(model).float()
     if image_shape is None and card is not None:
@@ -82,19 +89,29 @@ def export(
     plain, program = plain_program(model, image_shape, dynamic_size=dynamic_size)
     text = "" if card is None else json.dumps(asdict(card))
     metadata = {METADATA_KEY: text, LICENSE_KEY: license, DIGEST_KEY: weights_digest(text, plain.state_dict())}
-    if calibration is not None:
-        from attentive_gconv.export.int8 import write_int8
-
-        write_int8(program, path, metadata, calibration)
+    if format == "onnx":
+        _write_onnx(program, path, metadata, outputs, calibration)
     else:
         _WRITERS[format](program, path, metadata)
     return path
 
 
-def _write_onnx(program: torch.export.ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
+def _write_onnx(
+    program: torch.export.ExportedProgram,
+    path: Path,
+    metadata: dict[str, str],
+    outputs: Sequence[str],
+    calibration: Tensor | None,
+) -> None:
     from attentive_gconv.export.onnx_file import graph_of, write_onnx
 
-    write_onnx(path, graph_of(program), metadata)
+    graph = graph_of(program, outputs)
+    if calibration is None:
+        write_onnx(path, graph, metadata)
+    else:
+        from attentive_gconv.export.int8 import write_int8
+
+        write_int8(graph, path, metadata, calibration)
 
 
 def _write_pt2(program: torch.export.ExportedProgram, path: Path, metadata: dict[str, str]) -> None:
@@ -117,7 +134,6 @@ def _write_aoti(program: torch.export.ExportedProgram, path: Path, metadata: dic
 
 
 _WRITERS: dict[str, Callable[[torch.export.ExportedProgram, Path, dict[str, str]], None]] = {
-    "onnx": _write_onnx,
     "pt2": _write_pt2,
     "aoti": _write_aoti,
 }

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from torch import Tensor
 
-from attentive_gconv.export.onnx_file import graph_of, write_onnx
+from attentive_gconv.export.onnx_file import write_onnx
 
 BATCH = 32
 
@@ -40,13 +39,11 @@ class _Images(CalibrationDataReader):
         return None if batch is None else {self.name: batch.numpy()}
 
 
-def write_int8(
-    program: torch.export.ExportedProgram, path: Path, metadata: Mapping[str, str], calibration: Tensor
-) -> None:
-    """Quantize a program and write it as an ONNX file.
+def write_int8(graph: onnx.ModelProto, path: Path, metadata: Mapping[str, str], calibration: Tensor) -> None:
+    """Quantize a graph and write it as an ONNX file.
 
     Args:
-        program, path, metadata: as for the other formats.
+        graph, path, metadata: as in `attentive_gconv.export.onnx_file.write_onnx`.
         calibration: standardised images ``(N, C, Y, X)``, which determine the ranges of the activations.
 
     Raises:
@@ -54,7 +51,6 @@ def write_int8(
     """
     if calibration.dim() != 4 or not len(calibration):
         raise ValueError(f"`calibration` (of shape {tuple(calibration.shape)}) must be images (N, C, Y, X), N > 0")
-    graph = graph_of(program)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"
         quantize_static(

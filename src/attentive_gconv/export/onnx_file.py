@@ -40,27 +40,30 @@ class OnnxNetwork(nn.Module):
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3  # errors only; its warnings are about its graph optimizer
         self.session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
-        self.input = self.session.get_inputs()[0].name
+        self.input, self.output = self.session.get_inputs()[0].name, self.session.get_outputs()[0].name
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits."""
-        (logits,) = self.session.run(None, {self.input: images.detach().cpu().float().numpy()})
+        """Logits, the file's first output."""
+        (logits,) = self.session.run([self.output], {self.input: images.detach().cpu().float().numpy()})
         return torch.from_numpy(logits)
 
 
-def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str] = ("logits",)) -> onnx.ModelProto:
+def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> onnx.ModelProto:
     """Convert a program to an ONNX graph with the input ``images`` and outputs of these names.
 
     Raises:
+        ValueError: if the program has another number of outputs.
         ImportError: without onnxscript.
     """
+    if len(outputs) != (found := len(program.graph_signature.user_outputs)):
+        raise ValueError(f"`outputs` (={tuple(outputs)}) must name the {found} outputs of the model")
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ImportError("`format` (='onnx') needs onnxscript: pip install 'attentive-gconv[onnx]'") from error
-    found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=list(outputs))
-    assert found is not None
-    graph: onnx.ModelProto = found.model_proto
+    exported = torch.onnx.export(program, dynamo=True, verbose=False, output_names=list(outputs))
+    assert exported is not None
+    graph: onnx.ModelProto = exported.model_proto
     # remove the exporter's Python names, and paths of this machine
     for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
         del part.metadata_props[:]
@@ -134,7 +137,7 @@ def _card_of(path: Path, graph: onnx.ModelProto) -> ModelCard:
 
 
 def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> None:
-    """Check that inputs and outputs fit the card, and that no tensor is stored in another file."""
+    """Check that input and logits fit the card, and that no tensor is stored in another file."""
     nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
     attributes = [attribute for node in nodes for attribute in node.attribute]
     if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
@@ -142,7 +145,7 @@ def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> Non
     tensors = [*graph.graph.initializer, *(tensor for a in attributes for tensor in (a.t, *a.tensors))]
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         raise WeightsError(f"{path} takes weights from other files, which is refused: export it again, as one file")
-    shapes = [[_shape(value) for value in values] for values in (graph.graph.input, graph.graph.output)]
+    shapes = [[_shape(value) for value in values] for values in (graph.graph.input, graph.graph.output[:1])]
     channels, *sides = card.image_shape
     wanted = [[0, channels, *sides]], [[0, len(card.classes)]]
     for found, expected in zip(shapes, wanted, strict=True):

@@ -171,7 +171,7 @@ def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
         >>> aggregate([torch.full((1, 4, 2, 2), 0.5), torch.full((1, 1, 3, 3), 0.5)], (6, 6), 4).unique()
         tensor([0.2500])
     """
-    product = maps[0].new_ones((len(maps[0]), order, *size))
+    product = maps[0].new_ones((maps[0].shape[0], order, *size))  # len() would fix the batch of exported graphs
     for value in maps:
         product = product * resize(value, size)
     return product
