@@ -39,6 +39,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_page_for_the_browser_is_there_built_or_not(site: Path) -> None:
+    built = ROOT / "build" / "browser-page.html"
+    page = (site / "browser-page.html").read_bytes()
+    assert page == built.read_bytes() if built.exists() else b"examples/browser_page/build.py --out" in page
+    assert 'href="../browser-page.html"' in (site / "guides" / "browser.html").read_text(encoding="utf-8")
+
+
 def documented(folder: Path) -> set[str]:
     """The names of the inventory, which is what mkdocstrings made an entry for."""
     content = (folder / "objects.inv").read_bytes()
