@@ -2,6 +2,7 @@
 
     python benchmarks/robustness.py --kills 50 --out benchmarks/results/kills.json  # continues an interrupted call
     python benchmarks/robustness.py --flips 500 --out benchmarks/results/flips.json
+    python benchmarks/robustness.py --flips 500 --out benchmarks/results/flips.json --page docs/results.md  # its table
 
 Kills: a small training is killed (SIGKILL) at a random moment and resumed, half of them killed in the resumed training
 once more; weights, metrics, result and predictions must be those of an unbroken run. Flips: one random bit of a file is
@@ -42,6 +43,7 @@ from attentive_gconv.files import write_json  # noqa: E402
 from attentive_gconv.models import shipped_cards  # noqa: E402
 from attentive_gconv.training import RunFolder, TrainConfig, resume, train  # noqa: E402
 from attentive_gconv.training.epoch_files import read_finished  # noqa: E402
+from page_block import fill_page  # noqa: E402
 from provenance import published_environment  # noqa: E402
 from tiny import Tiny, tiny_config  # noqa: E402
 
@@ -223,6 +225,28 @@ def flip(path: Path, read: Callable[[Path], Any], count: int, seed: int) -> dict
     return dict(found)
 
 
+def kills_table(found: dict[str, Any]) -> str:
+    """The kills as Markdown: a row for each protocol."""
+    lines = ["| protocol | trainings | killed | killed once more | resumed equal |", "|---|---:|---:|---:|---:|"]
+    for protocol in PROTOCOLS:
+        rows = [row for row in found["of"] if row["protocol"] == protocol]
+        counts = (len(rows), *(sum(bool(row[key]) for row in rows) for key in ("killed", "again", "equal")))
+        lines.append(f"| `{protocol}` | {' | '.join(map(str, counts))} |")
+    return "\n".join(lines) + "\n"
+
+
+def flips_table(found: dict[str, Any]) -> str:
+    """The flips as Markdown: a row for each kind of file."""
+    columns = ("bits", "refused", "harmless", "refused without its name", "wrong")
+    lines = [
+        "| file | bits | refused | harmless | refused without its name | wrong |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for kind, row in found["kinds"].items():
+        lines.append(f"| {kind} | {' | '.join(f'{row.get(column, 0):,}' for column in columns)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Read the command line; the exit status is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -231,9 +255,17 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="[0]")
     parser.add_argument("--reference", type=Path, help="folder of the authors' checkpoints")
     parser.add_argument("--out", type=Path, help="JSON file")
+    parser.add_argument("--page", type=Path, help="try nothing: write the table of --out into this page")
     given = parser.parse_args()
     if (given.kills is None) == (given.flips is None):
         parser.error("give either --kills or --flips")
+    if given.page is not None:
+        if given.out is None:
+            parser.error("--page shows the figures of --out, which is missing")
+        known = json.loads(given.out.read_text(encoding="utf-8"))
+        name, table = ("kills", kills_table) if given.kills is not None else ("flips", flips_table)
+        fill_page(given.page, name, table(known))
+        return 0
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     register_tiny()

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import attentive_gconv as ag
+import rot_mnist_table
+from page_block import filled
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -89,6 +91,15 @@ def test_the_weights_of_the_package():
             [100 * value for value in (card["test_error"], evaluated["error"], authors[name]["error"])], abs=0.0051
         )
         assert f"{100 * card['test_error']:.2f} % ({name})" in re.sub(r"\s+", " ", README)
+
+
+def test_the_table_of_rotated_mnist():
+    assert filled(PAGE, "rot-mnist", rot_mnist_table.table()) == PAGE
+    readme = (rot_mnist_table.RUNS.parent / "README.md").read_text(encoding="utf-8")
+    for run in rot_mnist_table.RUNS.iterdir():
+        error = json.loads((run / "result.json").read_text(encoding="utf-8"))["test_error"]
+        last = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")
+        assert f"| {run.name} | {100 * error:.3f} | {100 * float(last[2]):.2f} |" in readme
 
 
 @pytest.mark.parametrize("run", figures("cifar10-jpeg-one-epoch.json")["runs"], ids=lambda run: run["model"])
