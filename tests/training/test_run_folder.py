@@ -48,6 +48,16 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         RunFolder(tmp_path).read_config()
 
 
+def test_settings_that_are_refused_name_their_file(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_config(tiny_config())
+    text = folder.config_file.read_text(encoding="utf-8")
+    # a flipped bit makes a field of the comment that holds the digest
+    folder.config_file.write_text(text.replace("\n# sha256", "\nc sha256"), encoding="utf-8")
+    with pytest.raises(RunFolderError, match=r"config\.yaml: unknown field 'c sha256"):
+        folder.read_config()
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})

@@ -471,7 +471,7 @@ def test_a_network_that_does_not_fit_into_memory_is_refused_before_it_is_made(ti
 
 
 def test_a_warning_about_the_group_points_to_the_line_that_starts_the_training(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(finite, "_SAID", set())
+    monkeypatch.setattr(finite, "_WARNED", set())
     config = tiny_config(epochs=1, model__group="c6")
     with pytest.warns(ApproximateGroupWarning) as said:
         train(config, tmp_path / "run")

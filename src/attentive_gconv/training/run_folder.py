@@ -44,5 +44,14 @@ class RunFolder(RunFiles):
         write_atomically(self.config_file, signed(dump_settings(config_to_mapping(config))).encode())
 
     def read_config(self) -> TrainConfig:
-        """The settings the run was started with."""
-        return config_from_mapping(self.stored_settings())
+        """The settings the run was started with.
+
+        Raises:
+            RunFolderError: if there is no run, or its settings are refused.
+            ConfigError: if its config.yaml is damaged.
+        """
+        settings = self.stored_settings()
+        try:
+            return config_from_mapping(settings)
+        except ValueError as error:
+            raise RunFolderError(f"{self.config_file}: {error}") from error
