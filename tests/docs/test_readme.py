@@ -20,6 +20,10 @@ def test_time_of_a_training_step():
     assert f"one with full attention {row('networks-128', 'alpha_p4cnn')[1]} times" in README
 
 
+def test_time_of_a_group_convolution():
+    assert f"A p4m convolution takes {row('layers-p4m', 'none | group')[2]} times as long as `conv2d`" in README
+
+
 def test_memory_of_the_network_that_did_not_fit():
     assert f"in {row('allcnnc', 'alpha_p4_allcnnc')[2]} GiB, with activation checkpointing" in README
     assert f"in {row('allcnnc', 'alpha_p4_allcnnc (recompute)')[2]} GiB" in README

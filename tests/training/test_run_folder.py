@@ -1,10 +1,12 @@
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from attentive_gconv.checkpoints.run_files import RunFolderError, read_json, write_record
 from attentive_gconv.files import write_atomically, write_json
+from attentive_gconv.training import resume, train
 from attentive_gconv.training.run_folder import RunFolder
 from tiny import tiny_config
 
@@ -120,3 +122,12 @@ def test_no_flipped_bit_changes_a_record(tmp_path):
 def test_records_of_before_the_digest_are_read(tmp_path):
     write_json(tmp_path / "result.json", {"test_error": 0.0217})
     assert read_json(tmp_path / "result.json") == {"test_error": 0.0217}
+
+
+def test_no_file_of_a_run_passes_through_the_temporary_folder(tiny, tmp_path, monkeypatch):
+    """Which may be full, or another file system, from where no file can be moved into place at once."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    train(tiny_config(epochs=2, protocol="paper"), tmp_path / "run")
+    resume(tmp_path / "run", {"epochs": 3})
+    names = {path.name for path in (tmp_path / "run").rglob("*")}
+    assert {"config.yaml", "result.json", "metrics.csv", "last.ckpt", "last.safetensors"} <= names

@@ -156,7 +156,7 @@ def test_poses_of_an_approximate_group_keep_the_background():
 
 def test_class_names_are_no_formulas(tmp_path):
     """Two dollar signs make a formula of a text, and an invalid formula is an error."""
-    model, x = network(), torch.rand(1, 12, 12)
+    model, x = network(), torch.rand(1, 28, 28)
     name = r"US$ \frac C$"
     figure = attention_figures.overview(ag.explain(model, x), x, title=name)
     attention_figures.save_figure(figure, tmp_path / "a.png")
