@@ -25,6 +25,7 @@ def images(tmp_path, monkeypatch):
     return write_images(tmp_path / "images", counts, size=(32, 30))
 
 
+@pytest.mark.slow
 def test_in_ten_lines_of_python(images, monkeypatch, capsys):
     (script,) = [block for block in blocks(PAGE) if block.title == "fine_tune.py"]
     lines = script.code.strip().splitlines()

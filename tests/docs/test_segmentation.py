@@ -32,6 +32,7 @@ def test_the_table_shows_the_figures_of_the_files(group):
     assert not str(result["environment"]["git_revision"]).endswith("-dirty")
 
 
+@pytest.mark.slow
 def test_the_script_trains_measures_and_draws(tmp_path, monkeypatch, capsys):
     options = ["--channels", "1", "--images", "16", "--test-images", "8", "--epochs", "1", "--attention", "none"]
     monkeypatch.setattr(sys, "argv", ["segmentation", "--out", str(tmp_path / "run"), *options])

@@ -89,6 +89,7 @@ def test_a_failed_run_lets_go_of_its_folder(tiny, tmp_path):
     resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM that can be handled")
 def test_sigterm_ends_with_its_status_and_the_way_to_continue(tmp_path):
     """Before: status 0 and no word, so that `agconv train && agconv evaluate` went on."""

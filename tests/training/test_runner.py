@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny, tmp_
         {},
         {"schedule": PLATEAU, "protocol": "paper"},
         {"schedule": MULTISTEP, "optimizer": SGD, "precision": "64-true"},
-        {"workers": 1, "precision": "bf16-mixed"},
+        pytest.param({"workers": 1, "precision": "bf16-mixed"}, marks=pytest.mark.slow),
         {"schedule": ONECYCLE, "ema_decay": 0.7, "protocol": "validation"},
         {"schedule": ONECYCLE, "protocol": "paper", "evaluate_every": 2, "evaluate_from": 2},
     ],
