@@ -8,7 +8,6 @@ and inference of the α_F-network at several batch sizes. The values are compare
 """
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import nn
 
 from attentive_gconv import create_model
 from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved
+from attentive_gconv.files import write_json
 from attentive_gconv.functional.fast import dispatch
 from provenance import published_environment
 
@@ -108,7 +108,7 @@ def main() -> None:
             print(rows[-1]["work"], batch, *(f"{name}: {ratio['median']:.2f}" for name, ratio in found), sep="  ")
     if arguments.out is not None:
         report = {"environment": published_environment(), "rounds": arguments.rounds, "rows": rows}
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.out, report)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from attentive_gconv.files import write_atomically
+
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results", ROOT / "docs" / "explanation" / "any-angle.md"
 KERNELS = {
@@ -58,7 +60,7 @@ def main() -> None:
     for name in TABLES:
         start, end = f"<!-- table: benchmarks/results/{name}.json -->\n", "\n<!-- end of table -->"
         page = re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: start + table(name) + end, page, flags=re.S)  # noqa: B023
-    PAGE.write_text(page, encoding="utf-8")
+    write_atomically(PAGE, page.encode())
 
 
 if __name__ == "__main__":

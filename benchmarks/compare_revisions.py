@@ -177,7 +177,7 @@ def difference(revisions: tuple[Revision, Revision], model: str) -> float:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown: a row for each network, and the networks beside p4cnn of the revision before."""
+    """The report as Markdown: a row for each network, and all beside the first network of the revision before."""
     work = list(dict.fromkeys((row["train"], row["batch"]) for row in report["rows"]))
     rows = {(row["model"], row["train"], row["batch"]): row for row in report["rows"]}
     heads = " | ".join(f"{'step' if train else 'inference'}, B={batch}" for train, batch in work)
@@ -187,9 +187,10 @@ def table(report: dict[str, Any]) -> str:
         found = [rows[model, *key]["ratio"] for key in work]
         cells = [f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})" for ratio in found]
         lines.append(f"| `{model}` | {' | '.join(cells)} | {difference:.1e} |")
-    lines += ["", "The medians beside those of p4cnn in the revision before:", "", f"| network | {heads} |", rule]
+    first = next(iter(report["differences"]))
+    lines += ["", f"The medians beside those of {first} in the revision before:", "", f"| network | {heads} |", rule]
     for model in report["differences"]:
-        beside = [rows[model, *key]["after"]["median"] / rows["p4cnn", *key]["before"]["median"] for key in work]
+        beside = [rows[model, *key]["after"]["median"] / rows[first, *key]["before"]["median"] for key in work]
         lines.append(f"| `{model}` | {' | '.join(f'{value:.2f}' for value in beside)} |")
     return "\n".join(lines) + "\n"
 

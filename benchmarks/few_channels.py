@@ -8,13 +8,13 @@ those of layers that take the forms: convolutions of 2 statistics in earlier spa
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from attentive_gconv.bench.timing import quartiles, ratios, time_interleaved
+from attentive_gconv.files import write_json
 from attentive_gconv.functional.fast.conv2d import MAX_CHANNELS, MAX_COLUMNS, input_gradient, library_input_gradient
 from provenance import published_environment
 
@@ -67,7 +67,7 @@ def main() -> None:
         "rows": rows,
     }
     if arguments.out is not None:
-        arguments.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_json(arguments.out, report)
 
 
 if __name__ == "__main__":

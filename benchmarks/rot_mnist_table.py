@@ -1,7 +1,9 @@
-"""The table of the published runs on rotated MNIST, in docs/results.md; every finished run that is there is in it.
+"""The table of the published runs on rotated MNIST, for docs/results.md.
 
-python benchmarks/publish_run.py runs/p4cnn-1 --to benchmarks/results/rot-mnist/final
-python benchmarks/rot_mnist_table.py --page docs/results.md
+    python benchmarks/publish_run.py runs/p4cnn-1 --to benchmarks/results/rot-mnist/final
+    python benchmarks/rot_mnist_table.py --page docs/results.md
+
+Every run in benchmarks/results/rot-mnist/final is in it; seeds that are missing are left out.
 """
 
 import argparse
