@@ -4,8 +4,8 @@
         --image-sizes 16 --padding 1 --out benchmarks/results/escnn
 
 It needs escnn (Weiler & Cesa, NeurIPS 2019, https://github.com/QUVA-Lab/escnn), which this library does not depend on.
-Its kernels are expanded in a steerable basis; rotations by 90° are exact, and a layer has as many filters of the same
-size as ours.
+Its kernels are expanded in a steerable basis and, as it is by default, band-limited: a layer learns fewer numbers than
+ours of the same size, and computes the same convolution with as many planes. Rotations by 90° are exact in both.
 """
 
 from collections.abc import Mapping

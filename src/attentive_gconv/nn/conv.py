@@ -107,14 +107,15 @@ class GroupConvolution(TransformedWeights):
         Raises:
             ValueError: if the shape is wrong, or the map smaller than the kernel.
         """
-        expected = f"(B, {self.in_channels}, " + (f"{self.group.order}, Y, X)" if self.over_group else "Y, X)")
-        sizes = (self.in_channels, self.group.order) if self.over_group else (self.in_channels,)
-        if x.dim() != 3 + len(sizes) or tuple(x.shape[1:-2]) != sizes:
+        shape = x.shape
+        poses = (self.group.order,) if self.over_group else ()
+        if len(shape) != 4 + len(poses) or shape[1] != self.in_channels or shape[2:-2] != poses:
+            wanted = ", ".join(map(str, ("B", self.in_channels, *poses, "Y", "X")))
             kind = "a map on the group" if self.over_group else "a planar map"
             raise ValueError(
-                f"{type(self).__name__} on {self.group.name!r} takes {kind} {expected}, got shape {tuple(x.shape)}"
+                f"{type(self).__name__} on {self.group.name!r} takes {kind} ({wanted}), got shape {tuple(shape)}"
             )
-        for side, pad, dilation in zip(x.shape[-2:], self.padding, self.dilation, strict=True):
+        for side, pad, dilation in zip(shape[-2:], self.padding, self.dilation, strict=True):
             if side + 2 * pad < dilation * (self.kernel_size - 1) + 1:
                 raise ValueError(
                     f"input {tuple(x.shape)} with padding (={self.padding}) is smaller than the kernel, kernel_size "
@@ -142,16 +143,20 @@ class GroupConvolution(TransformedWeights):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; ``(B, O, |H|, Y', X')``."""
-        x = self.check_input(x)
+        return self._convolve_checked(self.check_input(x))
+
+    def _convolve_checked(self, x: Tensor) -> Tensor:
+        """Convolve what `check_input` returned."""
+        weight, bias = self.weight, self.bias  # looked up once, modules look for parameters slowly
         options = ConvOptions(self.group, self.scale, self.stride, self.zero_padding, self.dilation)
-        if self.over_group and self.groups == 1 and takes_irreps(self.conv, x, self.weight, self.bias, options):
+        if self.over_group and self.groups == 1 and takes_irreps(self.conv, x, weight, bias, options):
             self._runs_irreps = True
-            packed = self.packed((self.weight,), options, lambda: packed_weight(self.weight, options))
-            return irreps_conv2d(x, self.weight, self.bias, options, packed)
+            packed = self.packed((weight,), options, lambda: packed_weight(weight, options))
+            return irreps_conv2d(x, weight, bias, options, packed)
         if self._runs_irreps:
             self._runs_irreps = False
         kernel = self._packed_kernel()
-        return group_conv2d(x, kernel, self.bias, self.stride, self.zero_padding, self.dilation, self.groups)
+        return group_conv2d(x, kernel, bias, self.stride, self.zero_padding, self.dilation, self.groups)
 
     def extra_repr(self) -> str:
         """The arguments, as `repr` shows them."""

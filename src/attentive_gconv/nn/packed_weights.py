@@ -45,8 +45,12 @@ class PackedWeightsCache:
         if self._entry is None:
             return None
         unchanged, cached_key, packed = self._entry
-        same = cached_key == key and len(unchanged) == len(weights)
-        return packed if same and all(test(weight) for test, weight in zip(unchanged, weights, strict=True)) else None
+        if cached_key != key or len(unchanged) != len(weights):
+            return None
+        for test, weight in zip(unchanged, weights, strict=True):
+            if not test(weight):
+                return None
+        return packed
 
     def put(self, weights: Sequence[Tensor], key: Hashable, packed: Any) -> None:
         """Cache an object."""
@@ -64,9 +68,7 @@ def _unchanged_since_now(weight: Tensor) -> Callable[[Tensor], bool]:
     """A function that tells whether a tensor is this weight, with its present values."""
     if weight.device.type == "cpu":
         values = weight.detach().clone()
-        return lambda other: (
-            other.device == values.device and other.dtype == values.dtype and torch.equal(values, other)
-        )
+        return lambda other: other.is_cpu and other.dtype is values.dtype and torch.equal(values, other)
     if weight.is_inference():  # without a version counter a change would go unnoticed
         return lambda other: False
     seen = (weight.data_ptr(), weight._version)
@@ -136,7 +138,7 @@ class TransformedWeights(nn.Module):
             self._cache.clear()
             return pack()
         # functional_call and vmap replace parameters by tensors of one call: nothing is cached for these
-        if not (all(isinstance(weight, nn.Parameter) for weight in weights) and is_ordinary(*weights)):
+        if not (_are_parameters(weights) and is_ordinary(*weights)):
             self._cache.clear()
             return pack()
         cached: Packed | None = self._cache.get(weights, key)
@@ -202,6 +204,14 @@ def uniform_kernel_(weight: Tensor, in_channels: int, kernel_size: int, wscale: 
 
 
 _REPLACEABLE = frozenset({"forward", "logits", "__call__", "transformed", "gates", "kernel"})
+
+
+def _are_parameters(weights: Sequence[Tensor]) -> bool:
+    """Whether all are parameters; their class is compared first, since `isinstance` is slow for parameters."""
+    for weight in weights:  # noqa: SIM110, a generator would cost as much again
+        if type(weight) is not nn.Parameter and not isinstance(weight, nn.Parameter):
+            return False
+    return True
 
 
 def is_plain(module: nn.Module, *classes: type[nn.Module]) -> bool:

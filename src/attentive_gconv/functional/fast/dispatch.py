@@ -118,7 +118,7 @@ def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
     if x.dtype not in (torch.float32, torch.float64) or x.numel() == 0:
         return False
     for t in given:
-        if t.device.type != "cpu" or t.dtype != x.dtype:
+        if not t.is_cpu or t.dtype is not x.dtype:
             return False
     return is_ordinary(*given) and not torch.is_autocast_enabled("cpu") and fastest_backend("cpu") == "numba"
 

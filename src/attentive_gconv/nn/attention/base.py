@@ -221,10 +221,9 @@ def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: 
 def check_map(owner: nn.Module, group: FiniteGroup, channels: int | None, over_group: bool, x: Tensor) -> None:
     """Raise ValueError unless x is a feature map as the owner takes it; None allows any number of channels."""
     check_real(type(owner).__name__, x)
-    order = [group.order] if over_group else []
-    fits = x.dim() == 4 + len(order) and list(x.shape[2:-2]) == order and channels in (None, x.shape[1])
-    if not fits:
-        wanted = ", ".join(["B", str(channels or "C"), *map(str, order), "Y", "X"])
+    shape, poses = x.shape, (group.order,) if over_group else ()
+    if len(shape) != 4 + len(poses) or shape[2:-2] != poses or channels not in (None, shape[1]):
+        wanted = ", ".join(map(str, ("B", channels or "C", *poses, "Y", "X")))
         kind = "a map on the group" if over_group else "a planar map"
         raise ValueError(
             f"{type(owner).__name__} on {group.name!r} takes {kind} ({wanted}), got shape {tuple(x.shape)}"

@@ -165,9 +165,10 @@ class ChannelAttention(AttentionMap, GateWeights):
 
     def fused_weights(self, x: Tensor) -> ChannelGate | None:
         """Weights and statistics; None with a bias, a normalisation or another gate."""
-        extras = (self.bias_fc1, self.bias_fc2, self.hidden_norm, self.output_norm)
+        has_bias = self.bias_fc1 is not None or self.bias_fc2 is not None
+        has_norm = self.hidden_norm is not None or self.output_norm is not None
         # a derived class may compute something else
-        if type(self) is not ChannelAttention or self.gate != "sigmoid" or any(extra is not None for extra in extras):
+        if type(self) is not ChannelAttention or self.gate != "sigmoid" or has_bias or has_norm:
             return None
         check_map(self, self.group, self.channels, self.over_group, x)
         index = self.index("weight_fc1") if self.over_group else None
