@@ -12,7 +12,8 @@ exp(-d²/2ℓ²) for ℓ of 1.5 pixels, that of rough ones, as maps inside a net
 digits.
 
     bilinear, bicubic    k² values, read off at turned places; in the disc only, or with the corners
-    gaussian             circular harmonics on Gaussian rings sampled at the pixels (escnn: σ = 0.6, outermost 0.4)
+    gaussian             circular harmonics on Gaussian rings at the pixels (escnn: σ = 0.6, outermost 0.4,
+                         the centre a single pixel)
     optimal              the same harmonics on rings, sampled by optimal interpolation, slightly blurred: the library's
 """
 
@@ -96,10 +97,10 @@ def interpolated(kernel_size: int, kind: str, *, disc: bool) -> Pair:
     return torch.eye(len(grid), dtype=torch.float64)[:, kept], turned[:, kept]
 
 
-def gaussian_rings(kernel_size: int, places: Tensor, centre: float = 0.6) -> Tensor:
-    """Circular harmonics on Gaussian rings at some places ``(T, 2)``, ``(T, P)``; with ``centre`` 0.005 escnn's own."""
+def gaussian_rings(kernel_size: int, places: Tensor) -> Tensor:
+    """Circular harmonics on Gaussian rings at some places ``(T, 2)``, ``(T, P)``; escnn's widths, for odd sizes."""
     radii = [ring for ring, _ in ring_frequencies(kernel_size)]
-    width = {**dict.fromkeys(radii, 0.6), radii[-1]: 0.4, 0.0: centre}
+    width = {**dict.fromkeys(radii, 0.6), radii[-1]: 0.4, 0.0: 0.005}
     radius, angle = places.norm(dim=1), torch.atan2(-places[:, 0], places[:, 1])
     columns = []
     for ring, highest in ring_frequencies(kernel_size):
