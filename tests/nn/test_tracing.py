@@ -1,8 +1,11 @@
 """`torch.jit.trace`, which TensorBoard's graphs use: the same values for every batch, and no complaint of its check."""
 
+import lightning as L
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
+from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 import attentive_gconv as ag
@@ -47,3 +50,44 @@ def test_the_graph_of_tensorboard(kind, tmp_path):
         writer.add_graph(Network("p4m", kind), torch.randn(2, 2, 12, 12))
     (file,) = tmp_path.iterdir()
     assert b"first" in file.read_bytes()
+
+
+class Training(L.LightningModule):
+    """A user's own training of the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Network("p4", "full")
+        self.example_input_array = torch.randn(2, 2, 12, 12)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits."""
+        return self.network(x)
+
+    def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:
+        """A loss."""
+        return self(batch).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Plain gradient descent."""
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Lightning: few workers, few batches
+def test_lightning_writes_the_graph_and_trains(tmp_path):
+    logger = TensorBoardLogger(tmp_path, log_graph=True)
+    trainer = L.Trainer(
+        accelerator="cpu",
+        max_steps=2,
+        logger=logger,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    training = Training()
+    before = training.network.first.weight.clone()
+    trainer.fit(training, DataLoader(torch.randn(7, 2, 12, 12), batch_size=3))
+    assert trainer.global_step == 2
+    assert not torch.equal(training.network.first.weight, before)
+    assert any(b"AttentiveLiftingConv2d[first]" in file.read_bytes() for file in tmp_path.rglob("events.*"))
