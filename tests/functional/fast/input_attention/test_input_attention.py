@@ -301,6 +301,25 @@ class TestModules:
         torch.testing.assert_close(low.float(), module(x), rtol=0.02, atol=0.02)
 
 
+# compiled kernels check no bounds: they would read other memory
+@pytest.mark.parametrize("entry", [-1, 100])
+@pytest.mark.parametrize(("part", "entries"), [("channel", 4), ("spatial", 100)])
+def test_tables_that_name_what_a_kernel_has_not(part, entries, entry):
+    weights = parts_of("p4", **PARTS[part])
+    (weights.channel or weights.spatial).index.view(-1)[3] = entry
+    with pytest.raises(ValueError, match=rf"`index` .* names entry {entry} of a weight with {entries} entries"):
+        input_attention(maps("p4", 3, 7, 7), weights)
+
+
+@pytest.mark.filterwarnings("ignore::attentive_gconv.groups.ApproximateGroupWarning")
+def test_the_table_of_a_group_that_interpolates_needs_sampled_weights():
+    table, gate = kernel_index(ag.group("c8"), 3, over_group=True), torch.randn(1, 1, 8, 3, 3)
+    with pytest.raises(ValueError, match=r"names entry 143 of a weight with 72 entries .* `sample_kernel`"):
+        input_attention(
+            torch.randn(2, 3, 8, 6, 6), InputAttentionWeights(None, SpatialGate(gate, table, 1.0, ("mean",), (1, 1)))
+        )
+
+
 def test_without_compiled_kernels_it_is_the_definition(monkeypatch):
     parts, x = parts_of("p4"), maps("p4", 3, 6, 5).requires_grad_()
     assert type(input_attention(x, parts).grad_fn).__name__ == "_InputAttentionBackward"

@@ -121,11 +121,30 @@ def _weights(operands: InputAttentionWeights, dtype: Any) -> Weights:
     table, psi, places, scale = _TRIVIAL, np.empty((0, 0), dtype), _TRIVIAL[:0], 1.0
     if channel is not None:
         fc1, fc2 = (_array(w).reshape(*w.shape[:2], -1) for w in (channel.fc1, channel.fc2))
-        table = _TRIVIAL if channel.index is None else _array(channel.index)
+        table = _TRIVIAL if channel.index is None else _table(channel.index, len(channel.index))
     if spatial is not None:
-        psi, places = _array(spatial.weight), _array(spatial.index)
-        psi, places, scale = psi.reshape(psi.shape[1], -1), places.reshape(len(places), -1), spatial.scale
+        psi, scale = _array(spatial.weight), spatial.scale
+        psi = psi.reshape(psi.shape[1], -1)
+        places = _table(spatial.index, psi.shape[1])
+        places = places.reshape(len(places), -1)
     return Weights(fc1, fc2, table, psi, places, scale)
+
+
+def _table(index: Tensor, entries: int) -> np.ndarray:
+    """An index table as an array, after a check that a kernel of so many entries has what it names.
+
+    Raises:
+        ValueError: if it has not: the compiled kernels would read other memory.
+    """
+    table = _array(index.long())
+    last = table.view(np.uint64).max()  # negative ones are the largest
+    if last >= entries:
+        raise ValueError(
+            f"`index` {table.shape} names entry {last.astype(np.int64)} of a weight with {entries} entries for each "
+            "statistic or channel: take the table of `kernel_index` for the group and kernel size of the weight; where "
+            "elements interpolate, the weight must be what `sample_kernel` returns"
+        )
+    return table
 
 
 def _chunks(maps: np.ndarray, weights: Weights) -> int:
