@@ -150,9 +150,10 @@ def test_networks_and_every_kind_of_attention_become_onnx(name, options, tmp_pat
             torch.testing.assert_close(network(batch), expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
-def test_int8_on_calibration_images(trained, tmp_path):
+def test_int8_on_calibration_images(trained, tmp_path, caplog):
     images = torch.randn(24, 1, 28, 28)
     path = export(trained.module, tmp_path / "net.onnx", card=trained.card, calibration=images)
+    assert not [record.message for record in caplog.records if "pre-processing" in record.message]
     kinds = {node.op_type for node in onnx.load(path).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds
     network = open_onnx(path).module
