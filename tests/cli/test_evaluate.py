@@ -22,6 +22,16 @@ def test_a_p4_network_predicts_turned_images_alike(agconv, run):
     assert figures["changed_by_rotation"] == {"90": 0, "180": 0, "270": 0}
 
 
+def test_mirrorings_are_counted_if_asked_for(agconv, run):
+    figures = json.loads(agconv("evaluate", run, "--json", "--mirrorings").stdout)
+    assert set(figures["changed_by_mirroring"]) == {"0", "90", "180", "270"}
+    printed = agconv("evaluate", run, "--mirrorings").stdout
+    changed = figures["changed_by_mirroring"]["90"]
+    assert f"mirrored left to right, and rotated\n  by   0°  {figures['changed_by_mirroring']['0']} of 18" in printed
+    assert f"  by  90°  {changed} of 18" in printed
+    assert json.loads(agconv("evaluate", run, "--json").stdout)["changed_by_mirroring"] is None
+
+
 def test_the_table_is_readable(agconv, run):
     printed = agconv("evaluate", run, "--confusion").stdout
     figures = json.loads(agconv("evaluate", run, "--json").stdout)
@@ -29,6 +39,7 @@ def test_the_table_is_readable(agconv, run):
     assert f"accuracy  {100 * figures['accuracy']:.2f} %" in printed
     assert "by  90°  0 of 18  (0.00 %)" in printed
     assert "true class by row" in printed
+    assert f"{figures['classes'][0]['auc']:.4f}" in printed
 
 
 @pytest.mark.parametrize(("split", "images"), [("train", 24), ("valid", 15), ("test", 18)])

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 import attentive_gconv as ag
@@ -40,6 +41,49 @@ def test_predictions_that_change_under_rotation_are_counted():
     # turned, the corner is 0: only what was not 0 before changes, whatever the label is
     figures = evaluate(FirstPixel(), images_with([0, 1, 2, 0], [0, 0, 0, 0]), CLASSES)
     assert figures.changed_by_rotation == {"90": 2, "180": 2, "270": 2}
+
+
+class Answers(nn.Module):
+    """The logits are the first pixels of the image's rows."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images[:, 0, :3, 0]
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_areas_under_the_curves_are_those_of_scikit_learn(ties):
+    torch.manual_seed(0)
+    images, labels = torch.randn(60, 1, 4, 4), torch.randint(3, (60,))
+    images = images.round() if ties else images
+    figures = evaluate(Answers(), InMemoryDataset(images, labels), CLASSES, batch_size=7)
+    probabilities = images[:, 0, :3, 0].double().softmax(1)
+    for k, row in enumerate(figures.classes):
+        assert row.auc == pytest.approx(roc_auc_score(labels == k, probabilities[:, k]), abs=1e-12)
+    assert figures.loss == pytest.approx(nn.functional.cross_entropy(images[:, 0, :3, 0], labels).item(), rel=1e-6)
+
+
+def test_a_class_of_no_image_or_of_all_has_no_area():
+    figures = evaluate(FirstPixel(), images_with([0, 1], [1, 1]), CLASSES)
+    assert [row.auc for row in figures.classes] == [None, None, None]
+
+
+# mirrored, the corner is that on the right; mirrored and rotated by 90°, which is a transposition, the same
+def test_predictions_that_change_under_mirroring_are_counted():
+    dataset = images_with([0, 1, 2], [0, 0, 0])
+    dataset.images[1, 0, 0, 3] = 1
+    figures = evaluate(FirstPixel(), dataset, CLASSES, mirrorings=True)
+    assert figures.changed_by_mirroring == {"0": 1, "90": 0, "180": 2, "270": 2}
+    assert evaluate(FirstPixel(), dataset, CLASSES).changed_by_mirroring is None
+
+
+@pytest.mark.parametrize(("group", "changes"), [("p4m", False), ("p4", True)])
+def test_a_mirroring_changes_nothing_for_a_p4m_network(group, changes):
+    torch.manual_seed(0)
+    network = ag.create_model("p4cnn", group=group, channels=3, num_classes=3)
+    dataset = InMemoryDataset(torch.randn(40, 1, 28, 28), torch.zeros(40, dtype=torch.int64))
+    figures = evaluate(network, dataset, CLASSES, mirrorings=True, rotations=False, dtype=torch.float64)
+    assert (sum(figures.changed_by_mirroring.values()) > 0) == changes
+    assert figures.changed_by_rotation is None
 
 
 @pytest.mark.parametrize(("name", "changes"), [("p4cnn", False), ("z2cnn", True)])

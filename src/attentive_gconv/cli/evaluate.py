@@ -52,6 +52,10 @@ _DATASET_OPTION = Annotated[
 _ROTATIONS_OPTION = Annotated[
     bool, typer.Option(help="Count predictions that change when the input is rotated: four times the work.")
 ]
+_MIRRORINGS_OPTION = Annotated[
+    bool,
+    typer.Option("--mirrorings", help="Count those too that change when it is mirrored: as much work again."),
+]
 _CONFUSION_OPTION = Annotated[bool, typer.Option("--confusion", help="Show the confusion matrix.")]
 
 
@@ -69,11 +73,12 @@ def evaluate_command(
     model: MODEL_OPTION = None,
     dataset: _DATASET_OPTION = None,
     rotations: _ROTATIONS_OPTION = True,
+    mirrorings: _MIRRORINGS_OPTION = False,
     confusion: _CONFUSION_OPTION = False,
     as_json: JSON_OPTION = False,
     imports: IMPORT_OPTION = None,
 ) -> None:
-    """Evaluate a trained network: error, recall and precision of each class, and equivariance of the predictions."""
+    """Evaluate a trained network: error, figures of each class, and equivariance of the predictions."""
     import torch
 
     from attentive_gconv.cli.devices import find_device
@@ -96,6 +101,7 @@ def evaluate_command(
         images,
         card.classes,
         rotations=rotations,
+        mirrorings=mirrorings,
         limit=limit,
         batch_size=batch_size,
         workers=workers,
@@ -136,10 +142,11 @@ def _print(about: dict[str, Any], figures: "Evaluation", confusion: bool) -> Non
         f"{about['dataset']}, {about['split']} images: {figures.images:,}\n\n"
         f"error     {_percent(figures.error)}\naccuracy  {_percent(figures.accuracy)}\nloss      {figures.loss:.4f}\n"
     )
-    table = plain_table("class", "images", "error", "recall", "precision", numbers=range(1, 5))
+    table = plain_table("class", "images", "error", "recall", "precision", "ROC AUC", numbers=range(1, 6))
     for row in figures.classes:
         error = None if row.recall is None else 1 - row.recall
-        table.add_texts(row.name, str(row.count), _percent(error), _percent(row.recall), _percent(row.precision))
+        area = "-" if row.auc is None else f"{row.auc:.4f}"
+        table.add_texts(row.name, str(row.count), _percent(error), _percent(row.recall), _percent(row.precision), area)
     console.print(table)
     if confusion:
         console.print("\nconfusion matrix: true class by row, predicted class by column")
@@ -147,11 +154,15 @@ def _print(about: dict[str, Any], figures: "Evaluation", confusion: bool) -> Non
         for row, counts in zip(figures.classes, figures.confusion, strict=True):
             grid.add_texts(row.name, *map(str, counts))
         console.print(grid)
-    if figures.changed_by_rotation is not None:
-        console.print("\npredictions that change when the input is rotated")
-        for degrees, count in figures.changed_by_rotation.items():
-            share = _percent(count / figures.images)
-            console.print(f"  by {degrees:>3}°  {count:,} of {figures.images:,}  ({share})")
+    for how, changed in (
+        ("rotated", figures.changed_by_rotation),
+        ("mirrored left to right, and rotated", figures.changed_by_mirroring),
+    ):
+        if changed is not None:
+            console.print(f"\npredictions that change when the input is {how}")
+            for degrees, count in changed.items():
+                share = _percent(count / figures.images)
+                console.print(f"  by {degrees:>3}°  {count:,} of {figures.images:,}  ({share})")
 
 
 def _percent(fraction: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Evaluation on a dataset: error, recall and precision of each class, confusion matrix, rotated inputs."""
+"""Evaluation on a dataset: error; recall, precision and ROC AUC of each class; confusion matrix; turned inputs."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -10,17 +10,25 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from attentive_gconv.environment import require_workers
 
-QUARTER_TURNS = {"90": 1, "180": 2, "270": 3}
-
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Number of images, recall and precision of one class; None where a ratio would be 0/0."""
+    """Figures of one class; None where a ratio would be 0/0.
+
+    Attributes:
+        name: of the class.
+        count: number of its images.
+        recall: the fraction of its images that are predicted to be of it.
+        precision: the fraction of the images predicted to be of it that are.
+        auc: area under the ROC curve of the class against all others: how often an image of it is given a higher
+            probability of it than an image of another class; equal ones count half.
+    """
 
     name: str
     count: int
     recall: float | None
     precision: float | None
+    auc: float | None
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,8 @@ class Evaluation:
         changed_by_rotation: for each angle in degrees, the number of images whose prediction changes when the input is
             rotated by it: 0, up to rounding, for a network that is equivariant by construction. None if it was not
             measured; 90° and 270° are omitted if the images are not square.
+        changed_by_mirroring: the same for inputs that are mirrored left to right and then rotated, from "0" on; 0 for
+            p4m-networks. None if it was not measured.
         predicted: the predicted class of every image, in the order of the dataset.
     """
 
@@ -46,6 +56,7 @@ class Evaluation:
     classes: tuple[ClassFigures, ...]
     confusion: tuple[tuple[int, ...], ...]
     changed_by_rotation: dict[str, int] | None
+    changed_by_mirroring: dict[str, int] | None
     predicted: tuple[int, ...] = field(repr=False)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -59,6 +70,7 @@ def evaluate(
     classes: tuple[str, ...],
     *,
     rotations: bool = True,
+    mirrorings: bool = False,
     limit: int | None = None,
     batch_size: int = 250,
     workers: int = 0,
@@ -72,7 +84,8 @@ def evaluate(
             into eval mode.
         dataset: pairs of an image ``(C, Y, X)`` and an int label.
         classes: names of the classes.
-        rotations: whether to count predictions that change when the input is rotated, at four times the cost.
+        rotations: whether to count predictions that change when the input is rotated; three more passes.
+        mirrorings: whether to count those that change when it is mirrored, and mirrored and rotated; four more.
         limit: evaluate only the first ``limit`` images.
         batch_size: number of images in a batch.
         workers: number of worker processes that load images.
@@ -89,25 +102,32 @@ def evaluate(
     require_workers(workers)
     loader = DataLoader(Subset(dataset, range(min(size, limit or size))), batch_size=batch_size, num_workers=workers)
     module = module.to(device=device, dtype=dtype).eval()
-    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-    predictions: list[int] = []
-    changed: dict[str, int] = {}
-    loss = 0.0
+    found: list[Tensor] = []
+    truth: list[Tensor] = []
+    rotated, mirrored = dict[str, int](), dict[str, int]()
     with torch.inference_mode():
         for images, labels in loader:
-            images, labels = images.to(device=device, dtype=dtype), labels.to(device)
+            images = images.to(device=device, dtype=dtype)
             logits = module(images)
             _require_matching(logits, labels, len(classes))
-            predicted = logits.argmax(1)
-            predictions += predicted.tolist()
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            pairs = torch.bincount((labels * len(classes) + predicted).cpu(), minlength=len(classes) ** 2)
-            confusion += pairs.view_as(confusion)
-            for degrees, turns in QUARTER_TURNS.items() if rotations else ():
-                if turns == 2 or images.shape[-1] == images.shape[-2]:
-                    turned = module(torch.rot90(images, turns, (-2, -1))).argmax(1)
-                    changed[degrees] = changed.get(degrees, 0) + int((turned != predicted).sum())
-    return _figures(confusion, loss, classes, changed if rotations else None, predictions)
+            found.append(logits.cpu())
+            truth.append(labels)
+            if rotations:
+                _count_changes(rotated, module, images, logits.argmax(1), turns=(1, 2, 3))
+            if mirrorings:
+                _count_changes(mirrored, module, images.flip(-1), logits.argmax(1), turns=(0, 1, 2, 3))
+    logits, labels = torch.cat(found), torch.cat(truth)
+    return _figures(logits, labels, classes, rotated if rotations else None, mirrored if mirrorings else None)
+
+
+def _count_changes(
+    counts: dict[str, int], module: nn.Module, images: Tensor, predicted: Tensor, turns: tuple[int, ...]
+) -> None:
+    """Add to the counts, by the angle in degrees, the predictions that differ when the images are rotated."""
+    for k in turns:
+        if k % 2 == 0 or images.shape[-1] == images.shape[-2]:
+            found = module(images.rot90(k, (-2, -1))).argmax(1)
+            counts[str(90 * k)] = counts.get(str(90 * k), 0) + int((found != predicted).sum())
 
 
 def _require_matching(logits: Tensor, labels: Tensor, classes: int) -> None:
@@ -120,20 +140,24 @@ def _require_matching(logits: Tensor, labels: Tensor, classes: int) -> None:
 
 
 def _figures(
-    confusion: Tensor,
-    loss: float,
+    logits: Tensor,
+    labels: Tensor,
     classes: tuple[str, ...],
-    changed: dict[str, int] | None,
-    predicted: list[int],
+    rotated: dict[str, int] | None,
+    mirrored: dict[str, int] | None,
 ) -> Evaluation:
-    images = int(confusion.sum())
+    images, predicted = len(labels), logits.argmax(1)
+    pairs = torch.bincount(labels * len(classes) + predicted, minlength=len(classes) ** 2)
+    confusion = pairs.view(len(classes), len(classes))
     correct = int(confusion.diagonal().sum())
+    areas = _areas(logits.double().softmax(1), labels)
     rows = [
         ClassFigures(
             name,
             int(confusion[i].sum()),
             _ratio(confusion[i, i], confusion[i].sum()),
             _ratio(confusion[i, i], confusion[:, i].sum()),
+            areas[i],
         )
         for i, name in enumerate(classes)
     ]
@@ -141,12 +165,26 @@ def _figures(
         images=images,
         error=(images - correct) / images,
         accuracy=correct / images,
-        loss=loss / images,
+        loss=F.cross_entropy(logits.double(), labels).item(),
         classes=tuple(rows),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
-        changed_by_rotation=changed,
-        predicted=tuple(predicted),
+        changed_by_rotation=rotated,
+        changed_by_mirroring=mirrored,
+        predicted=tuple(predicted.tolist()),
     )
+
+
+def _areas(probabilities: Tensor, labels: Tensor) -> list[float | None]:
+    """The area under the ROC curve of each class against the others: the Mann-Whitney statistic, from mean ranks."""
+    areas: list[float | None] = []
+    for k, column in enumerate(probabilities.unbind(1)):
+        of_class = labels == k
+        ours, others = int(of_class.sum()), int((~of_class).sum())
+        _, place, counts = column.unique(return_inverse=True, return_counts=True)
+        ranks = counts.cumsum(0) - (counts - 1) / 2
+        above = float(ranks[place[of_class]].sum()) - ours * (ours + 1) / 2
+        areas.append(above / (ours * others) if ours and others else None)
+    return areas
 
 
 def _ratio(part: Tensor, whole: Tensor) -> float | None:
