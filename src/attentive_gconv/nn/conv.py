@@ -19,9 +19,11 @@ from attentive_gconv.functional import group_conv2d, kernel_transform
 from attentive_gconv.functional.fast.irreps_conv import (
     FORMS,
     ConvOptions,
+    group_conv2d_by_operator,
     irreps_conv2d,
     packed_weight,
     takes_irreps,
+    takes_operator,
 )
 from attentive_gconv.functional.geometry import Pair, pair
 from attentive_gconv.groups import FiniteGroup
@@ -149,10 +151,13 @@ class GroupConvolution(TransformedWeights):
         """Convolve what `check_input` returned."""
         weight, bias = self.weight, self.bias  # looked up once, modules look for parameters slowly
         options = ConvOptions(self.group, self.scale, self.stride, self.zero_padding, self.dilation)
-        if self.over_group and self.groups == 1 and takes_irreps(self.conv, x, weight, bias, options):
-            self._runs_irreps = True
-            packed = self.packed((weight,), options, lambda: packed_weight(weight, options))
-            return irreps_conv2d(x, weight, bias, options, packed)
+        if self.over_group and self.groups == 1:
+            if takes_irreps(self.conv, x, weight, bias, options):
+                self._runs_irreps = True
+                packed = self.packed((weight,), options, lambda: packed_weight(weight, options))
+                return irreps_conv2d(x, weight, bias, options, packed)
+            if takes_operator(self.conv, x, weight, bias, options):
+                return group_conv2d_by_operator(x, weight, bias, options, self.conv)
         if self._runs_irreps:
             self._runs_irreps = False
         kernel = self._packed_kernel()

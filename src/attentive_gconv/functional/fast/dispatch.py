@@ -6,7 +6,8 @@
     derivatives, tensor subclasses, fake and meta tensors, dispatch    inside, which custom kernels do not have
     and function modes (FLOP counters, loggers), tracing
     torch.export                                                       definition; full attention: by chunks of outputs
-    torch.compile                                                      definition; full attention: library operators
+    torch.compile                                                      definition; full attention, and convolutions for
+                                                                       which irreps can pay: library operators
     a gradient of a gradient, from any fast form                       definition, in the backward pass
     autocast                                                           full attention: float32 inside, the result in the
                                                                        low precision; the others: definition
@@ -21,8 +22,9 @@ import contextlib
 import importlib
 import os
 import warnings
+from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +34,7 @@ from torch.utils._device import DeviceContext
 
 from attentive_gconv.lookup import find
 
+Rule = TypeVar("Rule", bound=Callable[..., bool])
 METHODS = {"streaming": "exact, without the tensor f~", "definition": "the formulas in plain PyTorch"}
 BACKENDS = {
     "auto": "the fastest that the device and the installation have",
@@ -106,7 +109,8 @@ def is_recorded(*tensors: Tensor | None) -> bool:
         >>> is_recorded(torch.ones(2)), is_recorded(None, torch.ones(2, requires_grad=True))
         (False, True)
     """
-    if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+    # torch.compile cannot trace the question for inference mode
+    if not torch.is_grad_enabled() or (not torch.compiler.is_compiling() and torch.is_inference_mode_enabled()):
         return False
     return any(t is not None and t.requires_grad for t in tensors)
 
@@ -121,6 +125,24 @@ def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
         if not t.is_cpu or t.dtype is not x.dtype:
             return False
     return is_ordinary(*given) and not torch.is_autocast_enabled("cpu") and fastest_backend("cpu") == "numba"
+
+
+def constant_when_compiled(function: Rule) -> Rule:
+    """Decorator of rules on plain numbers: `torch.compile` does not trace them, it calls them and keeps the result."""
+    constant: Rule = torch.compiler.assume_constant_result(function)
+    return constant
+
+
+def takes_cpu_operators(*tensors: Tensor | None) -> bool:
+    """Whether `torch.compile` traces an operation on these tensors that library operators on the CPU support."""
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        return False
+    if torch._C._are_functorch_transforms_active() or torch.is_autocast_enabled("cpu"):
+        return False
+    given = [t for t in tensors if t is not None]
+    return given[0].dtype in (torch.float32, torch.float64) and all(
+        t.device.type == "cpu" and t.dtype == given[0].dtype for t in given
+    )
 
 
 def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

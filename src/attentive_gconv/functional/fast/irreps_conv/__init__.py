@@ -4,18 +4,20 @@ The mathematics is in `attentive_gconv.functional.irreps`. The kernels are compi
 package imports without it.
 """
 
-import importlib
-from typing import Any
-
 from torch import Tensor
 
-from attentive_gconv.functional.fast.irreps_conv.form_rule import FORMS, ConvOptions, takes_irreps
+from attentive_gconv.functional.fast.irreps_conv.form_rule import FORMS, ConvOptions, takes_irreps, takes_operator
+from attentive_gconv.functional.fast.irreps_conv.irreps_operator import group_conv2d_by_operator, operation
 
-__all__ = ["FORMS", "ConvOptions", "irreps_conv2d", "packed_weight", "takes_irreps"]
-
-
-def _operation() -> Any:
-    return importlib.import_module("attentive_gconv.functional.fast.irreps_conv.irreps_operation")
+__all__ = [
+    "FORMS",
+    "ConvOptions",
+    "group_conv2d_by_operator",
+    "irreps_conv2d",
+    "packed_weight",
+    "takes_irreps",
+    "takes_operator",
+]
 
 
 def packed_weight(weight: Tensor, options: ConvOptions) -> Tensor:
@@ -28,7 +30,7 @@ def packed_weight(weight: Tensor, options: ConvOptions) -> Tensor:
     Returns:
         The packed weights, one-dimensional.
     """
-    packed: Tensor = _operation().packed_weight(weight, options)
+    packed: Tensor = operation().packed_weight(weight, options)
     return packed
 
 
@@ -57,5 +59,5 @@ def irreps_conv2d(
         >>> torch.allclose(out, group_conv2d(x, expanded, padding=1))
         True
     """
-    out: Tensor = _operation().convolve(x, weight, bias, options, packed)
+    out: Tensor = operation().convolve(x, weight, bias, options, packed)
     return out

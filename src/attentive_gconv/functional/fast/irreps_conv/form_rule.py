@@ -27,6 +27,7 @@ FORMS = {
 MARGINS = {False: 0.9, True: 0.8}
 PANEL = 32  # positions that are computed together
 MIN_POSITIONS = 16  # with fewer, `conv2d` does little more than read the kernel once
+LARGE = 128 * 32 * 32  # positions of a large batch
 LANES = 16  # output channels that the kernel's gradient computes together
 
 
@@ -118,11 +119,59 @@ def has_kernels(group: FiniteGroup) -> bool:
     return True
 
 
+def takes_operator(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions) -> bool:
+    """Whether `torch.compile` sees a group convolution as one operator, which chooses the form at every call.
+
+    So it is where irreps are requested, or faster on large maps; elsewhere compilers see `conv2d`. The arguments are
+    those of `takes_irreps`.
+    """
+    if form == "expanded" or options.group.order == 1 or not options.group.is_exact:
+        return False
+    if not dispatch.takes_cpu_operators(x, weight, bias):
+        return False
+    outputs, channels, _, side, _ = weight.shape
+    training = dispatch.is_recorded(x, weight, bias)
+    return _can_pay(elements_of(options.group), form, channels, outputs, side, options.stride != (1, 1), training)
+
+
+@dispatch.constant_when_compiled
+def _can_pay(
+    elements: tuple[int, ...], form: str, channels: int, outputs: int, side: int, strided: bool, training: bool
+) -> bool:
+    group = group_of(elements)
+    if not has_kernels(group):
+        return False
+    large = Size(group, channels, outputs, side, LARGE, strided, training, torch.get_num_threads())
+    return form == "irreps" or irreps_are_faster(large)
+
+
+def elements_of(group: FiniteGroup) -> tuple[int, ...]:
+    """The entries of an exact group's matrices, as operators of PyTorch take them.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> elements_of(ag.group("p2"))
+        (1, 0, 0, 1, -1, 0, 0, -1)
+    """
+    return tuple(int(entry) for matrix in group.matrices for row in matrix for entry in row)
+
+
+@lru_cache(64)
+def group_of(elements: tuple[int, ...]) -> FiniteGroup:
+    """The group of these entries, the inverse of `elements_of`; without a name or weight of its own."""
+    rows = [elements[i : i + 2] for i in range(0, len(elements), 2)]
+    return FiniteGroup("exact", [rows[i : i + 2] for i in range(0, len(rows), 2)])
+
+
 def _size_of(x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions) -> Size:
+    return size_of(x, weight, options, training=dispatch.is_recorded(x, weight, bias))
+
+
+def size_of(x: Tensor, weight: Tensor, options: ConvOptions, *, training: bool) -> Size:
+    """The sizes of a convolution, for `irreps_are_faster`."""
     outputs, channels, _, side, _ = weight.shape
     rows, columns = output_size((x.shape[-2], x.shape[-1]), (side, side), *options[2:])
     positions, strided = len(x) * rows * columns, options.stride != (1, 1)
-    training = dispatch.is_recorded(x, weight, bias)
     return Size(options.group, channels, outputs, side, positions, strided, training, torch.get_num_threads())
 
 

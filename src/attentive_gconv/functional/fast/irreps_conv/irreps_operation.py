@@ -105,7 +105,7 @@ def _kernel_gradient(x: Tensor, grad: Tensor, weight: Tensor, problem: Problem, 
 
 def _input_gradient(grad: Tensor, weight: Tensor, problem: Problem, options: ConvOptions, size: torch.Size) -> Tensor:
     if problem.stride != (1, 1):
-        kernel = _expanded(weight, options).flatten(2, 3).flatten(0, 1)
+        kernel = expanded(weight, options).flatten(2, 3).flatten(0, 1)
         planes = torch.Size((size[0], size[1] * size[2], *size[3:]))
         flat = conv2d_input(planes, kernel, grad.flatten(1, 2), *options[2:])
         return flat.view(size)
@@ -115,9 +115,19 @@ def _input_gradient(grad: Tensor, weight: Tensor, problem: Problem, options: Con
     return _forward(grad, pack(weight, packing, options.scale), None, _opposite(problem))
 
 
-def _expanded(weight: Tensor, options: ConvOptions) -> Tensor:
+def expanded(weight: Tensor, options: ConvOptions) -> Tensor:
+    """Every transform of ``scale·weight``: the kernel of the expanded form."""
     index = kernel_index(options.group, weight.shape[-1], over_group=True)
     return transform_kernel(options.scale * weight, index)
+
+
+def gradients(
+    grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, of_x: bool, of_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x and of the weight, None for what is not needed."""
+    problem = _problem(x, weight, options)
+    dx = _input_gradient(grad, weight, problem, options, x.shape) if of_x else None
+    return dx, _kernel_gradient(x, grad, weight, problem, options.scale) if of_weight else None
 
 
 class _IrrepsConv(Function):
@@ -135,18 +145,13 @@ class _IrrepsConv(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
-        dx = dweight = None
         if torch.is_grad_enabled() or not is_ordinary(grad):
-            expanded = lambda: _by_expansion(x, weight, ctx.options)  # noqa: E731
-            dx, dweight = gradients_by_definition(expanded, (x, weight), (of_x, of_weight), grad)
+            by_expansion = lambda: _by_expansion(x, weight, ctx.options)  # noqa: E731
+            dx, dweight = gradients_by_definition(by_expansion, (x, weight), (of_x, of_weight), grad)
         else:
-            problem = _problem(x, weight, ctx.options)
-            if of_x:
-                dx = _input_gradient(grad, weight, problem, ctx.options, x.shape)
-            if of_weight:
-                dweight = _kernel_gradient(x, grad, weight, problem, ctx.options.scale)
+            dx, dweight = gradients(grad, x, weight, ctx.options, of_x, of_weight)
         return dx, dweight, grad.sum((0, 2, 3, 4)) if of_bias else None, None, None
 
 
 def _by_expansion(x: Tensor, weight: Tensor, options: ConvOptions) -> Tensor:
-    return group_conv2d_definition(x, _expanded(weight, options), None, *options[2:])
+    return group_conv2d_definition(x, expanded(weight, options), None, *options[2:])

@@ -1,0 +1,87 @@
+"""The table of the published runs on ELPV's solar cells, for docs/guides/solar-cells.md.
+
+    python benchmarks/elpv_table.py --add runs/elpv/allcnnc-0
+    python benchmarks/elpv_table.py --page docs/guides/solar-cells.md
+
+The first command copies the small files of a finished run to benchmarks/results/elpv (`publish_run.py`; no weights, the
+images are CC BY-NC-SA 4.0), evaluates its weights on the test images in all eight poses, in float64, and writes
+evaluation.json beside them. The second measures nothing.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from attentive_gconv.checkpoints import open_model
+from attentive_gconv.checkpoints.run_files import RunFiles, read_json
+from attentive_gconv.files import write_json
+from attentive_gconv.inference import evaluate
+from page_block import fill_page
+from provenance import published_environment
+from publish_run import publish
+
+RUNS = Path(__file__).parent / "results" / "elpv"
+NETWORKS = ("allcnnc", "p4m_allcnnc", "alpha_f_p4m_allcnnc")
+
+
+def add(run: Path, folder: Path = RUNS) -> Path:
+    """Publish a finished run and its evaluation; the file of the evaluation."""
+    opened = open_model(run)
+    trained, images = opened.trained, opened.load_splits().test
+    figures = evaluate(trained.module, images, trained.card.classes, mirrorings=True, dtype=torch.float64)
+    publish(RunFiles(run), folder / run.name)
+    written = folder / run.name / "evaluation.json"
+    write_json(written, figures.to_mapping() | {"dtype": "float64", "environment": published_environment()})
+    return written
+
+
+def table(folder: Path = RUNS) -> str:
+    """Rows and confusion matrices as Markdown."""
+    rows = [
+        "| network | parameters | seed | accuracy, % | defective cells found, % | ROC AUC "
+        "| predictions changed by a pose | seconds an epoch |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    matrices = [
+        "| network | seed | functional: right | wrong | defective: right | wrong |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for run in sorted((path for path in folder.iterdir() if path.is_dir()), key=_order):
+        result, figures = read_json(run / "result.json"), read_json(run / "evaluation.json")
+        defective = figures["classes"][1]
+        changed = max(*figures["changed_by_rotation"].values(), *figures["changed_by_mirroring"].values())
+        rows.append(
+            f"| `{result['model']}` | {result['parameters']:,} | {result['seed']} | {100 * figures['accuracy']:.1f} | "
+            f"{100 * defective['recall']:.1f} | {defective['auc']:.3f} | {_of(changed, figures)} | "
+            f"{result['seconds_per_epoch']:.0f} |"
+        )
+        (a, b), (c, d) = figures["confusion"]
+        matrices.append(f"| `{result['model']}` | {result['seed']} | {a} | {b} | {d} | {c} |")
+    return "\n".join([*rows, "", *matrices]) + "\n"
+
+
+def _order(run: Path) -> tuple[int, str]:
+    name, _, seed = run.name.rpartition("-")
+    return NETWORKS.index(name), seed
+
+
+def _of(changed: int, figures: dict[str, Any]) -> str:
+    return f"up to {changed} of {figures['images']}" if changed else "none"
+
+
+def main() -> None:
+    """Read the command line; add runs or fill the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--add", nargs="+", type=Path, default=[], help="finished run folders, NETWORK-SEED")
+    parser.add_argument("--page", type=Path, help="page with the block 'elpv'")
+    arguments = parser.parse_args()
+    for run in arguments.add:
+        print(add(run))
+    if arguments.page is not None:
+        fill_page(arguments.page, "elpv", table())
+
+
+if __name__ == "__main__":
+    main()

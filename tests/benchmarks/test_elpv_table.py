@@ -1,0 +1,30 @@
+"""The table of the runs on ELPV, from small files."""
+
+import json
+
+import elpv_table
+
+
+def test_a_row_and_a_confusion_matrix_for_every_run(tmp_path):
+    for name, changed in (
+        ("allcnnc-0", {"0": 3, "90": 0, "180": 41, "270": 5}),
+        ("p4m_allcnnc-1", dict.fromkeys("0", 0)),
+    ):
+        folder = tmp_path / name
+        folder.mkdir()
+        network, _, seed = name.rpartition("-")
+        result = {"model": network, "parameters": 117128, "seed": int(seed), "seconds_per_epoch": 35.2}
+        figures = {
+            "images": 656,
+            "accuracy": 0.89,
+            "classes": [{"recall": 0.9, "auc": 0.9}, {"recall": 0.75, "auc": 0.95}],
+            "confusion": [[400, 51], [50, 155]],
+            "changed_by_rotation": {"90": 0, "180": 0, "270": 0},
+            "changed_by_mirroring": changed,
+        }
+        (folder / "result.json").write_text(json.dumps(result))
+        (folder / "evaluation.json").write_text(json.dumps(figures))
+    lines = elpv_table.table(tmp_path).splitlines()
+    assert lines[2] == "| `allcnnc` | 117,128 | 0 | 89.0 | 75.0 | 0.950 | up to 41 of 656 | 35 |"
+    assert lines[3] == "| `p4m_allcnnc` | 117,128 | 1 | 89.0 | 75.0 | 0.950 | none | 35 |"
+    assert lines[7:] == ["| `allcnnc` | 0 | 400 | 51 | 155 | 50 |", "| `p4m_allcnnc` | 1 | 400 | 51 | 155 | 50 |"]
