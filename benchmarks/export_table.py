@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import attentive_gconv as ag
 from attentive_gconv.bench.memory import peak_memory
@@ -52,8 +52,13 @@ def prepared(name: str) -> tuple[torch.nn.Module, Tensor]:
     if name in {shipped.partition(".")[0] for shipped in ag.list_pretrained()}:
         return ag.create_model(name, pretrained=True), images
     model = ag.create_model(name)
+    for norm in model.modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+            norm.momentum = (
+                None  # statistics are those of the one batch: else activations grow with depth, and rounding
+            )
     with torch.no_grad():
-        model(images[:8])  # statistics of its norms
+        model(images[:8])
     return model.eval(), images
 
 
