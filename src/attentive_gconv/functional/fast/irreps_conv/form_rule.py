@@ -150,7 +150,7 @@ def elements_of(group: FiniteGroup) -> tuple[int, ...]:
 
     Example:
         >>> import attentive_gconv as ag
-        >>> elements_of(ag.group("p2"))
+        >>> elements_of(ag.group("c2"))
         (1, 0, 0, 1, -1, 0, 0, -1)
     """
     return tuple(int(entry) for matrix in group.matrices for row in matrix for entry in row)
