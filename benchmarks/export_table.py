@@ -54,9 +54,8 @@ def prepared(name: str) -> tuple[torch.nn.Module, Tensor]:
     model = ag.create_model(name)
     for norm in model.modules():
         if isinstance(norm, nn.modules.batchnorm._BatchNorm):
-            norm.momentum = (
-                None  # statistics are those of the one batch: else activations grow with depth, and rounding
-            )
+            # statistics of the one batch: with a tenth of them activations, and rounding, grow with depth
+            norm.momentum = None
     with torch.no_grad():
         model(images[:8])
     return model.eval(), images

@@ -51,7 +51,7 @@ def write_int8(graph: onnx.ModelProto, path: Path, metadata: Mapping[str, str], 
     """
     if calibration.dim() != 4 or not len(calibration):
         raise ValueError(f"`calibration` (of shape {tuple(calibration.shape)}) must be images (N, C, Y, X), N > 0")
-    # said to be pre-processed: exported graphs have folded constants and known shapes, which it asks for in a warning
+    # marks the graph as pre-processed: its constants are folded already, and onnxruntime would warn
     graph.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "int8.onnx"

@@ -1,5 +1,7 @@
 """Sizes along the two axes of a map, Y before X in every pair."""
 
+from collections.abc import Sequence
+
 Pair = tuple[int, int]
 
 
@@ -11,6 +13,16 @@ def pair(value: int | Pair) -> Pair:
         ((3, 3), (1, 2))
     """
     return (value, value) if isinstance(value, int) else value
+
+
+def three_pairs(sizes: Sequence[int]) -> tuple[Pair, Pair, Pair]:
+    """Stride, padding and dilation from a list of numbers, as operators of PyTorch take them.
+
+    Example:
+        >>> three_pairs([2, 2, 1, 1, 1, 1])
+        ((2, 2), (1, 1), (1, 1))
+    """
+    return (sizes[0], sizes[1]), (sizes[2], sizes[3]), (sizes[4], sizes[5])
 
 
 def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:

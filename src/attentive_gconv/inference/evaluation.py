@@ -175,7 +175,10 @@ def _figures(
 
 
 def _areas(probabilities: Tensor, labels: Tensor) -> list[float | None]:
-    """The area under the ROC curve of each class against the others: the Mann-Whitney statistic, from mean ranks."""
+    """The area under the ROC curve of each class against the others: the Mann-Whitney statistic, from mean ranks.
+
+    Written here because evaluation needs PyTorch alone; the tests compare it with scikit-learn's.
+    """
     areas: list[float | None] = []
     for k, column in enumerate(probabilities.unbind(1)):
         of_class = labels == k

@@ -118,13 +118,20 @@ def is_recorded(*tensors: Tensor | None) -> bool:
 def is_compiled_on_cpu(*tensors: Tensor | None) -> bool:
     """Whether the compiled CPU kernels support these tensors in the present context."""
     given = [t for t in tensors if t is not None]
-    x = given[0]
-    if x.dtype not in (torch.float32, torch.float64) or x.numel() == 0:
+    if given[0].numel() == 0 or not _are_cpu_floats(given):
         return False
-    for t in given:
-        if not t.is_cpu or t.dtype is not x.dtype:
-            return False
     return is_ordinary(*given) and not torch.is_autocast_enabled("cpu") and fastest_backend("cpu") == "numba"
+
+
+def _are_cpu_floats(given: list[Tensor]) -> bool:
+    """Whether all are on the CPU and of one dtype, float32 or float64."""
+    dtype = given[0].dtype
+    if dtype not in (torch.float32, torch.float64):
+        return False
+    for t in given:  # noqa: SIM110, a generator would cost as much again
+        if not t.is_cpu or t.dtype is not dtype:
+            return False
+    return True
 
 
 def constant_when_compiled(function: Rule) -> Rule:
@@ -140,10 +147,7 @@ def takes_cpu_operators(*tensors: Tensor | None) -> bool:
         return False
     if torch._C._are_functorch_transforms_active() or torch.is_autocast_enabled("cpu"):
         return False
-    given = [t for t in tensors if t is not None]
-    return given[0].dtype in (torch.float32, torch.float64) and all(
-        t.device.type == "cpu" and t.dtype == given[0].dtype for t in given
-    )
+    return _are_cpu_floats([t for t in tensors if t is not None])
 
 
 def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:

@@ -14,7 +14,7 @@ from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.full_attention.problem import Problem, problem_of, weight_gradients
 from attentive_gconv.functional.fast.full_attention.streaming import Plan
 from attentive_gconv.functional.gating import Combination
-from attentive_gconv.functional.geometry import output_size
+from attentive_gconv.functional.geometry import output_size, three_pairs
 from attentive_gconv.functional.operands import FullAttentionWeights
 
 
@@ -32,15 +32,10 @@ def stream_by_operator(x: Tensor, weights: FullAttentionWeights, *, memory_budge
 def _posed(x: Tensor, *given: Any) -> tuple[Problem, FullAttentionWeights, Plan]:
     """Problem, weights and plan from an operator's arguments, which are plain numbers."""
     *tensors, sizes, (scale, skip, attended), budget, backend = given
-    options = (*_sides(sizes), sizes[6], scale, Combination(skip, attended))
+    options = (*three_pairs(sizes), sizes[6], scale, Combination(skip, attended))
     weights = FullAttentionWeights(*tensors, *options)  # type: ignore[call-arg]
     problem = problem_of((x.shape[-2], x.shape[-1]), weights, x.dtype)
     return problem, weights, Plan(dispatch.get_backend(backend, x.device), budget, recompute=True)
-
-
-def _sides(sizes: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """Stride, padding and dilation."""
-    return (sizes[0], sizes[1]), (sizes[2], sizes[3]), (sizes[4], sizes[5])
 
 
 @torch.library.custom_op("attentive_gconv::attentive_conv2d", mutates_args=())
@@ -66,7 +61,7 @@ def _backward(
 
 @_forward.register_fake
 def _(x: Tensor, kernel: Tensor, *given: Any) -> Tensor:
-    out = output_size((x.shape[-2], x.shape[-1]), (kernel.shape[-2], kernel.shape[-1]), *_sides(given[3]))
+    out = output_size((x.shape[-2], x.shape[-1]), (kernel.shape[-2], kernel.shape[-1]), *three_pairs(given[3]))
     return x.new_empty((x.shape[0], kernel.shape[0] * kernel.shape[1], *out))
 
 

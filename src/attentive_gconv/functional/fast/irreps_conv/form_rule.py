@@ -102,7 +102,8 @@ def takes_irreps(form: str, x: Tensor, weight: Tensor, bias: Tensor | None, opti
     if not has_kernels(options.group):
         return False
     # sizes first: they are looked up in a cache, and rule most small layers out
-    if form == "auto" and not irreps_are_faster(_size_of(x, weight, bias, options)):
+    training = dispatch.is_recorded(x, weight, bias)
+    if form == "auto" and not irreps_are_faster(size_of(x, weight, options, training=training)):
         return False
     return dispatch.is_compiled_on_cpu(x, weight, bias)
 
@@ -161,10 +162,6 @@ def group_of(elements: tuple[int, ...]) -> FiniteGroup:
     """The group of these entries, the inverse of `elements_of`; without a name or weight of its own."""
     rows = [elements[i : i + 2] for i in range(0, len(elements), 2)]
     return FiniteGroup("exact", [rows[i : i + 2] for i in range(0, len(rows), 2)])
-
-
-def _size_of(x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions) -> Size:
-    return size_of(x, weight, options, training=dispatch.is_recorded(x, weight, bias))
 
 
 def size_of(x: Tensor, weight: Tensor, options: ConvOptions, *, training: bool) -> Size:

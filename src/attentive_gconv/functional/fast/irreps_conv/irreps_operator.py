@@ -21,7 +21,7 @@ from attentive_gconv.functional.fast.irreps_conv.form_rule import (
     size_of,
 )
 from attentive_gconv.functional.filters import kernel_index
-from attentive_gconv.functional.geometry import output_size
+from attentive_gconv.functional.geometry import output_size, three_pairs
 
 
 def operation() -> Any:
@@ -46,8 +46,7 @@ def group_conv2d_by_operator(x: Tensor, weight: Tensor, bias: Tensor | None, opt
 
 
 def _options(elements: Sequence[int], scale: float, sizes: Sequence[int]) -> ConvOptions:
-    pairs = ((sizes[0], sizes[1]), (sizes[2], sizes[3]), (sizes[4], sizes[5]))
-    return ConvOptions(group_of(tuple(elements)), scale, *pairs)
+    return ConvOptions(group_of(tuple(elements)), scale, *three_pairs(sizes))
 
 
 def _runs_irreps(x: Tensor, weight: Tensor, options: ConvOptions, form: str, training: bool) -> bool:
@@ -104,8 +103,7 @@ def _expanded_gradients(
 @_forward.register_fake
 def _(x: Tensor, weight: Tensor, bias: Tensor | None, elements: Any, scale: float, sizes: Any, *_: Any) -> Tensor:
     side = (weight.shape[-1], weight.shape[-1])
-    pairs = ((sizes[0], sizes[1]), (sizes[2], sizes[3]), (sizes[4], sizes[5]))
-    out = output_size((x.shape[-2], x.shape[-1]), side, *pairs)
+    out = output_size((x.shape[-2], x.shape[-1]), side, *three_pairs(sizes))
     return x.new_empty((x.shape[0], weight.shape[0], weight.shape[2], *out))
 
 
