@@ -1,11 +1,14 @@
-"""Two revisions of this library side by side: training steps and inference of the same networks, in one run.
+"""Two revisions of this library side by side: what `agconv bench --suite paper` measures, in one run.
 
     git worktree add ../before REVISION
     python benchmarks/compare_revisions.py --before ../before --rounds 7 --out benchmarks/results/revisions.json
     python benchmarks/compare_revisions.py --page docs/results.md --out benchmarks/results/revisions.json
 
-Each revision has a process of its own, which keeps its networks; the processes take turns, sample by sample, and each
-round starts with the other one. A sample is the mean of as many calls as last 0.3 s. Ratios are formed within rounds.
+Each revision has a process of its own; the processes take turns, sample by sample, and each round starts with the other
+one. A sample is the mean of as many calls as last 0.3 s. Ratios are formed within rounds. Every case of the suite is
+measured with the default allocator and the machine's own instructions; left out are cases that are not this library's
+(conv2d) or that name a form of the convolutions, which the other revision may not have. Peak memory is that of a fresh
+process for each case and revision, as the revision's own `agconv bench` counts it; it comes last.
 
 First each network is trained in both for 20 steps, in float64, from the same weights, on the same images and with the
 same dropout masks; the largest relative difference of a weight is reported. The steps are plain gradient descent with
@@ -15,30 +18,45 @@ momentum: Adam would scale gradients that are zero but for rounding up to its le
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
+from attentive_gconv.bench.cases import CONV2D, Case
+from attentive_gconv.bench.jobs import Measurement
+from attentive_gconv.bench.suites import SUITES, entries
 from attentive_gconv.bench.timing import order_of_round, quartiles, ratios
 from attentive_gconv.files import write_json
 from page_block import fill_page
 from provenance import published_environment
 
 NETWORKS = ("p4cnn", "alpha_f_p4cnn", "alpha_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn")
+HEADS = {"train": "step", "inference": "inference"}
+SIZES = ("batch", "group", "channels", "side")
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-# what both revisions offer: `create_model`, and nothing of the timing that may have changed between them
+STEPS = 2  # of peak memory, as `agconv bench` takes them
+# the package of the measurements has had two names
 WORKER = """
-import json, sys, time
+import importlib, json, sys, time
+from dataclasses import asdict
 import torch
 from attentive_gconv import create_model
 
+try:
+    import attentive_gconv.bench as package
+except ImportError:
+    import attentive_gconv.benchmark as package
+cases, steps, worker = (importlib.import_module(f"{package.__name__}.{name}") for name in ("cases", "steps", "worker"))
+
 torch.set_num_threads(int(sys.argv[1]))
-kept = {}
+current, call = None, None
 
 class GivenMasks(torch.nn.Module):
     def __init__(self, p):
@@ -66,53 +84,69 @@ def train(model, path, steps=20):
         optimizer.step()
     torch.save(network.state_dict(), path)
 
-def prepare(model, batch, train):
-    torch.manual_seed(0)
-    network = create_model(model).train(train)
-    images, labels = torch.randn(batch, 1, 28, 28), torch.randint(0, 10, (batch,))
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.0)
-
-    def step():
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(images), labels).backward()
-        optimizer.step()
-
-    def infer():
-        with torch.inference_mode():
-            network(images)
-
-    call = step if train else infer
-    call(), call()
-    return call
-
-for line in sys.stdin:
-    if "path" in line:
-        train(**json.loads(line))
-        print(0, flush=True)
-        continue
-    if line not in kept:
-        kept[line] = prepare(**json.loads(line))
+def seconds(line, case, what):
+    global current, call
+    if line != current:
+        # one at a time: what another case keeps in memory is not this one's burden
+        call = None
+        current, call = line, steps.prepare(cases.Case(**case), what)
+        call(), call()
     calls, start = 0, time.perf_counter()
     while time.perf_counter() - start < 0.3:
-        kept[line]()
+        call()
         calls += 1
-    print((time.perf_counter() - start) / calls, flush=True)
+    return (time.perf_counter() - start) / calls
+
+def peak(case, of_steps):
+    found = worker.memory_of_case(cases.Case(**case), of_steps)
+    if "error" in found:
+        raise RuntimeError(found["error"])
+    return found["bytes"]
+
+for line in sys.stdin:
+    task = json.loads(line)
+    if "path" in task:
+        train(**task)
+        answer = 0
+    elif "of_steps" in task:
+        answer = peak(**task)
+    else:
+        answer = seconds(line, **task)
+    print(answer, flush=True)
 """
 
 
 @dataclass(frozen=True)
 class Work:
-    """One thing to time."""
+    """One figure to measure: a case of an entry of the suite."""
 
-    model: str
-    batch: int
-    train: bool
+    entry: str
+    what: str
+    case: Case
+
+    def values(self) -> dict[str, Any]:
+        """The case's values, without those that are not set, which the other revision may not know."""
+        return {name: value for name, value in self.case.to_mapping().items() if value is not None}
+
+
+def work_of(suite: Iterable[str]) -> list[Work]:
+    """What is measured of a suite: times first, each case once."""
+    found: dict[tuple[str, Case], Work] = {}
+    for name in suite:
+        entry = entries()[name]
+        for measurement in entry.measurements:
+            for comparison in entry.comparisons:
+                for case in comparison.cases:
+                    if measurement == Measurement(measurement.what) and case.name != CONV2D and case.conv is None:
+                        found.setdefault((measurement.what, case), Work(name, measurement.what, case))
+    return sorted(found.values(), key=lambda work: work.what == "memory")
 
 
 class Revision:
     """A process that times work with the library of one source folder."""
 
     def __init__(self, source: Path, threads: int):
+        self.source, self.threads = source, threads
         self._process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(threads)],
             stdin=subprocess.PIPE,
@@ -127,7 +161,18 @@ class Revision:
         Raises:
             RuntimeError: if the process has ended, which it does when the work fails.
         """
-        return float(self._ask(asdict(work)))
+        return float(self._ask({"case": work.values(), "what": work.what}))
+
+    def peak(self, work: Work) -> float:
+        """Bytes of the case's peak memory, in a fresh process.
+
+        Raises:
+            RuntimeError: as `time` does.
+        """
+        fresh = Revision(self.source, self.threads)
+        found = float(fresh._ask({"case": work.values(), "of_steps": STEPS}))
+        fresh.close()
+        return found
 
     def train(self, model: str, folder: Path) -> dict[str, torch.Tensor]:
         """The weights of a network after some steps, by name."""
@@ -152,14 +197,19 @@ class Revision:
 
 
 def measure(revisions: tuple[Revision, Revision], work: Work, rounds: int) -> dict[str, Any]:
-    """One row: seconds before and after, and their ratio."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for index in range(rounds):
+    """One row: seconds or bytes before and after, and their ratio."""
+    figures: tuple[list[float], list[float]] = ([], [])
+    memory = work.what == "memory"
+    for index in range(1 if memory else rounds):
         for which in order_of_round(2, index):
-            times[which].append(revisions[which].time(work))
-    before, after = times
+            revision = revisions[which]
+            figures[which].append(revision.peak(work) if memory else revision.time(work))
+    before, after = figures
     return {
-        **asdict(work),
+        "entry": work.entry,
+        "what": work.what,
+        "label": work.case.label(),
+        "case": work.values(),
         "before": quartiles(before)._asdict(),
         "after": quartiles(after)._asdict(),
         "ratio": ratios(after, before)._asdict(),
@@ -177,31 +227,65 @@ def difference(revisions: tuple[Revision, Revision], model: str) -> float:
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report as Markdown: a row for each network, and all beside the first network of the revision before."""
-    work = list(dict.fromkeys((row["train"], row["batch"]) for row in report["rows"]))
-    rows = {(row["model"], row["train"], row["batch"]): row for row in report["rows"]}
-    heads = " | ".join(f"{'step' if train else 'inference'}, B={batch}" for train, batch in work)
+    """The report as Markdown: the networks, the same beside the first one before, and the suite entry by entry."""
+    networks = [row for row in report["rows"] if row["label"] in report["differences"] and row["what"] in HEADS]
+    rows = {(row["label"], row["what"], row["case"]["batch"]): row for row in networks}
+    work = sorted({key[1:] for key in rows}, key=lambda key: (list(HEADS).index(key[0]), key[1]))
+    work = [key for key in work if all((model, *key) in rows for model in report["differences"])]
+    heads = " | ".join(f"{HEADS[what]}, B={batch}" for what, batch in work)
     rule = "|---|" + "---:|" * len(work)
     lines = [f"| network | {heads} | weights after 20 steps |", f"{rule}---:|"]
     for model, difference in report["differences"].items():
-        found = [rows[model, *key]["ratio"] for key in work]
-        cells = [f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})" for ratio in found]
+        cells = [spread(rows[model, *key]["ratio"]) for key in work]
         lines.append(f"| `{model}` | {' | '.join(cells)} | {difference:.1e} |")
     first = next(iter(report["differences"]))
-    lines += ["", f"The medians beside those of {first} in the revision before:", "", f"| network | {heads} |", rule]
+    lines += [
+        "",
+        f"Time of each network now, relative to {first} in the revision before:",
+        "",
+        f"| network | {heads} |",
+        rule,
+    ]
     for model in report["differences"]:
         beside = [rows[model, *key]["after"]["median"] / rows[first, *key]["before"]["median"] for key in work]
         lines.append(f"| `{model}` | {' | '.join(f'{value:.2f}' for value in beside)} |")
+    lines += [
+        "",
+        "Every case of the suite, by entry:",
+        "",
+        "| entry | figure | cases | median of the cases | largest |",
+    ]
+    lines.append("|---|---|---:|---:|---|")
+    for entry, what in dict.fromkeys((row["entry"], row["what"]) for row in report["rows"]):
+        found = [row for row in report["rows"] if (row["entry"], row["what"]) == (entry, what)]
+        median = statistics.median(row["ratio"]["median"] for row in found)
+        largest = max(found, key=lambda row: row["ratio"]["median"])
+        figure = f"{spread(largest['ratio'])}, {described(largest)}"
+        lines.append(f"| {entry} | {HEADS.get(what, what)} | {len(found)} | {median:.2f} | {figure} |")
     return "\n".join(lines) + "\n"
+
+
+def spread(ratio: dict[str, float]) -> str:
+    """Median and quartiles of a ratio; the ratio alone, if it was formed once."""
+    if ratio["lower"] == ratio["upper"]:
+        return f"{ratio['median']:.2f}"
+    return f"{ratio['median']:.2f} ({ratio['lower']:.2f}–{ratio['upper']:.2f})"
+
+
+def described(row: dict[str, Any]) -> str:
+    """The case of a row: a network's or layer's name, and the sizes that were set."""
+    sizes = [f"{name} {row['case'][name]}" for name in SIZES if name in row["case"]]
+    kind = {"network": f"`{row['label']}`"}.get(row["case"]["kind"], f"{row['case']['kind']} layer, {row['label']}")
+    return ", ".join([kind, *sizes])
 
 
 def main() -> None:
     """Read the command line, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--before", type=Path, help="checkout of the other revision")
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, help=f"(default: {' '.join(NETWORKS)})")
-    parser.add_argument("--train-batches", nargs="*", type=int, default=(16, 128), help="(default: 16 128)")
-    parser.add_argument("--inference-batches", nargs="*", type=int, default=(1, 16, 128), help="(default: 1 16 128)")
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, help=f"to train (default: {' '.join(NETWORKS)})")
+    parser.add_argument("--entries", nargs="+", default=SUITES["paper"], help="of the suite (default: all of `paper`)")
+    parser.add_argument("--without", nargs="+", default=(), help="entries that the other revision cannot measure")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of timing (default: 9)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process (default: 2)")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -219,21 +303,22 @@ def main() -> None:
         parser.error(f"--before {arguments.before}: no checkout of this library, which would hold src/attentive_gconv")
     if arguments.rounds < 3:
         parser.error(f"--rounds (={arguments.rounds}) must be at least 3")
+    for option in ("entries", "without"):
+        if unknown := set(getattr(arguments, option)) - set(entries()):
+            parser.error(f"--{option} {' '.join(sorted(unknown))}: choose from {', '.join(SUITES['paper'])}")
     revisions = (Revision(source, arguments.threads), Revision(SOURCE, arguments.threads))
-    rows, differences = [], {}
+    protocol = {"before": revision_of(arguments.before), "rounds": arguments.rounds, "threads": arguments.threads}
+    report: dict[str, Any] = {"environment": published_environment(), **protocol, "differences": {}, "rows": []}
     for model in arguments.networks:
-        differences[model] = difference(revisions, model)
-        print(model, "weights after 20 steps:", f"{differences[model]:.1e}", flush=True)
-        for train, batches in ((True, arguments.train_batches), (False, arguments.inference_batches)):
-            for batch in batches:
-                rows.append(measure(revisions, Work(model, batch, train), arguments.rounds))
-                print(model, batch, "step" if train else "inference", f"{rows[-1]['ratio']['median']:.3f}", flush=True)
+        report["differences"][model] = difference(revisions, model)
+        print(model, "weights after 20 steps:", f"{report['differences'][model]:.1e}", flush=True)
+    for work in work_of(name for name in arguments.entries if name not in arguments.without):
+        report["rows"].append(row := measure(revisions, work, arguments.rounds))
+        print(work.entry, work.what, described(row), f"{row['ratio']['median']:.3f}", flush=True)
+        if arguments.out is not None:
+            write_json(arguments.out, report)
     for revision in revisions:
         revision.close()
-    if arguments.out is not None:
-        protocol = {"rounds": arguments.rounds, "threads": arguments.threads}
-        report = {"before": revision_of(arguments.before), **protocol, "differences": differences, "rows": rows}
-        write_json(arguments.out, {"environment": published_environment(), **report})
 
 
 def revision_of(checkout: Path) -> str:

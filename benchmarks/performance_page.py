@@ -47,7 +47,7 @@ def blocks(documents: Mapping[str, dict[str, Any]], folder: str = "") -> dict[st
         if plan["axis"] is not None:
             parts.append(f"![{plan['title']}]({folder}{name}.png)\n")
             parts.append("".join(f"- {sentence}\n" for sentence in sentences(figures, plan["axis"])))
-        parts.append(f"{_how(plan)}; [all samples]({folder}{name}.json).\n")
+        parts.append(f"{_how(plan)}; {_when(document['environment'])}; [all samples]({folder}{name}.json).\n")
         found[name] = "\n".join(parts)
     if documents:
         found[MACHINE] = _machine(documents)
@@ -63,6 +63,11 @@ def _how(plan: Mapping[str, Any]) -> str:
         times = {1: "once", 2: "twice"}.get(protocol["memory_repeats"], f"{protocol['memory_repeats']} times")
         found.append(f"memory measured {times}, over {protocol['steps']} steps")
     return "; ".join(found)
+
+
+def _when(about: Mapping[str, Any]) -> str:
+    """The date and revision of a measurement."""
+    return f"measured on {about['started'][:10]} at {(about['git_revision'] or 'an unknown revision')[:7]}"
 
 
 def losses(documents: Mapping[str, dict[str, Any]]) -> str:

@@ -238,7 +238,7 @@ def kills_table(found: dict[str, Any]) -> str:
 def flips_table(found: dict[str, Any]) -> str:
     """The flips as Markdown: a row for each kind of file."""
     columns = ("bits", "refused", "harmless", "refused without its name", "wrong")
-    lines = [f"| file | {' | '.join(columns)} |", "|---|" + "---:|" * len(columns)]
+    lines = [f"| file | {' | '.join(('bits in the file', *columns[1:]))} |", "|---|" + "---:|" * len(columns)]
     for kind, row in found["kinds"].items():
         lines.append(f"| {kind} | {' | '.join(f'{row.get(column, 0):,}' for column in columns)} |")
     return "\n".join(lines) + "\n"

@@ -17,7 +17,9 @@ def row(entry: str, network: str) -> list[str]:
 
 def test_time_of_a_training_step():
     assert f"takes {row('networks-128', 'alpha_f_p4cnn')[1]} times as long as one of p4cnn" in README
-    assert f"one with full attention {row('networks-128', 'alpha_p4cnn')[1]} times" in README
+    assert f"at batch 128 ({row('networks-16', 'alpha_f_p4cnn')[1]} at batch 16)" in README
+    full, small = (row(entry, "alpha_p4cnn")[1] for entry in ("networks-128", "networks-16"))
+    assert f"one with full attention {full} times ({small})." in README
 
 
 def test_time_of_a_group_convolution():
