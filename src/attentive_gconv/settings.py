@@ -15,6 +15,9 @@ from attentive_gconv.lookup import find
 
 T = TypeVar("T")
 
+# of an image, in pixels
+LARGEST_SIDE = 4096
+
 
 class ConfigError(ValueError):
     """A setting cannot be used; the message names the field, its value and the remedy."""

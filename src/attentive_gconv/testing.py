@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
+from attentive_gconv.groups.interpolation import inscribed_disc
 
 __all__ = ["TOLERANCE", "EquivarianceErrors", "act", "assert_equivariant", "check_equivariance"]
 
@@ -176,9 +177,7 @@ def _error_in_disc(actual: Tensor, expected: Tensor) -> float:
         return float("inf")
     actual, expected = actual.double(), expected.double()
     if actual.dim() > 3:
-        y, x = (torch.arange(side, device=actual.device) - (side - 1) / 2 for side in actual.shape[-2:])
-        radius = (min(actual.shape[-2:]) - 1) / 2
-        inside = (y[:, None] ** 2 + x**2) <= radius**2 + 1e-9
+        inside = inscribed_disc(actual.shape[-2], actual.shape[-1], device=actual.device)
         actual, expected = actual[..., inside], expected[..., inside]
     scale = float(expected.square().sum().sqrt())
     error = float((actual - expected).square().sum().sqrt())

@@ -6,7 +6,7 @@ import pytest
 
 from attentive_gconv.bench import Case, Comparison, Measurement, Protocol
 from attentive_gconv.bench.suite_runner import figures_of, read_entry, run_entry
-from attentive_gconv.bench.suites import SUITES, Entry, entries
+from attentive_gconv.bench.suites import SCHEMA, SUITES, Entry, entries
 from attentive_gconv.environment import describe_environment
 
 QUICK = Protocol(repeats=2, warmup=1, min_seconds=0.0)
@@ -90,9 +90,17 @@ def test_an_entry_with_a_failure_is_not_kept_as_finished(in_process, tmp_path, p
     assert [path.name for path in tmp_path.glob("growth*")] == ["growth-batch.failed.json"]
 
 
+NO_PLAN = f'{{"schema": {SCHEMA}, "figures": []}}'
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is no document of `agconv bench`"), ('{"schema": 0}', "is of schema 0"), ("[]", "is no document")],
+    [
+        ("{", "is no document of `agconv bench`"),
+        ('{"schema": 0}', "is of schema 0"),
+        ("[]", "is no document"),
+        (NO_PLAN, "is no document"),
+    ],
 )
 def test_broken_documents_are_refused(tmp_path, content, message):
     path = tmp_path / "layers.json"

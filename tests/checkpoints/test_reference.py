@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import attentive_gconv as ag
+from attentive_gconv.models import register, registry
 from helpers import relative_error
 
 RELEASED = ["z2cnn", "p4cnn", "alpha_f_p4cnn", "alpha_p4cnn"]
@@ -160,6 +161,15 @@ def test_checkpoints_of_another_network_are_refused(reference_dir, name):
     for other in {"alpha_p4cnn", "alpha_f_p4cnn", "p4cnn", "z2cnn"} - {name}:
         with pytest.raises(ValueError, match=f"does not fit the model {name}: "):
             ag.load_reference_checkpoint(reference_dir / f"{other}.pth", name)
+
+
+def test_a_network_of_ones_own_does_not_hide_what_does_not_fit(tmp_path, monkeypatch, state):
+    """The hint at another network tries those of the package alone: another may need arguments to be built."""
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    register("needy", lambda num_classes, in_channels, needed: None, image_shape=(1, 28, 28), num_classes=10)
+    torch.save(edited(state, "missing"), tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match="does not fit the model alpha_f_p4cnn: missing"):
+        ag.load_reference_checkpoint(tmp_path / "weights.pth", "alpha_f_p4cnn")
 
 
 class Evil:

@@ -12,6 +12,7 @@ from attentive_gconv.checkpoints.weights import (
     WeightsError,
     load_weights,
     save_weights,
+    weights_digest,
 )
 from attentive_gconv.settings import ConfigError
 
@@ -87,6 +88,8 @@ def test_a_foreign_file_is_refused(tmp_path):
         (lambda card: card.update(classes=["a"]), "at least two"),
         (lambda card: card.update(image_shape=[1, 28]), "image_shape"),
         (lambda card: card.update(image_shape=[1, 28, 10**6]), "image_shape"),
+        (lambda card: card["options"].update(num_classes=20), r"options\.num_classes \(=20\) contradicts the card"),
+        (lambda card: card["options"].update(in_channels=3), r"options\.in_channels \(=3\) contradicts the card"),
         (lambda card: card.update(model="p4cn"), "names a network that cannot be built.*p4cnn"),
         (lambda card: card.update(options={"channels": "many"}), "cannot be built"),
         (lambda card: card.update(model="z2cnn"), "does not fit z2cnn"),
@@ -102,6 +105,11 @@ def test_metadata_that_are_no_json_are_refused(path):
     save_file({"a": torch.zeros(2)}, path, metadata={METADATA_KEY: "{"})
     with pytest.raises(WeightsError, match="describes no network"):
         load_weights(path)
+
+
+def test_a_digest_of_weights_that_require_gradients(path):
+    weight = torch.nn.Parameter(torch.ones(2))
+    assert weights_digest("", {"a": weight}) == weights_digest("", {"a": torch.ones(2)})
 
 
 def test_sizes_are_compared_before_memory_is_taken(path):

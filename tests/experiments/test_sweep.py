@@ -71,6 +71,7 @@ def test_another_run_in_the_folder_is_refused_before_any_is_trained(tiny, tmp_pa
 def test_where_it_runs_makes_no_other_run(tiny, tmp_path):
     result = finish(job(tmp_path), QUIET)
     assert finished(job(tmp_path, workers=2, dataset__dir=str(tmp_path), accelerator="auto")) == result
+    assert finished(job(tmp_path, imports=("json",))) == result
 
 
 def test_a_failed_run_does_not_keep_the_others_from_being_finished(tiny, tmp_path):

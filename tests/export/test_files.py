@@ -207,6 +207,11 @@ def test_a_card_that_does_not_fit_the_graph_and_outside_data_are_refused(trained
     write_onnx(tmp_path / "b.onnx", graph, {"attentive_gconv": json.dumps(asdict(trained.card))})
     with pytest.raises(WeightsError, match="weights from other files, which is refused"):
         open_onnx(tmp_path / "b.onnx")
+    graph = onnx.load(onnx_file)
+    graph.graph.sparse_initializer.add().values.data_location = onnx.TensorProto.EXTERNAL
+    write_onnx(tmp_path / "c.onnx", graph, {"attentive_gconv": json.dumps(asdict(trained.card))})
+    with pytest.raises(WeightsError, match="holds sparse tensors"):
+        open_onnx(tmp_path / "c.onnx")
 
 
 def test_refusals_before_anything_is_computed(trained, tmp_path):

@@ -304,7 +304,7 @@ def test_maps_that_do_not_fit_full_attention(shape: tuple[int, ...], method: str
     [
         ({"fc1": (1, 3, 4)}, r"`fc1` of shape \(1, 3, 4\) must be \(R, C, \|H\|\) = \(R, 2, 4\), as x"),
         ({"fc2": (2, 2, 4)}, r"`fc2` of shape \(2, 2, 4\) must be .* = \(2, 1, 4\), as x and fc1"),
-        ({"table": None}, r"`index` of the channel gate must be a table"),
+        ({"table": None}, r"`index` \(None\) of the channel gate must be a table"),
         ({"psi": (1, 1, 4, 3, 3)}, r"`weight` of shape .* must be .* = \(1, 2, 4, k, k\) with k odd, as x"),
         ({"psi": (1, 2, 4, 4, 4)}, r"`weight` of shape .* with k odd"),
         ({"psi": (1, 2, 4, 5, 5)}, r"`index` of shape .* must be .*, as the weight"),
@@ -322,6 +322,22 @@ def test_weights_that_do_not_fit_input_attention(changed: dict[str, Any], messag
 def test_maps_that_do_not_fit_input_attention(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"of shape .* must be|index"):
         G.input_attention(torch.randn(shape), input_weights())
+
+
+@pytest.mark.parametrize(("given", "missing"), [("fc1", "fc2"), ("fc2", "fc1")])
+def test_half_a_gate(given: str, missing: str) -> None:
+    weights = full_weights()
+    with pytest.raises(ValueError, match=f"`{given}` is given without `{missing}`: a channel gate needs both"):
+        G.FullAttentionWeights(
+            weights.kernel, spatial_kernel=weights.spatial_kernel, **{given: getattr(weights, given)}
+        )
+
+
+@pytest.mark.parametrize("method", ["streaming", "definition"])
+@pytest.mark.parametrize("batch", [0, 1])
+def test_an_unknown_backend(method: str, batch: int) -> None:
+    with pytest.raises(ValueError, match="unknown backend 'nonsense'"):
+        G.attentive_conv2d(torch.randn(batch, 2, 4, 6, 6), full_weights(), method=method, backend="nonsense")
 
 
 def test_input_attention_without_gates() -> None:

@@ -47,6 +47,12 @@ def test_other_channels_have_the_average_mean_and_std():
     assert (transform.image_shape, [mean]) == ((3, 28, 28), pretrained_card("p4cnn")["mean"])
 
 
+def with_transparency():
+    image = Image.new("P", (8, 8))
+    image.info["transparency"] = 0
+    return image
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
@@ -54,6 +60,7 @@ def test_other_channels_have_the_average_mean_and_std():
         (torch.rand(2, 8, 8), "has 2 channels, and the network takes 3"),
         (Image.new("RGBA", (8, 8)), r"mode RGBA\) must be a tensor or a PIL image of mode L or RGB"),
         (3, "must be a tensor or a PIL image"),
+        (with_transparency(), "has transparent pixels: blend them"),
         (
             torch.ones(3, 8, 8, dtype=torch.int64),
             r"has dtype torch\.int64: give floating-point values in \[0, 1\], or uint8",

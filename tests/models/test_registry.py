@@ -42,6 +42,15 @@ def test_unknown_models_are_refused_with_a_suggestion(name, message):
             call(name)
 
 
+@pytest.mark.parametrize("pretrained", [False, True])
+def test_unknown_tags_are_refused_with_a_suggestion(pretrained):
+    with pytest.raises(
+        ValueError, match=r"unknown pretrained model 'p4cnn\.rot_mnst': did you mean 'p4cnn\.rot_mnist'"
+    ):
+        ag.create_model("p4cnn.rot_mnst", pretrained=pretrained)
+    assert ag.create_model("p4cnn.rot_mnist").training
+
+
 def test_unknown_options_are_refused_with_a_suggestion():
     with pytest.raises(TypeError, match="model 'p4cnn' has no option 'num_class': did you mean 'num_classes'"):
         ag.create_model("p4cnn", num_class=4)

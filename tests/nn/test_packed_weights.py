@@ -258,6 +258,13 @@ def test_tables_survive_to_empty(make: Callable[[], nn.Module] | None):
     torch.testing.assert_close(layer(x), twin(x), rtol=0, atol=0)
 
 
+def test_weights_of_another_dtype_are_assigned():
+    source, layer = (ag.nn.GroupConv2d("c8", 2, 2, 5, dtype=dtype) for dtype in (torch.float64, torch.float32))
+    layer.load_state_dict(source.state_dict(), assign=True)
+    x = torch.randn(1, 2, 8, 7, 7, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), source(x), rtol=0, atol=0)
+
+
 def test_moving_to_another_device_frees_and_remakes():
     layer = ag.nn.LiftingConv2d("p4", 1, 2, 3).eval()
     with torch.no_grad():

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import attentive_gconv as ag
 from attentive_gconv.models.blocks import ATTENTION
+from attentive_gconv.nn.transposition import transposed_beside_weights
 from helpers import PM
 from networks import randomise_norms_
 
@@ -76,6 +78,20 @@ def test_unequal_sizes_of_pools_and_upsampling_are_exchanged():
     x = torch.randn(1, 2, 12, 9, dtype=torch.float64)
     before = model(x.mT)
     torch.testing.assert_close(ag.nn.transpose_kernels_(model)(x), before.mT)
+
+
+def test_what_a_state_dict_does_not_hold_is_named():
+    pool, restriction = ag.nn.SpatialMaxPool2d((1, 2)), ag.nn.GroupRestriction("p4m", "p4")
+    model = nn.Sequential(ag.nn.LiftingConv2d("p4m", 1, 2, 3), restriction, pool, ag.nn.GroupRestriction("p4m", "z2"))
+    assert transposed_beside_weights(model) == ["1", "2", "3"]
+    assert transposed_beside_weights(ag.create_model("alpha_p4cnn")) == []
+
+
+@pytest.mark.parametrize("layer", [lambda: ag.nn.LiftingConv2d("p4", 1, 2, 3), lambda: nn.Conv2d(1, 2, 3)])
+def test_pruned_kernels_are_refused(layer):
+    pruned = prune.l1_unstructured(layer(), "weight", 0.5)
+    with pytest.raises(ValueError, match=r"'weight' of \w+ is no parameter.*: make it permanent first"):
+        ag.nn.transpose_kernels_(pruned)
 
 
 def test_tied_weights_are_transposed_once():

@@ -58,6 +58,13 @@ def test_weights_for_other_axes_are_transposed(run):
     torch.testing.assert_close(network.eval()(images.mT), trained.module(images))
 
 
+def test_a_transposition_that_no_weights_hold_is_refused(run, monkeypatch):
+    card = replace(open_model(run).trained.card, transposed=True)
+    monkeypatch.setattr("attentive_gconv.training.initial.transposed_beside_weights", lambda model: ["pool"])
+    with pytest.raises(ConfigError, match="changes more than weights in pool: train on images stored the same way"):
+        take_initial_weights(card.build(), str(run), card)
+
+
 def test_what_does_not_fit_has_the_initial_weights_of_the_seed(run, tmp_path):
     options = {"model__name": "p4cnn", "model__channels": 3, "model__attention": "full"}
     train(without_steps(**options), tmp_path / "new")

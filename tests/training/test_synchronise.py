@@ -12,6 +12,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 from torch import nn
 
+import attentive_gconv as ag
 from attentive_gconv.nn import GroupBatchNorm2d
 from attentive_gconv.training import load_recipe, train
 from attentive_gconv.training.synchronise import SynchroniseBatchNorm, SynchronisedBatchNorm
@@ -53,6 +54,17 @@ def test_a_lower_precision_is_kept_outside_and_not_within(group_of_one):
     low = SynchronisedBatchNorm(2)(x.bfloat16())
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), SynchronisedBatchNorm(2)(x.bfloat16().float()), rtol=1e-2, atol=1e-2)
+
+
+def test_statistics_of_one_image_a_process_are_those_of_all(group_of_one, monkeypatch):
+    """One value a channel in this process, several in all of them: nothing to refuse."""
+    gate = ag.nn.ChannelAttention("z2", 4, 2, over_group=False, norm="output").train()
+    x = torch.randn(1, 4, 5, 5)
+    with pytest.raises(ValueError, match="more than one value a channel"):
+        gate(x)
+    SynchroniseBatchNorm().apply(gate)
+    monkeypatch.setattr(dist, "all_reduce", lambda total: total.mul_(2))
+    assert gate(x).isfinite().all()
 
 
 def test_a_models_layers_are_replaced_and_put_back(group_of_one):

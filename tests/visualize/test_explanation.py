@@ -43,6 +43,33 @@ def network(family: str, group: str, attention: str, batch: int = 2) -> tuple[nn
     return randomise_norms_(model, torch.cat([images, torch.randn_like(images)])), images
 
 
+@pytest.mark.parametrize("group", ["p4m", "p4"])
+def test_layers_of_several_groups(group):
+    model = nn.Sequential(
+        ag.nn.AttentiveLiftingConv2d("p4m", 1, 2, 3),
+        ag.nn.GroupRestriction("p4m", "p4"),
+        ag.nn.AttentiveGroupConv2d("p4", 4, 3, 3),
+        ag.nn.GroupMeanPool(),
+    ).double()
+    image = torch.randn(1, 9, 9, dtype=torch.float64)
+    with pytest.raises(ValueError, match="`group` must be given: the layers of the model have several groups, p4, p4m"):
+        ag.explain(model, image)
+    found = ag.explain(model, image, group=group)
+    assert found.poses.shape == (ag.group(group).order, 9, 9)
+    maps = [value if len(value) == len(found.poses) else value.mean(0, keepdim=True) for value in found.layers.values()]
+    assert [len(value) for value in maps].count(1) == 1
+    expected = resize(maps[0][None], (9, 9)) * resize(maps[1][None], (9, 9))
+    torch.testing.assert_close(found.poses, expected[0])
+
+
+@pytest.mark.parametrize("options", [{}, {"parts": False}, {"reduction": "max"}, {"reduction": "none"}])
+def test_an_empty_batch_has_empty_maps(options):
+    model, images = network("rot-mnist", "p4", "full")
+    whole, empty = (ag.attention_maps(model, x, **options) for x in (images, images[:0]))
+    assert {name: value.shape[1:] for name, value in empty.items()} == {n: v.shape[1:] for n, v in whole.items()}
+    assert all(len(value) == 0 for value in empty.values())
+
+
 @pytest.mark.parametrize(("family", "group", "attention"), CASES)
 def test_maps_commute_with_every_element(family, group, attention):
     """map(L_h x) = L_h map(x), for each layer's maps, and for their product, with its sum and poses."""

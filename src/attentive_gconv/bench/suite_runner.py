@@ -70,6 +70,8 @@ def read_entry(path: Path) -> dict[str, Any]:
         if document["schema"] != SCHEMA:
             raise ValueError(f"{path} is of schema {document['schema']}, not {SCHEMA}: measure again with --fresh")
         figures_of(document)
+        # what the callers read
+        document["plan"], document["environment"]["started"]
     except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is no document of `agconv bench` ({error}); remove it or use --fresh") from error
     found: dict[str, Any] = document

@@ -10,7 +10,7 @@ from torch import nn
 from attentive_gconv.data import DataSplits
 from attentive_gconv.environment import memory_bytes
 from attentive_gconv.models import build_model
-from attentive_gconv.settings import ConfigError, dataclass_from_mapping
+from attentive_gconv.settings import LARGEST_SIDE, ConfigError, dataclass_from_mapping
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,10 @@ class ModelCard:
     options: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if len(self.image_shape) != 3 or min(self.image_shape) < 1 or max(self.image_shape) > 4096:
-            raise ConfigError(f"image_shape (={self.image_shape}) must be three sizes from 1 to 4096: C, Y, X")
+        if len(self.image_shape) != 3 or not all(1 <= side <= LARGEST_SIDE for side in self.image_shape):
+            raise ConfigError(
+                f"image_shape (={self.image_shape}) must be three sizes from 1 to {LARGEST_SIDE}: C, Y, X"
+            )
         for name in ("mean", "std"):
             if len(getattr(self, name)) != self.image_shape[0]:
                 raise ConfigError(f"{name} (={getattr(self, name)}) must hold {self.image_shape[0]} numbers")
@@ -50,6 +52,11 @@ class ModelCard:
             raise ConfigError(f"std (={self.std}) must be positive")
         if len(self.classes) < 2:
             raise ConfigError(f"classes (={self.classes}) must hold at least two names")
+        for option, value in {"num_classes": len(self.classes), "in_channels": self.image_shape[0]}.items():
+            if self.options.get(option, value) != value:
+                raise ConfigError(
+                    f"options.{option} (={self.options[option]}) contradicts the card, which says {value}"
+                )
 
     @classmethod
     def of(cls, splits: DataSplits, *, seed: int, model: str, options: dict[str, Any]) -> "ModelCard":

@@ -14,7 +14,7 @@ from torch import nn
 from attentive_gconv.checkpoints.state_dicts import differences
 from attentive_gconv.checkpoints.transfer import Transfer, transfer_weights
 from attentive_gconv.models import FeatureMaps, ImageClassifier, build_model, list_models
-from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_card, pretrained_file
+from attentive_gconv.models.shipped_cards import list_pretrained, pretrained_card, pretrained_file, pretrained_name
 from attentive_gconv.nn import transpose_kernels_
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def create_model(
     """Create a network by name, with initial weights or with the shipped ones.
 
     Args:
-        name: one of `list_models`; with a tag, as ``"p4cnn.rot_mnist"``, one of `list_pretrained`.
+        name: one of `list_models`; with a tag, as ``"p4cnn.rot_mnist"``, one of `list_pretrained`. Without
+            ``pretrained`` the tag changes nothing.
         pretrained: load the weights of that name, or without a tag the first weights of that network. The model is then
             in eval mode and takes upright images, preprocessed by `attentive_gconv.models.transform`. With another
             ``num_classes`` or ``in_channels`` all weights that fit are kept and the first kernel is adapted; the logger
@@ -65,8 +66,8 @@ def create_model(
     """
     if out_indices is not None and not features_only:
         raise ValueError(f"`out_indices` (={out_indices!r}) has no meaning without features_only=True")
-    tagged = isinstance(name, str) and name not in list_models()
-    model = build_model(name.partition(".")[0] if tagged else name, **options)
+    tagged = isinstance(name, str) and "." in name and name not in list_models()
+    model = build_model(pretrained_name(name).partition(".")[0] if tagged else name, **options)
     if pretrained:
         _fill(name, model)
     return FeatureMaps(model, out_indices).train(model.training) if features_only else model

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from attentive_gconv.checkpoints.state_dicts import differences, unusable
 from attentive_gconv.checkpoints.torch_files import load_data
-from attentive_gconv.models import build_model, list_models
+from attentive_gconv.models import build_model
+from attentive_gconv.models.catalogue import CATALOGUE
 
 _NESTED = ".attention."
 # SHA-256 of both halves of each released file, by file size: if only one half matches, the file is damaged; if neither
@@ -98,8 +99,9 @@ def _fit(source: dict[str, Tensor], target: dict[str, Any]) -> tuple[dict[str, T
 
 def _models_that_fit(source: dict[str, Tensor]) -> list[str]:
     """Names of the models that a checkpoint fits; one released file belongs to another network than it says."""
+    names = [entry.name for entry in CATALOGUE]
     with torch.device("meta"):
-        return [name for name in list_models() if not _fit(source, build_model(name).state_dict())[1]]
+        return [name for name in names if not _fit(source, build_model(name).state_dict())[1]]
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -140,5 +140,5 @@ def weights_digest(card: str, state: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(card.encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

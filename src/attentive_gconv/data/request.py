@@ -6,6 +6,7 @@ from pathlib import Path
 from attentive_gconv.data.augmentation import AUGMENTATIONS, Transform
 from attentive_gconv.data.cache import cache_dir
 from attentive_gconv.lookup import find
+from attentive_gconv.settings import LARGEST_SIDE
 
 PROTOCOLS = {
     "validation": "a part of the training images is held out as validation set, which chooses the epoch",
@@ -16,7 +17,6 @@ PROTOCOLS = {
 # seeds that numpy's RandomState takes
 _SEEDS = 2**32
 # largest side of training images
-LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,13 @@ from rich.console import Console
 
 from attentive_gconv.checkpoints.run_files import RunFolderError, read_json
 from attentive_gconv.settings import dataclass_from_mapping
-from attentive_gconv.training.config import TrainConfig
+from attentive_gconv.training.config import PLACES, TrainConfig
 from attentive_gconv.training.parsing import config_to_mapping
 from attentive_gconv.training.printing import print_plain
 from attentive_gconv.training.recipe import flatten
 from attentive_gconv.training.run_folder import RunFolder
 from attentive_gconv.training.run_result import TrainResult
 from attentive_gconv.yaml_settings import dump_settings
-
-# settings in which a stored run may differ from the wanted one: where and on what it runs
-PLACES = ("accelerator", "devices", "num_nodes", "strategy", "workers", "dataset.dir", "dataset.folder")
 
 Result = dict[str, Any]
 

@@ -36,7 +36,7 @@ class _Images(CalibrationDataReader):
     def get_next(self) -> dict[str, Any] | None:
         """The next batch; None at the end."""
         batch = next(self.batches, None)
-        return None if batch is None else {self.name: batch.numpy()}
+        return None if batch is None else {self.name: batch.detach().cpu().numpy()}
 
 
 def write_int8(graph: onnx.ModelProto, path: Path, metadata: Mapping[str, str], calibration: Tensor) -> None:

@@ -142,6 +142,8 @@ def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> Non
     attributes = [attribute for node in nodes for attribute in node.attribute]
     if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
         raise WeightsError(f"{path} holds graphs within its graph, as no file of ours does: export it again")
+    if graph.graph.sparse_initializer or any(a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes):
+        raise WeightsError(f"{path} holds sparse tensors, as no file of ours does: export it again")
     tensors = [*graph.graph.initializer, *(tensor for a in attributes for tensor in (a.t, *a.tensors))]
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         raise WeightsError(f"{path} takes weights from other files, which is refused: export it again, as one file")

@@ -27,7 +27,7 @@ def chunks(count: int, step: int) -> Iterator[slice]:
 
 
 def tiles(samples: int, outputs: int, bytes_each: int, budget: int) -> Iterator[tuple[slice, slice]]:
-    """Ranges of samples and of outputs that together fit a budget, outputs first.
+    """Ranges of samples and of outputs that together fit a budget, outputs first; an empty batch is one range.
 
     Args:
         samples, outputs: the numbers of samples and outputs.
@@ -39,6 +39,6 @@ def tiles(samples: int, outputs: int, bytes_each: int, budget: int) -> Iterator[
         [(slice(0, 2, None), slice(0, 2, None)), (slice(2, 3, None), slice(0, 2, None))]
     """
     width = fitting(outputs, bytes_each, budget)
-    for b in chunks(samples, fitting(samples, bytes_each * width, budget)):
+    for b in chunks(samples, fitting(samples, bytes_each * width, budget)) if samples else [slice(0, 0)]:
         for m in chunks(outputs, width):
             yield b, m

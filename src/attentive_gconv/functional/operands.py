@@ -76,7 +76,10 @@ class FullAttentionWeights:
 
     def __post_init__(self) -> None:
         kernel, fc1, fc2, psi = self.tensors()
-        if (fc1 is None) != (fc2 is None) or (fc1 is None and psi is None):
+        if (fc1 is None) != (fc2 is None):
+            given, missing = ("fc1", "fc2") if fc2 is None else ("fc2", "fc1")
+            raise ValueError(f"`{given}` is given without `{missing}`: a channel gate needs both, or leave out both")
+        if fc1 is None and psi is None:
             raise ValueError(
                 "full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither"
             )
@@ -184,8 +187,9 @@ class ChannelGate:
         if self.fc2.shape != (channels, hidden, *poses):
             raise _shape_error("fc2", self.fc2, f"(C, R, |H|) = {(channels, hidden, *poses)}, as x and fc1")
         if (() if self.index is None else self.index.shape) != 2 * poses:
+            found = "None" if self.index is None else f"shape {tuple(self.index.shape)}"
             raise ValueError(
-                f"`index` of the channel gate must be a table (|H|, |H|) = {2 * poses}; None if x is planar"
+                f"`index` ({found}) of the channel gate must be a table (|H|, |H|) = {2 * poses}; None if x is planar"
             )
 
     def matrices(self) -> tuple[Tensor, Tensor]:

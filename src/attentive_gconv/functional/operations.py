@@ -18,6 +18,7 @@ from attentive_gconv.functional.fast.full_attention.streaming import stream
 from attentive_gconv.functional.fast.input_attention.custom_function import input_attention_fast
 from attentive_gconv.functional.geometry import Pair
 from attentive_gconv.functional.operands import FullAttentionWeights, InputAttentionWeights
+from attentive_gconv.lookup import find
 
 
 def group_conv2d(
@@ -80,7 +81,8 @@ def attentive_conv2d(
             ``"torch"``.
 
     Returns:
-        ``(B, O, |H|, Y', X')``, in the dtype of x, or that of autocast. float16 and bfloat16 are computed in float32.
+        ``(B, O, |H|, Y', X')``, in the dtype of x, or that of autocast. The streaming form computes float16 and
+        bfloat16 in float32, the definition in their own precision.
 
     Raises:
         ValueError: if x does not fit the weights, or is not real; on an unknown method or backend, a backend of another
@@ -100,6 +102,7 @@ def attentive_conv2d(
     """
     if memory_budget < 1:
         raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
+    find("backend", backend, dispatch.BACKENDS)
     weights.check("attentive_conv2d", x)
     dispatch.check_dtype("attentive_conv2d", x, *weights.tensors())
     if dispatch.takes_chunks(method):

@@ -53,6 +53,27 @@ def move_plane(x: Tensor, matrix: Matrix) -> Tensor:
     return moved.view(x.shape)
 
 
+def inscribed_disc(height: int, width: int, margin: float = 0.0, device: torch.device | str = "cpu") -> Tensor:
+    """The pixels that stay within a plane under every rotation, and a margin away from its border.
+
+    Args:
+        height, width: of the plane, in pixels.
+        margin: in pixels.
+        device: of the result.
+
+    Returns:
+        bool ``(height, width)``.
+
+    Example:
+        >>> inscribed_disc(3, 3).int()
+        tensor([[0, 1, 0],
+                [1, 1, 1],
+                [0, 1, 0]], dtype=torch.int32)
+    """
+    y, x = (torch.arange(side, dtype=torch.float64, device=device) - (side - 1) / 2 for side in (height, width))
+    return y[:, None] ** 2 + x**2 <= ((min(height, width) - 1) / 2 - margin) ** 2 + 1e-9
+
+
 # arrays, not tensors: a tensor made in inference mode, or under a fake-tensor mode, could not be used outside of it
 @lru_cache(128)
 def _taps(matrix: Matrix, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

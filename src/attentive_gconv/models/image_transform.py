@@ -109,6 +109,11 @@ def _pixels(image: Any) -> Tensor:
                 f"`image` (={type(image).__name__}, mode {mode}) must be a tensor or a PIL image of mode L or RGB: "
                 "convert it, as with image.convert('RGB')"
             )
+        if "transparency" in image.info:
+            raise ValueError(
+                "`image` has transparent pixels: blend them with a background first, or read the file with "
+                "attentive_gconv.inference.read_image, which blends them with white"
+            )
         array = np.array(image.convert("RGB" if image.mode in ("P", "RGB") else "L"))
         image = torch.from_numpy(array)
         image = image[None] if image.dim() == 2 else image.permute(2, 0, 1)

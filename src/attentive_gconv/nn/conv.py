@@ -109,6 +109,12 @@ class GroupConvolution(TransformedWeights):
         Raises:
             ValueError: if the shape is wrong, or the map smaller than the kernel.
         """
+        self.check_shape(x)
+        x = x if self.over_group else x.unsqueeze(2)
+        return x if self.padding_mode == "zeros" else self._pad(x)
+
+    def check_shape(self, x: Tensor) -> None:
+        """Raise ValueError unless x has the shape of an input; how far a mode can pad is checked where it pads."""
         shape = x.shape
         poses = (self.group.order,) if self.over_group else ()
         if len(shape) != 4 + len(poses) or shape[1] != self.in_channels or shape[2:-2] != poses:
@@ -123,8 +129,6 @@ class GroupConvolution(TransformedWeights):
                     f"input {tuple(x.shape)} with padding (={self.padding}) is smaller than the kernel, kernel_size "
                     f"(={self.kernel_size}) with dilation (={self.dilation}); raise the padding or give larger maps"
                 )
-        x = x if self.over_group else x.unsqueeze(2)
-        return x if self.padding_mode == "zeros" else self._pad(x)
 
     def _pad(self, x: Tensor) -> Tensor:
         for side, pad in zip(x.shape[-2:], self.padding, strict=True):
@@ -251,7 +255,7 @@ def configure_convolution(model: nn.Module, *, conv: str) -> int:
 
     Returns:
         The number of layers that were changed. Lifting layers are always expanded; layers with full attention have no
-        separate convolution.
+        separate convolution. Spatial attention counts, too: where it is not fused, its convolution takes the form.
 
     Raises:
         ValueError: on an unknown form.

@@ -75,14 +75,14 @@ class _AttendedInput(GroupConvolution):
             dilation=spatial_dilation,
             statistics=statistics,
             combination=combination,
-            wscale=wscale,
+            wscale=wscale if spatial else 1.0,
             device=device,
             dtype=dtype,
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend to the input, then convolve; ``(B, O, |H|, Y', X')``."""
-        self.check_input(x)
+        self.check_shape(x)
         return super().forward(self.attention(x))
 
 

@@ -52,6 +52,14 @@ class GroupBatchNorm2d(nn.BatchNorm3d):
         two_values(self, input)
 
 
+class PooledBatchNorm(nn.BatchNorm1d):
+    """`torch.nn.BatchNorm1d` of pooled maps ``(B, C)`` or ``(B, C, |H|)``, with the error of `GroupBatchNorm2d`."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        super()._check_input_dim(input)
+        two_values(self, input)
+
+
 def two_values(norm: nn.BatchNorm1d | nn.BatchNorm3d, x: Tensor) -> None:
     """Raise ValueError if a batch has a single value for each channel, and so no variance, where that is needed."""
     if (norm.training or norm.running_mean is None) and x.numel() == x.shape[1]:

@@ -160,16 +160,20 @@ class TransformedWeights(nn.Module):
         return self
 
     def _load_from_state_dict(self, *args: Any) -> None:
-        """As in `torch.nn.Module`; ``assign=True`` may have brought the weights from the meta device to another."""
+        """As in `torch.nn.Module`; ``assign=True`` may have brought weights on another device or of another dtype."""
         super()._load_from_state_dict(*args)
         self._place_tables()
 
     def _place_tables(self, *, always: bool = False) -> None:
-        """Move the tables to the weights' devices, from the meta device too."""
+        """Make the tables fit the weights' devices and dtypes, on the meta device too."""
         for name, transform in self._tables.items():
             weight = getattr(self, name)
             for kind, table in (("index", transform.index), ("basis", transform.basis)):
-                if table is not None and (always or getattr(self, f"{name}_{kind}").device != weight.device):
+                if table is None:
+                    continue
+                here = getattr(self, f"{name}_{kind}")
+                dtype = weight.dtype if table.is_floating_point() else table.dtype
+                if always or (here.device, here.dtype) != (weight.device, dtype):
                     setattr(self, f"{name}_{kind}", _like(table, weight))
 
 

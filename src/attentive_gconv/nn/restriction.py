@@ -10,6 +10,9 @@ permutation of the group axis, part of which becomes channels.
 Source: Weiler & Cesa, "General E(2)-Equivariant Steerable CNNs", NeurIPS 2019, §2.7, https://arxiv.org/abs/1911.08251.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -63,6 +66,13 @@ class GroupRestriction(nn.Module):
                 cosets.append([self.group.product(h, g) for h in elements])
         # no buffer: a module made on the meta device would keep it there, and no checkpoint holds it
         self.pose_index = torch.tensor(cosets, device="cpu")
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "GroupRestriction":
+        """As `torch.nn.Module._apply`; the table is moved to the device, unless that is the meta device."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        device = fn(torch.empty(0, device=self.pose_index.device)).device
+        self.pose_index = self.pose_index if device.type == "meta" else self.pose_index.to(device)
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         """Permute the group axis and move the cosets to the channels: ``(B, C·|G₀|/|H|, |H|, Y, X)``."""

@@ -125,4 +125,4 @@ class GroupConvTranspose2d(TransformedWeights):
         """The arguments, as `repr` shows them."""
         sizes = f"{self.group.name!r}, {self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         bias = ", bias=True" if self.bias is not None else ""
-        return f"{sizes}, stride={self.stride}, padding={self.padding}{bias}"
+        return f"{sizes}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}{bias}"

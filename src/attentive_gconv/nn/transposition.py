@@ -15,6 +15,8 @@ Source: ours; the group law of Cohen & Welling, ICML 2016, https://arxiv.org/abs
 automorphism.
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -44,11 +46,12 @@ def transpose_kernels_(model: nn.Module) -> nn.Module:
         model: a network of such layers.
 
     Returns:
-        The same network.
+        The same network. Its state dict does not hold what changed beside the weights (`transposed_beside_weights`).
 
     Raises:
-        ValueError: if a layer's group does not contain the conjugates of its elements by the transposition, or a layer
-            of another kind has weights with spatial axes. The network is then as it was.
+        ValueError: if a layer's group does not contain the conjugates of its elements by the transposition, a layer of
+            another kind has weights with spatial axes, or a kernel is pruned or parametrized. The network is then as it
+            was.
 
     Example:
         >>> import torch, attentive_gconv as ag
@@ -63,9 +66,11 @@ def transpose_kernels_(model: nn.Module) -> nn.Module:
         own = dict(module.named_parameters(recurse=False))
         if isinstance(module, TransformedWeights):
             for name, transform in module._tables.items():
-                changed.append((own[name], _transposed(own[name], transform, module.group).clone()))
+                weight = _own(module, own, name)
+                changed.append((weight, _transposed(weight, transform, module.group).clone()))
         elif isinstance(module, nn.Conv2d) and _is_square(module):
-            changed.append((own["weight"], own["weight"].transpose(-2, -1).clone()))
+            weight = _own(module, own, "weight")
+            changed.append((weight, weight.transpose(-2, -1).clone()))
         elif isinstance(module, GroupRestriction):
             changed.append((module.pose_index, _transposed_restriction(module)))
         elif unknown := [name for name, weight in own.items() if weight.dim() > 2 and max(weight.shape[2:]) > 1]:
@@ -76,11 +81,45 @@ def transpose_kernels_(model: nn.Module) -> nn.Module:
     for weight, new in changed:
         weight.copy_(new)
     for module in model.modules():
-        for name in (*_PAIRS, "size") if isinstance(module, nn.Upsample) else _PAIRS:
-            value = getattr(module, name, None)
-            if isinstance(value, tuple) and len(value) == 2 and value[0] != value[1]:
-                setattr(module, name, value[::-1])
+        for name, value in _unequal_pairs(module):
+            setattr(module, name, value[::-1])
     return model
+
+
+def transposed_beside_weights(model: nn.Module) -> list[str]:
+    """Names of the modules of which `transpose_kernels_` changes more than weights.
+
+    These are restrictions to a subgroup, and layers with unequal sizes (Y, X). A state dict does not hold such changes.
+
+    Example:
+        >>> import attentive_gconv as ag
+        >>> transposed_beside_weights(ag.create_model("p4cnn"))
+        []
+    """
+
+    def changes(module: nn.Module) -> bool:
+        if isinstance(module, GroupRestriction):
+            return not torch.equal(_transposed_restriction(module), module.pose_index)
+        return bool(_unequal_pairs(module))
+
+    return [name for name, module in model.named_modules() if changes(module)]
+
+
+def _unequal_pairs(module: nn.Module) -> list[tuple[str, tuple[Any, Any]]]:
+    """Attributes of a layer that hold unequal sizes (Y, X)."""
+    names = (*_PAIRS, "size") if isinstance(module, nn.Upsample) else _PAIRS
+    found = [(name, getattr(module, name, None)) for name in names]
+    return [(name, v) for name, v in found if isinstance(v, tuple) and len(v) == 2 and v[0] != v[1]]
+
+
+def _own(module: nn.Module, parameters: dict[str, nn.Parameter], name: str) -> torch.Tensor:
+    """A weight that is a parameter of the module itself."""
+    if name not in parameters:
+        raise ValueError(
+            f"{name!r} of {type(module).__name__} is no parameter, as under pruning and parametrization: make it "
+            "permanent first, as with torch.nn.utils.prune.remove or parametrize.remove_parametrizations"
+        )
+    return parameters[name]
 
 
 def _is_square(layer: nn.Conv2d) -> bool:
@@ -105,7 +144,7 @@ def _transposed(weight: torch.Tensor, transform: KernelTransform, group: FiniteG
 
 def _transposed_restriction(layer: GroupRestriction) -> torch.Tensor:
     """The table of a restriction between transposed maps: t⁻¹·table[j, t h t⁻¹]·t."""
-    conjugates = torch.tensor(_conjugates(layer.group), device="cpu")
+    conjugates = torch.tensor(_conjugates(layer.group), device=layer.pose_index.device)
     return conjugates[layer.pose_index[:, _conjugates(layer.subgroup)]]
 
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from attentive_gconv.settings import ConfigError
+from attentive_gconv.settings import LARGEST_SIDE, ConfigError
 
 Protocol = Literal["validation", "final", "paper"]
 Precision = Literal["32-true", "64-true", "bf16-mixed", "16-mixed"]
@@ -15,6 +15,9 @@ Strategy = Literal["auto", "ddp"]
 # limits against typing errors and hostile files: of processes, devices, micro-batches and pixels of a side; of epochs
 # and images in a batch
 MOST = 4096
+
+# settings of where and on what a run runs, which do not make it another run
+PLACES = ("accelerator", "devices", "num_nodes", "strategy", "workers", "dataset.dir", "dataset.folder", "imports")
 MOST_COUNTED = 1_000_000
 
 
@@ -54,7 +57,12 @@ class DatasetConfig:
         _require(bool(self.augmentation), "dataset.augmentation", self.augmentation, "is empty; none is 'none'")
         _require(self.seed >= 0, "dataset.seed", self.seed, "must not be negative")
         size = self.image_size
-        _require(size is None or 1 <= size <= MOST, "dataset.image_size", size, f"must lie between 1 and {MOST}")
+        _require(
+            size is None or 1 <= size <= LARGEST_SIDE,
+            "dataset.image_size",
+            size,
+            f"must lie between 1 and {LARGEST_SIDE}",
+        )
 
 
 @dataclass(frozen=True)

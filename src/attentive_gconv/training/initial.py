@@ -11,6 +11,7 @@ from attentive_gconv.checkpoints.opening import OpenedModel, open_model
 from attentive_gconv.checkpoints.transfer import transfer_weights
 from attentive_gconv.data.datasets import DATASETS
 from attentive_gconv.nn import transpose_kernels_
+from attentive_gconv.nn.transposition import transposed_beside_weights
 from attentive_gconv.settings import ConfigError
 
 
@@ -58,12 +59,18 @@ def take_initial_weights(network: nn.Module, init: str, card: ModelCard) -> dict
         Provenance of the weights: file name, SHA-256, and which tensors were kept or newly initialised.
 
     Raises:
-        ConfigError: if no tensor has the same name and shape.
+        ConfigError: if no tensor has the same name and shape, or transposing the trained network would change more
+            than its weights.
     """
     opened = open_initial(init)
     source = opened.trained.module
     try:
         if opened.trained.card.transposed != card.transposed:
+            if changed := transposed_beside_weights(source):
+                raise ValueError(
+                    "the images that it was trained on have rows and columns exchanged, and transposing the network "
+                    f"changes more than weights in {', '.join(changed)}: train on images stored the same way"
+                )
             source = transpose_kernels_(source)
         transfer = transfer_weights(network, source)
     except ValueError as error:

@@ -23,7 +23,7 @@ from attentive_gconv.environment import describe_environment, require_workers
 from attentive_gconv.importing import is_imported
 from attentive_gconv.settings import ConfigError
 from attentive_gconv.training.checkpoint_io import AtomicCheckpointIO
-from attentive_gconv.training.config import TrainConfig
+from attentive_gconv.training.config import PLACES, TrainConfig
 from attentive_gconv.training.epoch_files import complete_epoch, read_finished
 from attentive_gconv.training.initial import take_initial_weights
 from attentive_gconv.training.loaders import RunData
@@ -43,10 +43,7 @@ from attentive_gconv.training.synchronise import SynchroniseBatchNorm
 from attentive_gconv.training.termination import stoppable
 
 # settings that may change when a run is resumed: the number of epochs, and where and on what it runs
-CHANGEABLE = (
-    *("epochs", "accelerator", "devices", "num_nodes", "strategy", "workers"),
-    *("dataset.dir", "dataset.folder", "imports"),
-)
+CHANGEABLE = ("epochs", *PLACES)
 
 
 def train(config: TrainConfig, out: str | Path, *, console: Console | None = None) -> TrainResult | None:

@@ -98,7 +98,8 @@ def explain(
         kind: ``"attention"``, ``"activation"``, or ``"auto"``: attention if the model has any.
         reduction: ``"mean"`` or ``"max"`` over channels (and output channels, in full attention).
         pose: which of the two poses of full attention remains, see `attentive_gconv.attention_maps`.
-        group: the group; by default that of the model's layers.
+        group: the group; by default that of the model's layers. Maps of layers on another group are averaged over
+            their poses in the product.
 
     Returns:
         The explanation, with detached maps of the model's dtype.
@@ -160,7 +161,8 @@ def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
     """Multiply maps, each resized to the input's size.
 
     Args:
-        maps: each ``(B, |H|, Y_l, X_l)``, or ``(B, 1, Y_l, X_l)`` without poses.
+        maps: each ``(B, |H|, Y_l, X_l)``, or ``(B, 1, Y_l, X_l)`` without poses; those with another number of poses
+            are averaged over them.
         size: (Y, X).
         order: |H|.
 
@@ -173,7 +175,8 @@ def aggregate(maps: list[Tensor], size: tuple[int, ...], order: int) -> Tensor:
     """
     product = maps[0].new_ones((maps[0].shape[0], order, *size))  # len() would fix the batch of exported graphs
     for value in maps:
-        product = product * resize(value, size)
+        of_group = value.shape[1] in (1, order)
+        product = product * resize(value if of_group else value.mean(1, keepdim=True), size)
     return product
 
 

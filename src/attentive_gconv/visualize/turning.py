@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from attentive_gconv.data.rotation import rotate_images
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
+from attentive_gconv.groups.interpolation import inscribed_disc
 from attentive_gconv.resizing import border_colour
 from attentive_gconv.visualize.explanation import Explanation, explain, group_of
 
@@ -164,9 +165,9 @@ def turn(image: Tensor, degrees: Tensor, fill: Tensor) -> Tensor:
 
 
 def disc(side: int, device: torch.device | str = "cpu") -> Tensor:
-    """The pixels that stay within the image under every rotation, bool ``(side, side)``."""
-    offset = torch.arange(side, dtype=torch.float64, device=device) - (side - 1) / 2
-    return offset[:, None] ** 2 + offset[None, :] ** 2 <= (side / 2 - 1) ** 2
+    """The pixels whose values come from the image under every rotation, bool ``(side, side)``."""
+    # half a pixel from the border, where interpolation mixes in the ground
+    return inscribed_disc(side, side, 0.5, device)
 
 
 def equivariance_error(found: Tensor, expected: Tensor, reference: Tensor) -> Tensor:

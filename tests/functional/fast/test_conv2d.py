@@ -64,3 +64,14 @@ def test_without_a_gradient_of_the_input_nothing_is_gained():
     weight = torch.randn(4, 2, 3, 3, requires_grad=True)
     out = conv2d(torch.randn(1, 2, 5, 5), weight, None, (1, 1), (1, 1), (1, 1), 1)
     assert type(out.grad_fn).__name__ == "ConvolutionBackward0"
+
+
+def test_backward_inside_an_autocast_region_keeps_the_precision_of_forward():
+    x, weight = torch.randn(2, 2, 9, 9, requires_grad=True), torch.randn(4, 2, 3, 3, requires_grad=True)
+    out = conv2d(x, weight, None, (1, 1), (1, 1), (1, 1), 1)
+    assert type(out.grad_fn).__name__ == OURS
+    expected = torch.autograd.grad(out.square().sum(), (x, weight), retain_graph=True)
+    with torch.autocast("cpu"):
+        found = torch.autograd.grad(out.square().sum(), (x, weight))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)

@@ -100,6 +100,11 @@ def test_modules_can_be_copied():
         (lambda: ag.nn.ParallelAttention({"a": Constant(0)}, gate="sigmod"), r"unknown gate 'sigmod'.*'sigmoid'"),
         (lambda: ag.nn.InputAttention("p4", 3, order="chanel_first"), r"unknown order.*'channel_first'"),
         (lambda: ag.nn.InputAttention("p4", 3, order="parallel", channel=False), r"`order` \(='parallel'\) needs"),
+        (
+            lambda: ag.nn.InputAttention("p4", 3, order="spatial_first", spatial=False),
+            r"`order` \(='spatial_first'\) n",
+        ),
+        (lambda: ag.nn.InputAttention("p4", 3, wscale=2.0, spatial=False), r"`wscale` \(=2\.0\) is of the spatial"),
         (lambda: ag.nn.InputAttention("p4", 3, channel=False, spatial=False), r"both False"),
     ],
 )

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from attentive_gconv.functional.fast import dispatch
+
 
 def gradients_by_definition(
     definition: Callable[[], Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad: Tensor
@@ -25,7 +27,8 @@ def gradients_by_definition(
         >>> gradients_by_definition(lambda: x**2, [x], [True], torch.ones(()))[0].item()
         6.0
     """
-    with torch.enable_grad():
+    # backward may be called inside an autocast region that forward was not in
+    with dispatch.without_autocast(grad), torch.enable_grad():
         out = definition()
     wanted = [tensor for tensor, needs in zip(tensors, needed, strict=True) if needs and tensor is not None]
     found = iter(

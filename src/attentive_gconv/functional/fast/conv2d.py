@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.nn.grad import conv2d_input, conv2d_weight
 
 from attentive_gconv.functional.definition.group_convolution import merge_group_axis
-from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded
+from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded, without_autocast
 from attentive_gconv.functional.geometry import Pair, pair
 
 # limits measured by benchmarks/few_channels.py; figures in docs/performance.md
@@ -124,11 +124,13 @@ class _FewChannels(Function):
         x, weight = ctx.saved_tensors
         padding, dilation = ctx.padding, ctx.dilation
         dx = dweight = dbias = None
-        if ctx.needs_input_grad[0]:
-            gradient = input_gradient if is_ordinary(grad) else library_input_gradient
-            dx = gradient(grad, x.shape, weight, padding, dilation)
-        if ctx.needs_input_grad[1]:
-            dweight = conv2d_weight(x, weight.shape, grad, 1, padding, dilation)
+        # backward may be called inside an autocast region that forward was not in
+        with without_autocast(x):
+            if ctx.needs_input_grad[0]:
+                gradient = input_gradient if is_ordinary(grad) else library_input_gradient
+                dx = gradient(grad, x.shape, weight, padding, dilation)
+            if ctx.needs_input_grad[1]:
+                dweight = conv2d_weight(x, weight.shape, grad, 1, padding, dilation)
         if ctx.needs_input_grad[2]:
             dbias = grad.sum((0, 2, 3))
         return dx, dweight, dbias, None, None

@@ -206,12 +206,14 @@ def in_order(channel: AttentionMap | None, spatial: AttentionMap | None, order: 
     """A channel and a spatial map as `Attend` takes them, in one of `ORDERS`.
 
     Raises:
-        ValueError: if the order is unknown, or parallel and there are not two maps.
+        ValueError: if the order is unknown, or not the default and there are not two maps.
     """
     find("order", order, dict.fromkeys(ORDERS))
+    if order != "channel_first" and (channel is None or spatial is None):
+        raise ValueError(f"`order` (={order!r}) needs channel and spatial attention; leave it out for a single one")
     if order == "parallel":
-        if channel is None or spatial is None:
-            raise ValueError("`order` (='parallel') needs channel and spatial attention; leave it out for a single one")
+        assert channel is not None
+        assert spatial is not None
         maps: dict[str, AttentionMap] = {"channel_attention": channel, "spatial_attention": spatial}
         return {"parallel_attention": ParallelAttention(maps)}
     named = [("channel_attention", channel), ("spatial_attention", spatial)]

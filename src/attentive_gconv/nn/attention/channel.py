@@ -27,7 +27,7 @@ from attentive_gconv.groups import group as find_group
 from attentive_gconv.nn.arguments import checked, one_of
 from attentive_gconv.nn.attention.base import AttentionMap, check_map
 from attentive_gconv.nn.checks import hidden_channels, some_statistics
-from attentive_gconv.nn.norm import two_values
+from attentive_gconv.nn.norm import PooledBatchNorm
 from attentive_gconv.nn.packed_weights import TransformedWeights
 
 NORMS = ("none", "hidden", "output")
@@ -127,8 +127,8 @@ class ChannelAttention(AttentionMap, GateWeights):
         self.use_gate(gate)
         self.bias_fc1 = nn.Parameter(torch.empty(self.hidden, **made)) if bias else None
         self.bias_fc2 = nn.Parameter(torch.empty(channels, **made)) if bias else None
-        self.hidden_norm = nn.BatchNorm1d(self.hidden, **made) if norm == "hidden" else None
-        self.output_norm = nn.BatchNorm1d(channels, **made) if norm == "output" else None
+        self.hidden_norm = PooledBatchNorm(self.hidden, **made) if norm == "hidden" else None
+        self.output_norm = PooledBatchNorm(channels, **made) if norm == "output" else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -159,7 +159,6 @@ class ChannelAttention(AttentionMap, GateWeights):
         if norm is None:
             return flat
         values = flat.unflatten(1, (-1, self.group.order)) if self.over_group else flat
-        two_values(norm, values)
         normalised: Tensor = norm(values)
         return normalised.flatten(1)
 

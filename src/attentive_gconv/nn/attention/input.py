@@ -69,7 +69,8 @@ class InputAttention(Attend):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        check_parts(channel, spatial, ratio, kernel_size=kernel_size, dilation=dilation, statistics=tuple(statistics))
+        of_spatial = {"kernel_size": kernel_size, "dilation": dilation, "statistics": tuple(statistics)}
+        check_parts(channel, spatial, ratio, **of_spatial, wscale=wscale)
         made: dict[str, Any] = {"over_group": over_group, "device": device, "dtype": dtype}
         ratio = default_ratio(channels, over_group) if ratio is None else ratio
         what = ChannelAttention(group, channels, ratio, **made) if channel else None
@@ -104,4 +105,4 @@ def check_parts(channel: bool, spatial: bool, ratio: int | None, **of_spatial: A
             raise refusal(name, value, "is of the spatial attention, which `spatial` (=False) leaves out: omit it")
 
 
-_SPATIAL_DEFAULTS = {"kernel_size": 7, "dilation": 1, "statistics": STATISTICS}
+_SPATIAL_DEFAULTS = {"kernel_size": 7, "dilation": 1, "statistics": STATISTICS, "wscale": 1.0}

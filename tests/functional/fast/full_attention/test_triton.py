@@ -61,7 +61,8 @@ def test_repeats_bit_for_bit() -> None:
 
 @needs_triton
 @pytest.mark.slow
-def test_kernels_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("single", [False, True], ids=["maps", "maps of one position"])
+def test_kernels_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, single: bool) -> None:
     """The interpreter accepts Python that the compiler does not; compiling needs no GPU."""
     import triton
     from triton.backends.compiler import GPUTarget
@@ -77,6 +78,9 @@ def test_kernels_compile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
             return
         given = dict(zip(kernel.arg_names, arguments, strict=False))
         signature = {name: types[a.dtype] if isinstance(a, torch.Tensor) else "i32" for name, a in given.items()}
+        if single:
+            # a launch makes constants of integers that are 1
+            constants |= {name: 1 for name in ("rows", "columns") if name in signature}
         source = ASTSource(kernel, signature | dict.fromkeys(constants, "constexpr"), constants)
         options = {"num_warps": warps, "enable_fp_fusion": True}
         compiled[kernel.__name__] = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)

@@ -59,7 +59,7 @@ def window_means(
             p = first + tl.arange(0, block_p)
             seen = (p // columns) * pitch + p % columns + shift
             total += tl.load(start + seen[None, :], (i < channels)[:, None] & (p < positions)[None, :], 0.0)
-        mean = tl.sum(total, 1) / positions.to(planes.dtype.element_ty)
+        mean = tl.sum(total, 1) / positions
         tl.store(out + (image * taps + tap) * channels + i, mean, i < channels)
 
 
