@@ -77,8 +77,10 @@ def losses(documents: Mapping[str, dict[str, Any]]) -> str:
     """
     lines = []
     for document in documents.values():
-        if document["plan"]["rival"]:
-            lines += [line for figure in figures_of(document) if (line := _loss(figure)) is not None]
+        for figure in figures_of(document):
+            same_network = (figure.baseline or "").partition(" (")[0] == figure.case.name
+            if (document["plan"]["rival"] or same_network) and (line := _loss(figure)) is not None:
+                lines.append(line)
     return "".join(f"- {line}\n" for line in lines) or "None in these measurements.\n"
 
 

@@ -87,4 +87,10 @@ def test_losses_are_those_against_other_ways_of_computing_the_same(measured):
         "- group layer, full at batch 2, 7 x 7, group p4: train takes 1.50 times as long as none",
         "- group layer, full at batch 4, 7 x 7, group p4: 3 MB more than none",
     ]
+    # elsewhere only the same network in another form is a loss
+    document["plan"]["rival"] = False
+    document["figures"][1]["baseline"] = "full (expanded)"
+    assert losses({"growth-batch": document}).splitlines() == [
+        "- group layer, full at batch 2, 7 x 7, group p4: train takes 1.50 times as long as full (expanded)",
+    ]
     assert "measured from" in blocks({"growth-batch": document})["machine"]
