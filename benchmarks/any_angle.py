@@ -187,7 +187,7 @@ def main() -> None:
     kept = json.loads(arguments.out.read_text(encoding="utf-8"))["rows"] if arguments.out.exists() else []
     rows = [row for row in kept if is_own(row) and int(row["group"][1:]) not in arguments.orders]
     rows += measure(modules, images_of(arguments.mnist), arguments.orders)
-    rows.sort(key=lambda row: (OWN.index(row["module"]), ORDERS.index(int(row["group"][1:]))))
+    rows.sort(key=lambda row: (OWN.index(row["module"]), int(row["group"][1:])))
     others = json.loads(arguments.others.read_text(encoding="utf-8"))["rows"] if arguments.others else kept
     rows += [row for row in others if not is_own(row)]
     write_json(arguments.out, {"rows": rows, "environment": published_environment()})

@@ -29,6 +29,7 @@ from scipy.optimize import least_squares
 import attentive_gconv as ag
 from attentive_gconv.bench.allocators import ALLOCATORS, allocator_environment
 from attentive_gconv.bench.timing import Quartiles, quartiles, ratios, time_interleaved
+from attentive_gconv.files import write_atomically
 from attentive_gconv.functional.fast.irreps_conv import form_rule
 from attentive_gconv.groups import FiniteGroup
 from provenance import published_environment
@@ -122,7 +123,7 @@ def write(path: Path, report: dict[str, Any]) -> None:
     """One row a line."""
     rows = ",\n".join(f"  {json.dumps(row)}" for row in report["rows"])
     head = json.dumps({**report, "rows": None}, indent=1)
-    path.write_text(head.replace('"rows": null', f'"rows": [\n{rows}\n ]') + "\n", encoding="utf-8")
+    write_atomically(path, (head.replace('"rows": null', f'"rows": [\n{rows}\n ]') + "\n").encode())
 
 
 def curve_file(folder: Path, threads: int, allocator: str) -> Path:

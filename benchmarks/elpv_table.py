@@ -20,7 +20,7 @@ from attentive_gconv.files import write_json
 from attentive_gconv.inference import evaluate
 from page_block import fill_page
 from provenance import published_environment
-from publish_run import publish
+from publish_run import publish, require_same_settings
 
 RUNS = Path(__file__).parent / "results" / "elpv"
 NETWORKS = ("allcnnc", "p4m_allcnnc", "alpha_f_p4m_allcnnc")
@@ -48,7 +48,9 @@ def table(folder: Path = RUNS) -> str:
         "| network | seed | functional: right | wrong | defective: right | wrong |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for run in sorted((path for path in folder.iterdir() if path.is_dir()), key=_order):
+    runs = sorted((path for path in folder.iterdir() if path.is_dir()), key=_order)
+    require_same_settings(runs)
+    for run in runs:
         result, figures = read_json(run / "result.json"), read_json(run / "evaluation.json")
         defective = figures["classes"][1]
         changed = max(*figures["changed_by_rotation"].values(), *figures["changed_by_mirroring"].values())

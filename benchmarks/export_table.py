@@ -165,11 +165,14 @@ def main() -> None:
         return
     for name in arguments.networks.split(",") if arguments.networks else ag.list_models():
         for form in arguments.forms.split(","):
-            if form in known["networks"].get(name, {}):
+            # what failed is tried again
+            if "milliseconds" in known["networks"].get(name, {}).get(form, {}):
                 continue
+            about = published_environment()
             found = entry(name, form, arguments.rounds, arguments.limit)
+            found |= {"started": about["started"], "revision": about["git_revision"]}
             known["networks"].setdefault(name, {})[form] = found
-            known = {"environment": published_environment(), "threads": 1, "networks": known["networks"]}
+            known = {"environment": about, "threads": 1, "networks": known["networks"]}
             write_json(arguments.out, known)
             print(name, form, found, flush=True)
 

@@ -223,7 +223,7 @@ def _medians(names: Sequence[str], found: Any) -> list[str]:
 
 def floors(device_name: str) -> dict[str, Any]:
     """The floors of full attention, in seconds a training step; None for a GPU whose data sheet is not in the table."""
-    device = next((known for known in DEVICES if known.name.split()[0] in device_name), None)
+    device = DEVICES.get(device_name)
     attended = [case.name for family in FAMILIES for case in family if backend(case)]
     seconds = {n: None if device is None else sum(c.floor(device) for c in costs(128, n)) for n in attended}
     return {"data sheet": None if device is None else device.name, "seconds": seconds}

@@ -41,7 +41,12 @@ class Device:
     flops: float = 67e12  # float32 without tensor cores
 
 
-DEVICES = [Device(), Device("H200 SXM", 4.8e12, 67e12), Device("A100 SXM 80 GB", 2.039e12, 19.5e12)]
+# by the name that PyTorch gives; PCIe cards and smaller memories have other rates
+DEVICES = {
+    "NVIDIA H100 80GB HBM3": Device(),
+    "NVIDIA H200": Device("H200 SXM", 4.8e12, 67e12),
+    "NVIDIA A100-SXM4-80GB": Device("A100 SXM 80 GB", 2.039e12, 19.5e12),
+}
 
 
 @dataclass(frozen=True)

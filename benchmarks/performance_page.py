@@ -110,8 +110,9 @@ def _machine(documents: Mapping[str, dict[str, Any]]) -> str:
         memory = f", {about['memory_bytes'] / 2**30:.0f} GiB" if about["memory_bytes"] else ""
         versions = ", ".join(f"{package} {version}" for package, version in about["packages"].items() if version)
         gpus = ", ".join(about["gpus"]) or "no GPU"
+        threads = document["plan"]["protocol"]["threads"] or about["threads"]
         seen[
-            f"{about['processor']}, {about['cores']} cores{memory}, {gpus}; {about['platform']}; {about['threads']} "
+            f"{about['processor']}, {about['cores']} cores{memory}, {gpus}; {about['platform']}; {threads} "
             f"threads; python {about['python']}, {versions}"
         ] = None
         revision = about["git_revision"] or "unknown"

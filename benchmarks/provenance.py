@@ -18,12 +18,19 @@ def without_folders(command: list[str]) -> list[str]:
     Example:
         >>> without_folders(["/bin/agconv", "train", "digits", "--data-dir", "/data", "--out", "/runs/a"])
         ['agconv', 'train', 'digits', '--data-dir', 'DIR', '--out', 'a']
+        >>> without_folders(["compare.py", "--before", "../mine", "--reference=../given/files"])
+        ['compare.py', '--before', 'DIR', '--reference=DIR']
     """
     hidden = [f"{part.partition('=')[0]}=DIR" if part.startswith("--data-dir=") else part for part in command]
     parts = ["DIR" if before == "--data-dir" else part for before, part in zip(["", *hidden], hidden, strict=False)]
     return [
-        PurePath(option).name
-        if option.startswith("/")
-        else option + equals + (PurePath(value).name if "/" in value else value)
+        _named(option) if not equals else option + equals + _named(value)
         for option, equals, value in (part.partition("=") for part in parts)
     ]
+
+
+def _named(word: str) -> str:
+    """A word of a command; of a path outside the repository the name alone, and nothing of one above it."""
+    if word.startswith(".."):
+        return "DIR"
+    return PurePath(word).name if word.startswith("/") else word

@@ -10,11 +10,14 @@ Runs that are not finished are refused.
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from attentive_gconv.checkpoints.run_files import RunFiles, RunFolderError, read_json
 from attentive_gconv.files import write_atomically, write_json
+from attentive_gconv.training.config import PLACES
+from attentive_gconv.training.recipe import flatten
 from attentive_gconv.yaml_settings import dump_settings, read_settings
 from provenance import without_folders
 
@@ -41,6 +44,27 @@ def publish(run: RunFiles, target: Path) -> None:
     for name in COPIED:
         if (run.path / name).is_file():
             write_atomically(target / name, (run.path / name).read_bytes())
+        else:
+            (target / name).unlink(missing_ok=True)
+
+
+def require_same_settings(runs: Iterable[Path]) -> None:
+    """Check that published runs differ in network and seed alone.
+
+    Raises:
+        ValueError: if another setting differs; the message names it.
+    """
+    first: tuple[str, dict[str, Any]] | None = None
+    for run in runs:
+        settings = flatten(read_settings(run / "config.yaml"))
+        settings = {key: value for key, value in settings.items() if key != "seed" and not key.startswith("model.")}
+        first = first or (run.name, settings)
+        for key in sorted(settings.keys() | first[1].keys()):
+            if settings.get(key) != first[1].get(key) and key not in PLACES:
+                raise ValueError(
+                    f"{key} is {settings.get(key)} in {run.name} and {first[1].get(key)} in {first[0]}: they do not "
+                    "belong to one table"
+                )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -57,7 +57,11 @@ def register_tiny() -> None:
 
 
 def in_child(work: Callable[[], Any], kill_after: float | None) -> bool:
-    """Do something in a forked process and kill it after some seconds; whether it ended by itself."""
+    """Do something in a forked process and kill it after some seconds; whether it ended by itself.
+
+    Raises:
+        RuntimeError: if it ended by an error.
+    """
     child = os.fork()
     if child == 0:
         quiet = os.open(os.devnull, os.O_WRONLY)
@@ -72,7 +76,10 @@ def in_child(work: Callable[[], Any], kill_after: float | None) -> bool:
     if kill_after is not None:
         time.sleep(kill_after)
         os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"the training ended with status {status} rather than by itself or by SIGKILL")
+    return status == 0
 
 
 def continued(config: TrainConfig, folder: Path) -> None:
@@ -274,7 +281,10 @@ def main() -> int:
 
     if given.kills is not None:
         known = given.out is not None and given.out.exists()
-        rows = json.loads(given.out.read_text(encoding="utf-8"))["of"] if known else []
+        before = json.loads(given.out.read_text(encoding="utf-8")) if known else {"seed": given.seed, "of": []}
+        if before["seed"] != given.seed:
+            parser.error(f"--out {given.out} holds kills of --seed {before['seed']}: give another --out")
+        rows = before["of"]
         found = kills(given.kills, given.seed, rows, keep)
         wrong = len(found["of"]) - sum(row["equal"] for row in found["of"])
     else:

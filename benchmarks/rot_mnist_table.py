@@ -12,6 +12,7 @@ from pathlib import Path
 from attentive_gconv.checkpoints.run_files import RunFiles, read_json
 from attentive_gconv.experiments.run_table import Table
 from page_block import fill_page
+from publish_run import require_same_settings
 
 RUNS = Path(__file__).parent / "results" / "rot-mnist" / "final"
 BASELINE, SEEDS = "p4cnn", 3
@@ -30,9 +31,11 @@ def table(folder: Path = RUNS) -> str:
     """Rows and comparisons as Markdown.
 
     Raises:
-        ValueError: if a run was made on other images or under another protocol.
+        ValueError: if a run was made on other images, under another protocol or with other settings.
     """
-    runs = [RunFiles(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    paths = sorted(path for path in folder.iterdir() if path.is_dir())
+    require_same_settings(paths)
+    runs = [RunFiles(path) for path in paths]
     found = Table("rot-mnist", "final", "", NETWORKS, SEEDS, comparable=False, baseline=BASELINE, pairs=PAIRS)
     for run in runs:
         found.add(read_json(run.result_file), read_json(run.dataset_file)["description"], run)

@@ -1,5 +1,6 @@
 """Shared fixtures: the reference material, one torch thread a worker, the summary of what was skipped."""
 
+import importlib.util
 import os
 from collections import Counter
 from pathlib import Path
@@ -8,13 +9,27 @@ import pytest
 import torch
 from hypothesis import settings
 
-from requirements import unavailable
+from requirements import required, unavailable
 
 SHARED = Path(os.environ.get("AGCONV_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 # the same examples on every machine, and no deadline: machines differ in speed
 settings.register_profile("suite", deadline=None, derandomize=True)
 settings.load_profile("suite")
+
+
+# what tests import where it is installed
+PACKAGES = (
+    *("numba", "llvmlite", "triton", "timm", "h5py", "onnx", "onnxruntime", "onnxscript", "gradio", "playwright"),
+    *("mkdocs", "nbformat", "nbclient", "jupyter_client", "hatchling"),
+)
+
+
+def pytest_configure() -> None:
+    """With AGCONV_REQUIRE_DEV=1, fail without a package of the extra ``dev`` rather than skip its tests."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if required("DEV") and missing:
+        raise pytest.UsageError(f"AGCONV_REQUIRE_DEV is set, and {', '.join(missing)} is missing: pip install '.[dev]'")
 
 
 def shared_path(name: str) -> Path:

@@ -9,6 +9,11 @@ import pytest
 def unavailable(what: str, switch: str) -> NoReturn:
     """Skip the test, or fail it where ``AGCONV_REQUIRE_<switch>=1`` is set."""
     variable = f"AGCONV_REQUIRE_{switch}"
-    if os.environ.get(variable, "0") not in ("", "0"):
+    if required(switch):
         pytest.fail(f"needs {what}, and {variable} is set")
     pytest.skip(f"needs {what}")
+
+
+def required(switch: str) -> bool:
+    """Whether ``AGCONV_REQUIRE_<switch>=1`` is set."""
+    return os.environ.get(f"AGCONV_REQUIRE_{switch}", "0") not in ("", "0")

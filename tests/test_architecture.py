@@ -52,7 +52,9 @@ def imports_of(path: Path) -> Iterator[str]:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None, f"{path}: import by the full name, not {'.' * node.level}"
+            assert node.level == 0, f"{path}: import by the full name, not {'.' * node.level}{node.module}"
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             root, _, inner = name.partition(".")

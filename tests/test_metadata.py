@@ -2,8 +2,10 @@
 
 import importlib.util
 import re
+import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -59,3 +61,27 @@ def test_what_the_hook_adds_is_declared_dynamic():
     assert set(project["dynamic"]) == {"readme", "urls"}
     assert "readme" not in project
     assert "urls" not in project
+
+
+def test_the_wheel_holds_what_the_package_reads(tmp_path):
+    pytest.importorskip("hatchling")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        held = set(archive.namelist())
+        (entry_points,) = (archive.read(name).decode() for name in held if name.endswith("entry_points.txt"))
+    package = {
+        path.relative_to(ROOT / "src").as_posix()
+        for path in (ROOT / "src" / "attentive_gconv").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in package if name.endswith((".yaml", ".safetensors", ".json", "py.typed"))}
+    assert package <= held
+    assert all(name.startswith("attentive_gconv") for name in held)
+    assert any(name.endswith("licenses/LICENSE") for name in held)
+    assert "agconv = attentive_gconv.cli:main" in entry_points

@@ -44,7 +44,7 @@ def test_names_of_the_core_exist_and_are_documented():
 EXTRAS = [
     *("torchvision", "lightning", "pytorch_lightning", "torchmetrics", "typer", "click", "rich", "yaml", "matplotlib"),
     *("safetensors", "tensorboard", "sklearn", "PIL", "numba", "triton", "h5py", "gradio", "hypothesis", "timm"),
-    *("onnx", "onnxscript", "onnxruntime"),
+    *("onnx", "onnxscript", "onnxruntime", "scipy", "filelock", "pooch", "platformdirs", "elpv_dataset"),
 ]
 
 

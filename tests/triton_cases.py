@@ -95,10 +95,13 @@ def differences(case: Case, device: str) -> dict[str, float]:
     """The largest difference from the definition, relative to the largest value; inf where one alone is not finite."""
     from attentive_gconv.functional.fast.full_attention import triton_backend
 
-    triton_backend.PROGRAMS = case.programs
-    # cuDNN's weight gradient of the plain convolution may use TF32
-    with torch.backends.cudnn.flags(enabled=False):
-        expected, actual = results(case, device, "definition"), results(case, device, "triton")
+    before, triton_backend.PROGRAMS = triton_backend.PROGRAMS, case.programs
+    try:
+        # cuDNN's weight gradient of the plain convolution may use TF32
+        with torch.backends.cudnn.flags(enabled=False):
+            expected, actual = results(case, device, "definition"), results(case, device, "triton")
+    finally:
+        triton_backend.PROGRAMS = before
     return {name: difference(tensor, expected.get(name, expected["out"])) for name, tensor in actual.items()}
 
 

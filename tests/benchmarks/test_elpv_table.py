@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 import elpv_table
 
 
@@ -23,8 +25,12 @@ def test_a_row_and_a_confusion_matrix_for_every_run(tmp_path):
             "changed_by_mirroring": changed,
         }
         (folder / "result.json").write_text(json.dumps(result))
+        (folder / "config.yaml").write_text(f"epochs: 40\nseed: {seed}\nmodel:\n  name: {network}\n")
         (folder / "evaluation.json").write_text(json.dumps(figures))
     lines = elpv_table.table(tmp_path).splitlines()
     assert lines[2] == "| `allcnnc` | 117,128 | 0 | 89.0 | 75.0 | 0.950 | up to 41 of 656 | 35 |"
     assert lines[3] == "| `p4m_allcnnc` | 117,128 | 1 | 89.0 | 75.0 | 0.950 | none | 35 |"
     assert lines[7:] == ["| `allcnnc` | 0 | 400 | 51 | 155 | 50 |", "| `p4m_allcnnc` | 1 | 400 | 51 | 155 | 50 |"]
+    (tmp_path / "p4m_allcnnc-1" / "config.yaml").write_text("epochs: 41\nseed: 1\nmodel:\n  name: p4m_allcnnc\n")
+    with pytest.raises(ValueError, match="epochs is 41 in p4m_allcnnc-1 and 40 in allcnnc-0: they do not belong"):
+        elpv_table.table(tmp_path)

@@ -50,3 +50,10 @@ def test_a_killed_child_is_noticed(tmp_path):
     assert robustness.in_child(lambda: (tmp_path / "done").write_text("x"), None)
     assert (tmp_path / "done").exists()
     assert not robustness.in_child(lambda: [random.random() for _ in iter(int, 1)], 0.2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows does not have")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_an_error_of_a_child_is_no_kill():
+    with pytest.raises(RuntimeError, match="ended with status 1 rather than by itself or by SIGKILL"):
+        robustness.in_child(lambda: 1 / 0, None)

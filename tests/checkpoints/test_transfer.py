@@ -8,7 +8,6 @@ from torch import nn
 
 import attentive_gconv as ag
 from attentive_gconv.checkpoints import transfer_weights
-from attentive_gconv.checkpoints.transfer import with_input_channels
 
 
 def test_what_fits_is_kept_and_the_rest_named():
@@ -30,13 +29,10 @@ def test_a_grey_image_gives_the_same_with_any_number_of_channels(before, after):
     source = ag.create_model("p4cnn", in_channels=before).double().eval()
     model = ag.create_model("p4cnn", in_channels=after).double().eval()
     assert transfer_weights(model, source).adapted == ("c1.weight",)
-    kernel = source.c1.weight
     assert model.c1.weight.shape[1] == after
-    if before == 1 or after == 1:
-        grey = torch.rand(2, 1, 28, 28, dtype=torch.float64)
-        given, wanted = (grey.expand(-1, channels, -1, -1) for channels in (after, before))
-        torch.testing.assert_close(model(given), source(wanted))
-    assert torch.equal(with_input_channels(kernel, after), model.c1.weight)
+    grey = torch.rand(2, 1, 28, 28, dtype=torch.float64)
+    given, wanted = (grey.expand(-1, channels, -1, -1) for channels in (after, before))
+    torch.testing.assert_close(model(given), source(wanted))
 
 
 def test_the_kernel_behind_a_published_attention_is_adapted():

@@ -14,9 +14,6 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PUBLIC_NAMES = (ROOT / "tests" / "public_names.txt").read_text(encoding="utf-8").split()
-PUBLIC_NAMES = [
-    name for name in PUBLIC_NAMES if name != "attentive_gconv.explain.aggregate"
-]  # a module of that name too
 # what a browser fetches by itself; links that a reader may follow are no loads
 LOADED = re.compile(
     r"""<(?:script|img|iframe|source)[^>]*\bsrc=["']?(\w+:)?//"""

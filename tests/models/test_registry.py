@@ -87,10 +87,6 @@ def test_a_network_of_ones_own():
     assert model_entry("own_p4m") is entry
 
 
-def test_it_is_forgotten_after_the_test_that_made_it():
-    assert ag.list_models("own*") == []
-
-
 def test_a_function_may_take_any_options():
     register("own", lambda **options: Own(**options), image_shape=(1, 9, 9), num_classes=10)
     assert ag.create_model("own", channels=5).lift.out_channels == 5

@@ -120,7 +120,9 @@ def test_a_kill_at_every_file_event_of_a_resumed_run_loses_nothing(tiny, tmp_pat
         train(config, tmp_path / name)
     resume(tmp_path / "whole", {"epochs": 2})
     wanted = outcome(RunFolder(tmp_path / "whole"))
-    _, events = in_child(lambda: resume(tmp_path / "counted", {"epochs": 2}), tmp_path / "counted", None)
+    status, events = in_child(lambda: resume(tmp_path / "counted", {"epochs": 2}), tmp_path / "counted", None)
+    assert status == 0
+    assert events > 20
     for event in range(1, events + 1):
         folder = tmp_path / f"run-{event}"
         train(config, folder)

@@ -307,8 +307,13 @@ def test_a_terminal_shows_a_bar_and_the_same_lines(tiny, tmp_path, capsys):
 
 
 def test_torchs_settings_are_left_as_they_were(tiny, tmp_path):
+    def settings():
+        flags = (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.get_num_threads())
+        return torch.are_deterministic_algorithms_enabled(), torch.get_default_dtype(), *flags
+
+    before = settings()
     train(tiny_config(epochs=1), tmp_path / "run")
-    assert not torch.are_deterministic_algorithms_enabled()
+    assert settings() == before
 
 
 @pytest.mark.parametrize(

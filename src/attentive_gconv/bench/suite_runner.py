@@ -53,7 +53,12 @@ def run_entry(
         "figures": [figure.to_mapping() for figure in figures],
     }
     # failed measurements are shown, but measured again next time
-    write_json(path.with_suffix(".failed.json") if any(figure.error for figure in figures) else path, document)
+    failed = path.with_suffix(".failed.json")
+    if any(figure.error for figure in figures):
+        write_json(failed, document)
+    else:
+        write_json(path, document)
+        failed.unlink(missing_ok=True)
     return document
 
 

@@ -1,8 +1,12 @@
 """Transfer learning: copy every tensor of one network into another where name and shape are the same.
 
-The kernel of the first convolution is adapted to another number of input channels, as in timm: from one channel to n it
-is repeated and divided by n, so that a grey image repeated n times gives the same response; from n to one it is summed;
-from n to m its channels are repeated in order and scaled by n / m.
+The kernel of the first convolution is adapted to another number of input channels so that a grey image, the same in all
+channels, gives the same response. From n to m channels, repeated in order,
+
+    W'[c] = n/m · W[c mod n] + (Σ W - n/m · Σ W[c mod n]) / m
+
+From one channel that is W / m, to one it is the sum, as in timm. The last term, which is 0 where n divides m, is not in
+timm, whose grey response changes from three to two channels.
 
 Source: timm, ``adapt_input_conv``, https://github.com/huggingface/pytorch-image-models.
 """
@@ -99,8 +103,6 @@ def _is_stem_kernel(name: str, stem: str | None, new: Tensor, old: Tensor) -> bo
 
 def with_input_channels(kernel: Tensor, channels: int) -> Tensor:
     """A lifting kernel ``(O, C, k, k)`` for another number of input channels, see above."""
-    before = kernel.shape[1]
-    if channels == 1:
-        return kernel.sum(1, keepdim=True)
-    repeated = torch.cat([kernel] * math.ceil(channels / before), 1)[:, :channels]
-    return repeated * (before / channels)
+    before, total = kernel.shape[1], kernel.sum(1, keepdim=True)
+    repeated = torch.cat([kernel] * math.ceil(channels / before), 1)[:, :channels] * (before / channels)
+    return repeated + (total - repeated.sum(1, keepdim=True)) / channels
