@@ -324,6 +324,16 @@ def test_maps_that_do_not_fit_input_attention(shape: tuple[int, ...]) -> None:
         G.input_attention(torch.randn(shape), input_weights())
 
 
+def test_gates_without_hidden_units() -> None:
+    with pytest.raises(ValueError, match=r"`fc1` of shape \(0, 2, 4\) must be \(R, C, \|H\|\)"):
+        G.input_attention(torch.randn(2, 2, 4, 6, 6), input_weights(fc1=(0, 2, 4), fc2=(2, 0, 4)))
+    kernel = torch.randn(3, 4, 2, 4, 3, 3)
+    with pytest.raises(ValueError, match=r"`fc1` of shape \(3, 4, 0, 2, 4\) must be"):
+        G.FullAttentionWeights(kernel, torch.zeros(3, 4, 0, 2, 4), torch.zeros(3, 4, 2, 0, 4))
+    with pytest.raises(ValueError, match=r"`kernel` of shape \(0, 4, 2, 4, 3, 3\) must be"):
+        G.FullAttentionWeights(kernel[:0], spatial_kernel=torch.randn(0, 4, 2, 4, 3, 3))
+
+
 @pytest.mark.parametrize(("given", "missing"), [("fc1", "fc2"), ("fc2", "fc1")])
 def test_half_a_gate(given: str, missing: str) -> None:
     weights = full_weights()

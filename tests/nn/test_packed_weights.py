@@ -285,7 +285,7 @@ class TestOtherDevices:
     @pytest.fixture
     def cache(self, weight: nn.Parameter) -> PackedWeightsCache:
         cache = PackedWeightsCache()
-        cache.put([weight], 1.0, torch.ones(()))
+        cache.put([weight], 1.0, lambda: torch.ones(()))
         return cache
 
     def test_the_same_weight_is_known(self, cache, weight):
@@ -301,11 +301,21 @@ class TestOtherDevices:
         assert cache.get([nn.Parameter(torch.empty(3, device="meta"))], 1.0) is None
         assert cache.get([nn.Parameter(weight.data)], 1.0) is None
 
+    def test_what_changes_meanwhile_is_not_kept(self, cache, weight):
+        def pack():
+            packed = weight.detach().clone()
+            with torch.no_grad():
+                weight.mul_(2)  # another thread's step
+            return packed
+
+        cache.put([weight], 2.0, pack)
+        assert cache.get([weight], 2.0) is None
+
     def test_inference_tensors_are_never_trusted(self):
         with torch.inference_mode():
             weight = nn.Parameter(torch.empty(3, device="meta"))
             cache = PackedWeightsCache()
-            cache.put([weight], 1.0, torch.ones(()))
+            cache.put([weight], 1.0, lambda: torch.ones(()))
             assert cache.get([weight], 1.0) is None
 
     def test_weight_that_came_back_to_the_cpu(self, cache):

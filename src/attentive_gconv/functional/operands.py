@@ -83,10 +83,10 @@ class FullAttentionWeights:
             raise ValueError(
                 "full attention needs a channel gate (fc1 and fc2), a spatial_kernel, or both; got neither"
             )
-        if kernel.dim() != 6 or kernel.shape[-1] != kernel.shape[-2]:
+        if kernel.dim() != 6 or kernel.shape[-1] != kernel.shape[-2] or kernel.numel() == 0:
             raise _shape_error("kernel", kernel, "(O, |H|, C, |H'|, k, k)")
         o, h, c, g = kernel.shape[:4]
-        if fc1 is not None and (fc1.dim() != 5 or fc1.shape != (o, h, fc1.shape[2], c, g)):
+        if fc1 is not None and (fc1.dim() != 5 or fc1.numel() == 0 or fc1.shape != (o, h, fc1.shape[2], c, g)):
             raise _shape_error("fc1", fc1, f"(O, |H|, R, C, |H'|) = ({o}, {h}, R, {c}, {g}), as the kernel")
         if fc1 is not None and fc2 is not None and fc2.shape != (o, h, c, fc1.shape[2], g):
             raise _shape_error("fc2", fc2, f"(O, |H|, C, R, |H'|) = {(o, h, c, fc1.shape[2], g)}, as kernel and fc1")
@@ -182,7 +182,7 @@ class ChannelGate:
         _check_statistics(self.statistics)
         channels, poses = shape[1], shape[2:-2]
         hidden = self.fc1.shape[0]
-        if self.fc1.shape != (hidden, channels, *poses):
+        if hidden < 1 or self.fc1.shape != (hidden, channels, *poses):
             raise _shape_error("fc1", self.fc1, f"(R, C, |H|) = (R, {', '.join(map(str, (channels, *poses)))}), as x")
         if self.fc2.shape != (channels, hidden, *poses):
             raise _shape_error("fc2", self.fc2, f"(C, R, |H|) = {(channels, hidden, *poses)}, as x and fc1")

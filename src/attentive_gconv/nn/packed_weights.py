@@ -52,9 +52,13 @@ class PackedWeightsCache:
                 return None
         return packed
 
-    def put(self, weights: Sequence[Tensor], key: Hashable, packed: Any) -> None:
-        """Cache an object."""
-        self._entry = ([_unchanged_since_now(weight) for weight in weights], key, packed)
+    def put(self, weights: Sequence[Tensor], key: Hashable, pack: Callable[[], Packed]) -> Packed:
+        """Cache the result of ``pack()``, unless another thread or process changes the parameters meanwhile."""
+        unchanged = [_unchanged_since_now(weight) for weight in weights]
+        packed = pack()
+        same = all(test(weight) for test, weight in zip(unchanged, weights, strict=True))
+        self._entry = (unchanged, key, packed) if same else None
+        return packed
 
     def clear(self) -> None:
         """Drop the cached object, and free its memory."""
@@ -142,10 +146,7 @@ class TransformedWeights(nn.Module):
             self._cache.clear()
             return pack()
         cached: Packed | None = self._cache.get(weights, key)
-        if cached is None:
-            cached = pack()
-            self._cache.put(weights, key, cached)
-        return cached
+        return self._cache.put(weights, key, pack) if cached is None else cached
 
     def clear_cache(self) -> None:
         """Drop the cached weights, and free their memory."""

@@ -272,3 +272,20 @@ def test_tables_made_under_another_default_device() -> None:
         packing_of.cache_clear()
     for ours, theirs in zip((out, *found), (expected, *wanted), strict=True):
         assert_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        (((2, 3, 4, 9, 9), (5, 64, 4, 3, 3), None), r"`x` of shape \(2, 3, 4, 9, 9\) must be \(B, 64, 4, Y, X\)"),
+        (((2, 3, 4, 9, 9), (5, 3, 4, 3, 3), (1,)), r"`bias` of shape \(1,\) must be \(5,\)"),
+        (((2, 3, 8, 9, 9), (5, 3, 8, 3, 3), None), r"`weight` of shape \(5, 3, 8, 3, 3\) must be .* with \|H\| = 4"),
+        (((2, 3, 4, 9, 9), (5, 3, 4, 3, 2), None), r"`weight` of shape \(5, 3, 4, 3, 2\) must be"),
+    ],
+)
+def test_operands_that_do_not_fit_are_refused(shapes, message):
+    """Compiled kernels read without bounds: a replaced weight must not lead them astray."""
+    x, weight, bias = (None if shape is None else torch.randn(shape) for shape in shapes)
+    options = ConvOptions(ag.group("p4"), 1.0, (1, 1), (1, 1), (1, 1))
+    with pytest.raises(ValueError, match=message):
+        irreps_conv2d(x, weight, bias, options)

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ digest = kernel_cache.toolchain_digest.__wrapped__
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder, and no warning said yet."""
-    once = (kernel_cache.cache_folder, kernel_cache._say_that_nothing_is_kept, kernel_cache._say_that_a_file_is_damaged)
+    said = (kernel_cache._say_that_a_file_is_damaged, kernel_cache._say_that_a_file_is_foreign)
+    once = (kernel_cache.cache_folder, kernel_cache._say_that_nothing_is_kept, *said)
     monkeypatch.setattr(kernel_cache.config, "CACHE_DIR", str(tmp_path / "cache"))
     for said in once:
         said.cache_clear()
@@ -110,6 +112,52 @@ def test_the_key_holds_the_processor_and_the_signature() -> None:
         for key in (("f8", Processor("zen4", "+avx")), ("f8", Processor("zen3", "+avx")), ("f8", Processor("zen4", "")))
     ]
     assert len({*keys, path("f4", Processor("zen4", "+avx"))}) == 4
+
+
+@pytest.mark.parametrize(("setting", "value"), [("OPT", 1), ("BOUNDSCHECK", 1), ("LOOP_VECTORIZE", 0)])
+def test_settings_of_the_compiler_are_part_of_the_key(
+    setting: str, value: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel()(2.5)
+    monkeypatch.setattr(kernel_cache.config, setting, value)
+    changed = kernel()
+    assert changed(2.5) == 5
+    assert not loaded(changed)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX's owners of files")
+@pytest.mark.parametrize("whose", ["another user's", "everybody's", "a link"])
+def test_a_file_that_another_may_have_written_is_not_run(
+    folder: Path, whose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel()(2.5)
+    (file,) = folder.iterdir()
+    if whose == "everybody's":
+        file.chmod(0o666)
+    elif whose == "another user's":
+        real = os.fstat
+        found = lambda descriptor: SimpleNamespace(st_uid=os.geteuid() + 1, st_mode=real(descriptor).st_mode)
+        monkeypatch.setattr(kernel_cache, "os", SimpleNamespace(**{**vars(os), "fstat": found}))
+    else:
+        file.rename(folder / "elsewhere")
+        file.symlink_to(folder / "elsewhere")
+    again = kernel()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert again(2.5) == 5
+    assert not loaded(again)
+    assert [("everybody can write it" in str(warning.message)) for warning in said] == [True] * (whose != "a link")
+
+
+def test_a_file_under_another_name_is_damaged(folder: Path) -> None:
+    first = kernel()
+    first(2.5), first(np.float32(1))
+    one, other = folder.iterdir()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(one.read_bytes())
+    again = kernel()
+    with pytest.warns(RuntimeWarning, match="is damaged"):
+        assert [again(2.5), again(np.float32(1))] == [5, 2]
 
 
 def flipped(content: bytes, at: int) -> bytes:
@@ -266,11 +314,12 @@ def test_nothing_is_said_where_all_is_well() -> None:
 
 def test_files_of_other_sources_that_nobody_reads_are_removed(tmp_path):
     now = time.time()
+    ours, others = "a" * 16, "b" * 16
     names = {
-        "kernel.aaaaaaaaaaaaaaaa.1.kernel": 40,  # of this toolchain
-        "kernel.bbbbbbbbbbbbbbbb.1.kernel": 40,
-        "kernel.bbbbbbbbbbbbbbbb.2.kernel": 20,
-        "kernel.0123.kernel": 40,  # as they were named before
+        f"kernel.{ours}.{'1' * 40}.kernel": 40,  # of this toolchain
+        f"kernel.{others}.{'1' * 40}.kernel": 40,
+        f"kernel.{others}.{'2' * 40}.kernel": 20,
+        "gauss.kernel": 40,  # somebody else's
         "other.txt": 40,
     }
     for name, days in names.items():
@@ -278,8 +327,9 @@ def test_files_of_other_sources_that_nobody_reads_are_removed(tmp_path):
         os.utime(tmp_path / name, (now - days * kernel_cache.DAY,) * 2)
     kernel_cache.remove_stale_files(tmp_path, "a" * 64)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "kernel.aaaaaaaaaaaaaaaa.1.kernel",
-        "kernel.bbbbbbbbbbbbbbbb.2.kernel",
+        "gauss.kernel",
+        f"kernel.{ours}.{'1' * 40}.kernel",
+        f"kernel.{others}.{'2' * 40}.kernel",
         "other.txt",
     ]
 

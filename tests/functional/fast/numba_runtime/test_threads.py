@@ -1,5 +1,8 @@
 """Kernels on threads: every task once, the same results however they are shared, errors that reach the caller."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,3 +66,25 @@ def test_an_error_in_a_kernel_reaches_the_caller(number, source):
         threads.run_chunks(count, 8, 4, times, whose, 6)
     threads.run_chunks(count, 8, 4, times, whose, 8)
     assert times.min() > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork, which Windows does not have")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_its_parents_threads(monkeypatch):
+    monkeypatch.setattr(threads.torch, "get_num_threads", lambda: 2)
+    done = np.zeros(8, np.int64)
+    threads.run_chunks(count, 8, 8, done, np.zeros(8, np.int64), 8)
+    child = os.fork()
+    if child == 0:
+        threads.run_chunks(count, 8, 8, done, np.zeros(8, np.int64), 8)
+        os._exit(int((done != 2).any()))
+    for _ in range(600):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child waits")
+    assert status == 0

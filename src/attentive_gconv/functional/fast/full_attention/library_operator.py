@@ -34,6 +34,7 @@ def _posed(x: Tensor, *given: Any) -> tuple[Problem, FullAttentionWeights, Plan]
     *tensors, sizes, (scale, skip, attended), budget, backend = given
     options = (*three_pairs(sizes), sizes[6], scale, Combination(skip, attended))
     weights = FullAttentionWeights(*tensors, *options)  # type: ignore[call-arg]
+    weights.check("attentive_conv2d", x)
     problem = problem_of((x.shape[-2], x.shape[-1]), weights, x.dtype)
     return problem, weights, Plan(dispatch.get_backend(backend, x.device), budget, recompute=True)
 
@@ -54,8 +55,10 @@ def _backward(
 ) -> list[Tensor]:  # fmt: skip
     """The gradients of x, the kernel, and those of the other weights that are present."""
     problem, weights, plan = _posed(x, kernel, fc1, fc2, spatial_kernel, sizes, factors, budget, backend)
-    total = plan.backward(problem, x, [], grad)
-    found = (total.x, *weight_gradients(problem, weights, total))
+    # backward may be called inside an autocast region that forward was not in
+    with dispatch.without_autocast(x):
+        total = plan.backward(problem, x, [], grad)
+        found = (total.x, *weight_gradients(problem, weights, total))
     return [gradient.contiguous() for gradient in found if gradient is not None]
 
 

@@ -130,7 +130,12 @@ class AttentiveConvolution(torch.autograd.Function):
             if torch.is_grad_enabled() or not dispatch.is_ordinary(grad):
                 needed = (ctx.needs_input_grad[0], *ctx.needs_input_grad[4:])
                 dx, *found = gradients_by_definition(
-                    lambda: attentive_conv2d_definition(x, weights).flatten(1, 2), (x, *weights.tensors()), needed, grad
+                    lambda x, *tensors: attentive_conv2d_definition(
+                        x, FullAttentionWeights(*tensors, *ctx.options)
+                    ).flatten(1, 2),
+                    (x, *weights.tensors()),
+                    needed,
+                    grad,
                 )
                 return dx, None, None, None, *found
             each = len(Saved.names())

@@ -136,7 +136,7 @@ def _depthwise_weight_gradient(problem: Problem, planes: Tensor, dz: Tensor) -> 
     geometry = _geometry_of_map(problem)
     (height, width), (py, px), dilation = geometry.size, geometry.padding, geometry.dilation[0]
     batch, depth, outputs, _ = planes.shape
-    padded = F.pad(planes.view(batch, depth * outputs, height, width), (px, px, py, py)).transpose(0, 1)
+    padded = F.pad(planes.reshape(batch, depth * outputs, height, width), (px, px, py, py)).transpose(0, 1)
     left = dz.reshape(batch, depth * outputs, height, width).permute(1, 3, 0, 2).flatten(2)
     taps = []
     for ty in range(geometry.kernel[0]):

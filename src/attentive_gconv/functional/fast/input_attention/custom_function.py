@@ -64,6 +64,6 @@ class _InputAttention(Function):
         weights = ctx.weights.with_tensors(*tensors)
         if torch.is_grad_enabled() or not is_ordinary(grad):
             needed = ctx.needs_input_grad[:4]
-            definition = lambda: input_attention_definition(x, weights)  # noqa: E731
+            definition = lambda x, *given: input_attention_definition(x, ctx.weights.with_tensors(*given))  # noqa: E731
             return *gradients_by_definition(definition, (x, *tensors), needed, grad), None
         return *_samples().backward(grad, x, weights, floats, integers), None

@@ -17,7 +17,7 @@ from torch.nn.grad import conv2d_input
 
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
 from attentive_gconv.functional.fast.by_definition import gradients_by_definition
-from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded
+from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded, without_autocast
 from attentive_gconv.functional.fast.irreps_conv import irreps_kernels as kernels
 from attentive_gconv.functional.fast.irreps_conv.butterflies import program_of
 from attentive_gconv.functional.fast.irreps_conv.form_rule import ConvOptions
@@ -35,13 +35,28 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOption
         x, weight, bias: float32 or float64, on the CPU.
         options: of the convolution.
         packed: the result of `packed_weight`; None to compute it.
+
+    Raises:
+        ValueError: if x, weight and bias do not fit.
     """
+    _check(x, weight, bias, options)
     if packed is None:
         packed = packed_weight(weight, options)
     if not is_recorded(x, weight, bias):
         return _forward(x, packed, bias, _problem(x, weight, options))
     out: Tensor = _IrrepsConv.apply(x, weight, bias, options, packed)
     return out
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None, options: ConvOptions) -> None:
+    """Check what the compiled kernels read without bounds."""
+    order, shape = options.group.order, weight.shape
+    if len(shape) != 5 or shape[2] != order or shape[3] != shape[4]:
+        raise ValueError(f"`weight` of shape {tuple(shape)} must be (O, C, |H|, k, k) with |H| = {order}")
+    if x.dim() != 5 or x.shape[1:3] != shape[1:3]:
+        raise ValueError(f"`x` of shape {tuple(x.shape)} must be (B, {shape[1]}, {order}, Y, X), as the weight")
+    if bias is not None and bias.shape != shape[:1]:
+        raise ValueError(f"`bias` of shape {tuple(bias.shape)} must be ({shape[0]},), as the weight")
 
 
 @torch.no_grad()
@@ -125,9 +140,12 @@ def gradients(
     grad: Tensor, x: Tensor, weight: Tensor, options: ConvOptions, of_x: bool, of_weight: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of x and of the weight, None for what is not needed."""
+    _check(x, weight, None, options)
     problem = _problem(x, weight, options)
-    dx = _input_gradient(grad, weight, problem, options, x.shape) if of_x else None
-    return dx, _kernel_gradient(x, grad, weight, problem, options.scale) if of_weight else None
+    # backward may be called inside an autocast region that forward was not in
+    with without_autocast(x):
+        dx = _input_gradient(grad, weight, problem, options, x.shape) if of_x else None
+        return dx, _kernel_gradient(x, grad, weight, problem, options.scale) if of_weight else None
 
 
 class _IrrepsConv(Function):
@@ -146,7 +164,7 @@ class _IrrepsConv(Function):
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad[:3]
         if torch.is_grad_enabled() or not is_ordinary(grad):
-            by_expansion = lambda: _by_expansion(x, weight, ctx.options)  # noqa: E731
+            by_expansion = lambda x, weight: _by_expansion(x, weight, ctx.options)  # noqa: E731
             dx, dweight = gradients_by_definition(by_expansion, (x, weight), (of_x, of_weight), grad)
         else:
             dx, dweight = gradients(grad, x, weight, ctx.options, of_x, of_weight)

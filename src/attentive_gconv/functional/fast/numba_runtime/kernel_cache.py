@@ -5,12 +5,14 @@ everything that machine code depends on:
 
     sources      of all of `attentive_gconv.functional.fast`: kernels inline functions of other files
     compiler     versions of Python, Numba and llvmlite
+    settings     of Numba that change the code, such as NUMBA_OPT
     processor    name and features
     signature    types of the arguments
 
 One file a key, written atomically, with a checksum: a damaged file is compiled again, a folder that cannot be written
-is done without. Either is said once, as a warning. Files of other sources or compilers that nobody has read for a month
-are removed when a new one is written.
+is done without. Files hold code: one of another user (but root), or that every user can write, is not read. Each is
+said once, as a warning. Files of other sources or compilers that nobody has read for a month are removed when a new one
+is written.
 
 Folders, the first that can be written: ``NUMBA_CACHE_DIR``, ``__pycache__`` beside the kernels, ``numba`` in the user's
 cache folder.
@@ -21,6 +23,8 @@ import hashlib
 import logging
 import os
 import pickle
+import re
+import stat
 import sys
 import tempfile
 import time
@@ -43,6 +47,8 @@ _LOG = logging.getLogger("attentive_gconv")
 SOURCES = Path(__file__).parents[1]
 DAY, KEPT_DAYS = 24 * 60 * 60, 30
 _DIGEST = hashlib.sha256
+_SETTINGS = ("OPT", "BOUNDSCHECK", "DEBUGINFO_DEFAULT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "USING_SVML")
+_FILE = re.compile(r".+\.([0-9a-f]{16})\.[0-9a-f]{40}\.kernel")
 
 
 @cache
@@ -85,6 +91,7 @@ class KernelCache(NullCache):
         assert function.__closure__ is None, f"{function.__qualname__} is a closure"
         self.name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         self.module = function.__module__
+        toolchain_digest()  # of the sources as they are imported, not as they may be at the first call
 
     @property
     def cache_path(self) -> str | None:
@@ -97,7 +104,8 @@ class KernelCache(NullCache):
         folder, toolchain = cache_folder(), toolchain_digest()
         if folder is None or not toolchain:
             return None
-        key = (toolchain, self.module, self.name, str(signature), codegen.magic_tuple())
+        settings = [str(getattr(config, name, None)) for name in _SETTINGS]
+        key = (toolchain, self.module, self.name, str(signature), codegen.magic_tuple(), settings)
         return folder / f"{self.name}.{toolchain[:16]}.{_DIGEST(repr(key).encode()).hexdigest()[:40]}.kernel"
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
@@ -105,14 +113,14 @@ class KernelCache(NullCache):
         target_context.refresh()
         path = self.path(signature, target_context.codegen())
         try:
-            content = None if path is None else path.read_bytes()
+            content = None if path is None else _read_own(path)
         except OSError:
             content = None
         if path is None or content is None:
             _say_that_kernels_are_compiled(cache_folder())
             return None
         checksum, body = content[: _DIGEST().digest_size], content[_DIGEST().digest_size :]
-        if _DIGEST(body).digest() != checksum:
+        if _checksum(path, body) != checksum:
             _say_that_a_file_is_damaged(path)
             return None
         _mark_as_read(path)
@@ -125,11 +133,26 @@ class KernelCache(NullCache):
             return
         body = dumps(compiled._reduce())
         try:
-            write_atomically(path, _DIGEST(body).digest() + body)
+            write_atomically(path, _checksum(path, body) + body)
         except OSError as error:
             _say_that_nothing_is_kept(str(error))
         else:
             remove_stale_files(path.parent, toolchain_digest())
+
+
+def _checksum(path: Path, body: bytes) -> bytes:
+    """Of a file under its name, which holds the key."""
+    return _DIGEST(path.name.encode() + body).digest()
+
+
+def _read_own(path: Path) -> bytes | None:
+    """The content of a file of this user or root that not everybody can write; else None, with a warning."""
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        status = os.fstat(file.fileno())
+        if hasattr(os, "geteuid") and (status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH):
+            _say_that_a_file_is_foreign(path)
+            return None
+        return file.read()
 
 
 def _mark_as_read(path: Path) -> None:
@@ -143,8 +166,10 @@ def _mark_as_read(path: Path) -> None:
 def remove_stale_files(folder: Path, toolchain: str) -> None:
     """Once for a folder: remove kernels of other sources or compilers that have not been read for a month."""
     for path in folder.glob("*.kernel"):
+        found = _FILE.fullmatch(path.name)  # the folder may hold files of others
         with contextlib.suppress(OSError):  # another process may be first
-            if f".{toolchain[:16]}." not in path.name and time.time() - path.stat().st_mtime > KEPT_DAYS * DAY:
+            old = found is not None and time.time() - path.stat().st_mtime > KEPT_DAYS * DAY
+            if old and found is not None and found[1] != toolchain[:16]:
                 path.unlink()
 
 
@@ -170,3 +195,14 @@ def _say_that_nothing_is_kept(reason: str) -> None:
 def _say_that_a_file_is_damaged(path: Path) -> None:
     """Once for a file."""
     warnings.warn(f"{path} is damaged; the kernel in it is compiled again", RuntimeWarning, stacklevel=2)
+
+
+@cache
+def _say_that_a_file_is_foreign(path: Path) -> None:
+    """Once for a file."""
+    warnings.warn(
+        f"{path} belongs to another user, or everybody can write it: the kernel in it is not run, but compiled again; "
+        "set NUMBA_CACHE_DIR to a folder of your own",
+        RuntimeWarning,
+        stacklevel=2,
+    )

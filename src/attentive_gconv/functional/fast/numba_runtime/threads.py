@@ -21,8 +21,11 @@ from attentive_gconv.functional.fast.numba_runtime.regions import Run
 CHUNKS_PER_THREAD = 4
 
 
+_PROCESS = os.getpid()
+
+
 @cache
-def _openmp() -> int | None:
+def _loaded_openmp() -> int | None:
     """Where ``GOMP_parallel`` of the runtime lies that PyTorch has loaded; None if there is no such runtime."""
     if not sys.platform.startswith("linux"):
         return None
@@ -31,6 +34,11 @@ def _openmp() -> int | None:
     except (OSError, AttributeError):
         return None
     return ctypes.cast(function, ctypes.c_void_p).value
+
+
+def _openmp() -> int | None:
+    """`_loaded_openmp`; None in a forked child, where it would wait for the parent's threads."""
+    return _loaded_openmp() if os.getpid() == _PROCESS else None
 
 
 @cache
