@@ -97,6 +97,15 @@ def test_a_missing_extra_says_what_to_install(monkeypatch):
         main()
 
 
+def test_a_warning_is_a_line_without_a_place_in_the_code():
+    code = (
+        "import sys, warnings\nfrom attentive_gconv.cli import main\nsys.argv = ['agconv', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    warnings.warn('odd', RuntimeWarning)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "agconv: odd (RuntimeWarning)\n"
+
+
 def test_it_runs_as_a_module():
     command = [sys.executable, "-W", "error", "-m", "attentive_gconv", "models", "z2cnn", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

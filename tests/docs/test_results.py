@@ -98,8 +98,9 @@ def test_the_weights_of_the_package():
         )
         protocol, *errors = cells(f"{name}, shipped")[1:5]
         assert (card["protocol"], card["test_images"]) == (protocol, 50_000)
-        assert [float(error) for error in errors] == pytest.approx(
-            [100 * value for value in (card["test_error"], evaluated["error"], authors[name]["error"])], abs=0.0051
+        wanted = [card["test_error"], evaluated["error"], *([authors[name]["error"]] if name in authors else [])]
+        assert [float(error) for error in errors if error != "–"] == pytest.approx(
+            [100 * value for value in wanted], abs=0.0051
         )
         assert f"{100 * card['test_error']:.2f} % ({name})" in re.sub(r"\s+", " ", README)
 

@@ -3,6 +3,7 @@
 import io
 import signal
 import sys
+import warnings
 from types import FrameType
 
 
@@ -17,6 +18,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             utf8 = stream.encoding.lower().replace("-", "") == "utf8"
             stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+    # a line of ours, or of a library, says nothing to who runs a command
+    warnings.formatwarning = lambda message, category, *_: f"agconv: {message} ({category.__name__})\n"
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)
     app()

@@ -34,7 +34,8 @@ class PackedWeightsCache:
     On the CPU the values of a parameter are compared: that takes microseconds and detects every change. On other
     devices, where a comparison would wait for the device, its identity, storage and version counter are compared: they
     change with every optimizer step, `load_state_dict`, in-place operation or replacement, but not with writes through
-    ``.data``. Call `clear` after these, or ``train()`` and a forward pass.
+    ``.data``, and perhaps not with collectives of `torch.distributed` or replays of CUDA graphs. Call `clear` after
+    these, or ``train()`` and a forward pass.
     """
 
     def __init__(self) -> None:
