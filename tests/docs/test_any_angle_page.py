@@ -54,3 +54,10 @@ def test_with_escnns_weights_networks_err_no_more_than_escnns(images):
         for module in ("layer", "network"):
             same_weights = errors["ours", group, f"{module} of escnn's weights", images]
             assert same_weights < 1.03 * errors["escnn", group, module, images]
+
+
+@pytest.mark.parametrize("network", ["p4cnn", "alpha_f_p4cnn", "c8cnn", "alpha_f_c8cnn"])
+def test_errors_on_rotated_mnist_are_those_of_the_runs(network):
+    path = any_angle_page.RESULTS / "rot-mnist" / "final" / f"{network}-0" / "result.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    assert f"| `{network}` | {result['parameters']:,} | {100 * result['test_error']:.2f} |" in PAGE
