@@ -102,7 +102,8 @@ def attentive_conv2d(
     """
     if memory_budget < 1:
         raise ValueError(f"`memory_budget` (={memory_budget}) must be a positive number of bytes")
-    find("backend", backend, dispatch.BACKENDS)
+    if backend not in dispatch.BACKENDS:
+        find("backend", backend, dispatch.BACKENDS)  # raises, with a suggestion
     weights.check("attentive_conv2d", x)
     dispatch.check_dtype("attentive_conv2d", x, *weights.tensors())
     if dispatch.takes_chunks(method):
