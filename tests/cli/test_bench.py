@@ -55,6 +55,22 @@ def test_options_reach_the_measurement(agconv, in_process):
     assert (job["threads"], job["repeats"], job["warmup"], allocator) == (1, 2, 1, "default")
 
 
+@pytest.mark.parametrize(
+    ("model", "options", "expected"),
+    [
+        ("p4cnn", ("--conv", "expanded"), {"conv": "expanded"}),
+        ("alpha_p4cnn", ("--recompute", "yes"), {"recompute": True}),
+    ],
+)
+def test_how_it_is_computed_reaches_the_case(agconv, in_process, model, options, expected):
+    usual = ("--what", "inference", "--batch-sizes", 1, "--repeats", 1, "--warmup", 0, "--json")
+    result = agconv("bench", "--models", model, *options, *usual)
+    assert result.exit_code == 0, result.stderr
+    (figure,) = json.loads(result.stdout)["figures"]
+    assert figure["case"].items() >= expected.items()
+    assert in_process[0][0]["cases"][0].items() >= expected.items()
+
+
 def test_networks_by_pattern(agconv, in_process):
     options = ("--what", "inference", "--batch-sizes", 1, "--repeats", 1)
     result = agconv("bench", "--models", "alpha_[fr]*_p4cnn", "--baseline", "p4cnn", *options)

@@ -5,7 +5,10 @@ import json
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image
+
+import attentive_gconv as ag
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,21 @@ def test_an_exported_file_gives_the_answers_of_the_network(agconv, images, tmp_p
         )
     metadata = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
     assert metadata["license"] == "MIT"
+
+
+def test_the_licence_is_the_one_asked_for(agconv, tmp_path):
+    out = tmp_path / "net.onnx"
+    done = agconv("export", "p4cnn", "--license", "CC0-1.0", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert {entry.key: entry.value for entry in onnx.load(out).metadata_props}["license"] == "CC0-1.0"
+
+
+def test_pt2_by_command(agconv, tmp_path):
+    out = tmp_path / "net.pt2"
+    done = agconv("export", "p4cnn", "--format", "pt2", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    logits = torch.export.load(out).module()(torch.zeros(3, 1, 28, 28))
+    torch.testing.assert_close(logits, ag.create_model("p4cnn", pretrained=True)(torch.zeros(3, 1, 28, 28)))
 
 
 def test_commands_that_need_the_network_itself_refuse_an_exported_file(agconv, images, tmp_path):
