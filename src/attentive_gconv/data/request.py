@@ -16,7 +16,6 @@ PROTOCOLS = {
 
 # seeds that numpy's RandomState takes
 _SEEDS = 2**32
-# largest side of training images
 
 
 @dataclass(frozen=True)
