@@ -114,9 +114,7 @@ def test_shipped_networks_take_upright_images(name):
     images = torch.randn(4, 1, 28, 28, dtype=torch.float64)
     given = images.mT if stored.card.transposed else images
     expected = stored.module.double()(given)
-    # kernels on rings are transposed by a product, which was rounded to float32 when the weights were loaded
-    limit = 1e-11 if ag.group(getattr(stored.module, "group", "z2")).is_exact else 1e-5
-    torch.testing.assert_close(upright.module.double()(images), expected, rtol=limit, atol=limit)
+    torch.testing.assert_close(upright.module.double()(images), expected, rtol=1e-11, atol=1e-11)
     assert not upright.card.transposed
 
 

@@ -28,11 +28,11 @@ def gradients_by_definition(
         >>> gradients_by_definition(lambda x: x**2, [x], [True], torch.ones(()))[0].item()
         6.0
     """
-    # backward may be called inside an autocast region that forward was not in
     differentiated = torch.is_grad_enabled()
     wanted = [needs and tensor is not None for tensor, needs in zip(tensors, needed, strict=True)]
     if not any(wanted):
         return [None] * len(wanted)
+    # backward may be called inside an autocast region that forward was not in
     with dispatch.without_autocast(grad):
         with torch.enable_grad():
             views = [
