@@ -10,6 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import attentive_gconv as ag
 from attentive_gconv.export import to_conv2d
+from attentive_gconv.export.conv2d_network import plain_program
+from attentive_gconv.functional.fast.full_attention import chunked_form
 from attentive_gconv.models.blocks import ATTENTION
 from networks import randomise_norms_
 
@@ -128,6 +130,22 @@ def test_other_tools_take_it():
             network(images)
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1] > 0
+
+
+def test_full_attention_is_a_loop_in_files_alone(monkeypatch):
+    monkeypatch.setattr(chunked_form, "MOST_COPIES", 4)
+    model, images = random_model("p4cnn", attention="full", channels=4)
+    ag.nn.configure_attention(model, memory_budget=1)
+    scan = torch.ops.higher_order.scan
+    assert not list(assert_plain(model, images).graph.find_nodes(op="call_function", target=scan))
+    plain, program = plain_program(model)
+    found = list(plain.graph.find_nodes(op="call_function", target=scan))
+    assert len(found) == 6
+    # maxima whose places are not used are cheap ones in the body, too
+    bodies = [plain.get_submodule(loop.args[0].target) for loop in found]
+    assert not [node for body in bodies for node in body.graph.nodes if node.target is torch.ops.aten.max.dim]
+    for network in (plain, program.module()):
+        torch.testing.assert_close(network(images), model(images))
 
 
 def test_float32_differs_by_rounding():

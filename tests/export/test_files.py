@@ -17,6 +17,7 @@ import attentive_gconv as ag
 from attentive_gconv.checkpoints import TrainedModel, WeightsError
 from attentive_gconv.export import export, open_onnx
 from attentive_gconv.export.onnx_file import OnnxNetwork, write_onnx
+from attentive_gconv.functional.fast.full_attention import chunked_form
 from attentive_gconv.models.blocks import ATTENTION
 from networks import randomise_norms_
 
@@ -212,6 +213,47 @@ def test_a_card_that_does_not_fit_the_graph_and_outside_data_are_refused(trained
     write_onnx(tmp_path / "c.onnx", graph, {"attentive_gconv": json.dumps(asdict(trained.card))})
     with pytest.raises(WeightsError, match="holds sparse tensors"):
         open_onnx(tmp_path / "c.onnx")
+
+
+@pytest.fixture
+def looped(trained: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> TrainedModel:
+    """A network whose full attention is exported as loops, with a card that fits."""
+    monkeypatch.setattr(chunked_form, "MOST_COPIES", 4)
+    model = ag.create_model("p4cnn", attention="full_channel", channels=4)
+    ag.nn.configure_attention(model, memory_budget=1)
+    return TrainedModel(randomise_norms_(model, torch.randn(8, 1, 28, 28)), trained.card)
+
+
+def test_onnx_with_loops_opens_and_what_their_bodies_must_not_hold_is_refused(looped, tmp_path):
+    images = torch.randn(5, 1, 28, 28)
+    path = export(looped.module, tmp_path / "net.onnx", card=looped.card)
+    network = open_onnx(path).module
+    expected = looped.module(images).detach()
+    for batch in (5, 1):
+        torch.testing.assert_close(network(images[:batch]), expected[:batch], rtol=1e-4, atol=1e-4)
+    for kind, message in (("external", "weights from other files"), ("sparse", "holds sparse tensors")):
+        graph = onnx.load(path)
+        (body, *_) = (node.attribute[0].g for node in graph.graph.node if node.op_type == "Scan")
+        tensor = body.sparse_initializer.add().values if kind == "sparse" else body.initializer.add()
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        write_onnx(tmp_path / "bad.onnx", graph, {"attentive_gconv": json.dumps(asdict(looped.card))})
+        with pytest.raises(WeightsError, match=message):
+            open_onnx(tmp_path / "bad.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["aoti", "pt2", "int8"])
+def test_loops_in_the_other_formats(looped, format, tmp_path):
+    images = torch.randn(16, 1, 28, 28)
+    expected = looped.module(images).detach()
+    if format == "int8":
+        path = export(looped.module, tmp_path / "net.onnx", card=looped.card, calibration=images)
+        assert (open_onnx(path).module(images) - expected).abs().mean() < 0.1 * expected.std()
+        return
+    path = export(looped.module, tmp_path / "net.pt2", format, card=looped.card)
+    network = torch._inductor.aoti_load_package(str(path)) if format == "aoti" else torch.export.load(path).module()
+    for batch in (16, 1):
+        torch.testing.assert_close(network(images[:batch]), expected[:batch], rtol=1e-4, atol=1e-4)
 
 
 def test_refusals_before_anything_is_computed(trained, tmp_path):

@@ -4,7 +4,7 @@ The metadata's ``sha256`` covers the card and the graph; damaged or changed file
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,13 +138,16 @@ def _card_of(path: Path, graph: onnx.ModelProto) -> ModelCard:
 
 def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> None:
     """Check that input and logits fit the card, and that no tensor is stored in another file."""
-    nodes = [*graph.graph.node, *(node for function in graph.functions for node in function.node)]
+    functions = [node for function in graph.functions for node in function.node]
+    graphs = [graph.graph, *_bodies((*graph.graph.node, *functions))]
+    nodes = [*functions, *(node for each in graphs for node in each.node)]
     attributes = [attribute for node in nodes for attribute in node.attribute]
-    if any(attribute.HasField("g") or attribute.graphs for attribute in attributes):
-        raise WeightsError(f"{path} holds graphs within its graph, as no file of ours does: export it again")
-    if graph.graph.sparse_initializer or any(a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes):
+    if any(each.sparse_initializer for each in graphs) or any(
+        a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes
+    ):
         raise WeightsError(f"{path} holds sparse tensors, as no file of ours does: export it again")
-    tensors = [*graph.graph.initializer, *(tensor for a in attributes for tensor in (a.t, *a.tensors))]
+    tensors = [tensor for each in graphs for tensor in each.initializer]
+    tensors += [tensor for a in attributes for tensor in (a.t, *a.tensors)]
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         raise WeightsError(f"{path} takes weights from other files, which is refused: export it again, as one file")
     shapes = [[_shape(value) for value in values] for values in (graph.graph.input, graph.graph.output[:1])]
@@ -160,6 +163,14 @@ def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> Non
                 f"{path} has inputs and outputs {shapes}, and its model card says images {card.image_shape} and "
                 f"{len(card.classes)} classes: export it again"
             )
+
+
+def _bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
+    """The bodies of loops and conditions, and those in them; protobuf limits the depth to 100."""
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield body
+            yield from _bodies(body.node)
 
 
 def _shape(value: Any) -> list[int]:

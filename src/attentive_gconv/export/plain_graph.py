@@ -9,6 +9,7 @@ Source: Cohen & Welling, ICML 2016, §7, https://arxiv.org/abs/1602.07576, for t
 `torch.nn.utils.fusion`.
 """
 
+import copy
 import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -66,6 +67,9 @@ class _Rewriter:
             elif node.op == "output":
                 results = tuple(map(self._node, self._values(node.args[0])))
                 self.graph.output(results if len(results) > 1 else results[0])
+            elif node.op == "get_attr":  # the body of a loop
+                self.root.add_module(node.target, _body(self.program.graph_module.get_submodule(node.target)))
+                self.become[node] = self.graph.get_attr(node.target)
             elif node.users:  # nodes without users are assertions
                 self.become[node] = self._call(node)
         return fx.GraphModule(self.root, self.graph, name).eval()
@@ -102,7 +106,7 @@ class _Rewriter:
             return self.split[value]
         if isinstance(value, Tensor):
             name = self._free_name("constant")
-            self.root.register_buffer(name, value)
+            self.root.register_buffer(name, value.clone())  # part of a larger tensor would be stored whole
             return self.graph.get_attr(name)
         return value
 
@@ -119,6 +123,24 @@ class _Rewriter:
         taken = self.root._modules.keys() | self.root._buffers.keys()
         numbered = (f"{name}_{i}" for i in range(1, len(taken) + 2))
         return next(each for each in (name, *numbered) if each not in taken)
+
+
+def _body(loop: nn.Module) -> fx.GraphModule:
+    """A copy of a loop's body, whose maxima become `amax`, which is cheaper, where their indices are not used."""
+    body: fx.GraphModule = copy.deepcopy(loop)  # type: ignore[assignment]
+    for node in body.graph.find_nodes(op="call_function", target=aten.max.dim):
+        if not _indices_are_used(node):
+            with body.graph.inserting_before(node):
+                value = body.graph.call_function(torch.amax, node.args)
+            for user in list(node.users):
+                user.replace_all_uses_with(value)
+    body.graph.eliminate_dead_code()
+    body.recompile()
+    return body
+
+
+def _indices_are_used(maximum: fx.Node) -> bool:
+    return any(user.args[1] != 0 and user.users for user in maximum.users)
 
 
 def _is_merged(value: Any) -> bool:
@@ -262,7 +284,7 @@ def _pointwise(rewriter: _Rewriter, node: fx.Node, *args: Any, **kwargs: Any) ->
 
 def _max(rewriter: _Rewriter, node: fx.Node, x: Any, dim: int, keepdim: bool = False) -> Any:
     """A maximum whose indices are not used becomes ``amax``, which is cheaper."""
-    if any(user.args[1] != 0 and user.users for user in node.users):
+    if _indices_are_used(node):
         return None
     return (rewriter.emit(node, torch.amax, (x, dim, keepdim), {}), None)
 

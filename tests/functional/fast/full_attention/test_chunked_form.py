@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 
-from attentive_gconv.functional import COMBINATIONS, FullAttentionWeights
+from attentive_gconv.functional import COMBINATIONS, FullAttentionWeights, attentive_conv2d
 from attentive_gconv.functional.definition.attentive_convolution import attentive_conv2d_definition
 from attentive_gconv.functional.fast.full_attention import chunked_form
 from attentive_gconv.functional.fast.full_attention.chunked_form import attentive_conv2d_by_chunks
@@ -50,20 +50,53 @@ def sizes_of_chunks(budget: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     given, seen = tensors(4, True, True), []
     original = chunked_form._attended_sum
 
-    def watched(x, weights, kernel, *gates):
-        seen.append(len(kernel))
-        return original(x, weights, kernel, *gates)
+    def watched(x, batch, weights, parts):
+        seen.append(len(parts[0]))
+        return original(x, batch, weights, parts)
 
     monkeypatch.setattr(chunked_form, "_attended_sum", watched)
     attentive_conv2d_by_chunks(given[0], FullAttentionWeights(*given[1:]), budget)
     return seen
 
 
-def test_chunks_fit_the_budget_and_are_not_too_many(monkeypatch):
+def test_chunks_divide_the_outputs_and_fit_the_budget(monkeypatch):
     # f~ and the attended f~ of one output and input pose, at 64 images: 3 channels, 5 x 4 positions, 8 bytes
     each = 2 * 64 * 3 * 5 * 4 * 8
-    assert sizes_of_chunks(1 << 40, monkeypatch) == [16] * 4 + [4] * 4
-    assert sizes_of_chunks(9 * each, monkeypatch) == [8] * 8 + [4] * 4
-    assert sizes_of_chunks(3 * each, monkeypatch) == [3] * 24 + [2] * 4
-    monkeypatch.setattr(chunked_form, "MOST_CHUNKS", 16)
+    monkeypatch.setattr(chunked_form, "VECTOR", 2)
+    assert sizes_of_chunks(1 << 40, monkeypatch) == [20] * 4
+    assert sizes_of_chunks(10 * each, monkeypatch) == [10] * 8
+    assert sizes_of_chunks(9 * each, monkeypatch) == [5] * 16
+    # 4 poses of 5 outputs in 16 copies at most, or as many as the budget asks for, in a loop
+    monkeypatch.setattr(chunked_form, "MOST_COPIES", 16)
     assert sizes_of_chunks(1, monkeypatch) == [5] * 16
+    with chunked_form.loops():
+        assert sizes_of_chunks(5 * each, monkeypatch) == [5] * 16
+        assert chunked_form._chunk_width(20, 4, each, budget=1) == 2
+
+
+class Attentive(torch.nn.Module):
+    """Full attention with the weights of `tensors`, which is in chunks when it is exported."""
+
+    def __init__(self, weights: list[torch.Tensor | None]) -> None:
+        super().__init__()
+        self.weights = torch.nn.ParameterList([w for w in weights if w is not None])
+        self.there = [w is not None for w in weights]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weights = iter(self.weights)
+        given = FullAttentionWeights(*(next(weights) if there else None for there in self.there), padding=1)
+        return attentive_conv2d(x, given, memory_budget=1)
+
+
+@pytest.mark.parametrize(("parts", "many_channels"), [*zip(PARTS, (2, 64, 64), strict=True)])
+def test_an_exported_loop_gives_the_values_of_the_definition_for_every_batch(parts, many_channels, monkeypatch):
+    monkeypatch.setattr(chunked_form, "MANY_CHANNELS", many_channels)
+    monkeypatch.setattr(chunked_form, "MOST_COPIES", 8)
+    x, *weights = tensors(4, *parts)
+    layer = Attentive(weights)
+    with chunked_form.loops():
+        program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+    assert [str(node.target) for node in program.graph.nodes].count("scan") == 1
+    for images in (x, torch.randn(5, *x.shape[1:], dtype=x.dtype)):
+        expected = attentive_conv2d_definition(images, FullAttentionWeights(*weights, padding=1))
+        torch.testing.assert_close(program.module()(images), expected, rtol=1e-12, atol=1e-12)
