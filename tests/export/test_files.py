@@ -132,8 +132,8 @@ def test_aoti(trained, tmp_path):
     assert json.loads(network.get_metadata()["attentive_gconv"])["model"] == "p4cnn"
 
 
-# one network of each attention; graphs of the deeper families take onnxscript's optimizer minutes
-CASES = [(name, {}) for name in ag.list_models("alpha_*p4cnn")] + [("p4m_allcnnc", {})]
+# one network of each attention, one of a deeper family, and one with loops
+CASES = [(name, {}) for name in ag.list_models("alpha_*p4cnn")] + [("p4m_allcnnc", {}), ("alpha_sp_p4_allcnnc", {})]
 CASES += [("p4cnn", {"attention": kind}) for kind in ATTENTION]
 
 
@@ -231,11 +231,26 @@ def test_onnx_with_loops_opens_and_what_their_bodies_must_not_hold_is_refused(lo
     expected = looped.module(images).detach()
     for batch in (5, 1):
         torch.testing.assert_close(network(images[:batch]), expected[:batch], rtol=1e-4, atol=1e-4)
-    for kind, message in (("external", "weights from other files"), ("sparse", "holds sparse tensors")):
+    content = path.read_bytes()
+    assert b"pkg.torch" not in content
+    assert b"site-packages" not in content
+    refused = {
+        "external": "weights from other files",
+        "sparse": "holds sparse tensors",
+        "endless": "loops that may not end",
+        "function": "holds functions",
+    }
+    for kind, message in refused.items():
         graph = onnx.load(path)
-        (body, *_) = (node.attribute[0].g for node in graph.graph.node if node.op_type == "Scan")
-        tensor = body.sparse_initializer.add().values if kind == "sparse" else body.initializer.add()
-        tensor.data_location = onnx.TensorProto.EXTERNAL
+        (loop, *_) = (node for node in graph.graph.node if node.op_type == "Scan")
+        (body,) = (attribute.g for attribute in loop.attribute if attribute.HasField("g"))
+        if kind == "endless":
+            body.node.add(op_type="Loop").attribute.add(name="body").g.name = "forever"
+        elif kind == "function":
+            graph.functions.add(name="any")
+        else:
+            tensor = body.sparse_initializer.add().values if kind == "sparse" else body.initializer.add()
+            tensor.data_location = onnx.TensorProto.EXTERNAL
         write_onnx(tmp_path / "bad.onnx", graph, {"attentive_gconv": json.dumps(asdict(looped.card))})
         with pytest.raises(WeightsError, match=message):
             open_onnx(tmp_path / "bad.onnx")
@@ -249,8 +264,12 @@ def test_loops_in_the_other_formats(looped, format, tmp_path):
     if format == "int8":
         path = export(looped.module, tmp_path / "net.onnx", card=looped.card, calibration=images)
         assert (open_onnx(path).module(images) - expected).abs().mean() < 0.1 * expected.std()
+        kinds = {node.op_type for node in onnx.load(path).graph.node}
+        assert {"QuantizeLinear", "Scan"} <= kinds
         return
     path = export(looped.module, tmp_path / "net.pt2", format, card=looped.card)
+    if format == "pt2":
+        assert "scan" in str(torch.export.load(path).graph)
     network = torch._inductor.aoti_load_package(str(path)) if format == "aoti" else torch.export.load(path).module()
     for batch in (16, 1):
         torch.testing.assert_close(network(images[:batch]), expected[:batch], rtol=1e-4, atol=1e-4)

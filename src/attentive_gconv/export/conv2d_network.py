@@ -8,7 +8,7 @@ from torch.export import Dim, ExportedProgram
 from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from attentive_gconv.export.plain_graph import plain_graph
-from attentive_gconv.functional.fast.full_attention.chunked_form import loops
+from attentive_gconv.functional.fast.full_attention.chunked_form import full_attention_as_loops
 from attentive_gconv.models.registry import list_models, model_entry
 from attentive_gconv.nn.attention import AttentionMap
 from attentive_gconv.nn.conv import LiftingConv2d
@@ -57,7 +57,7 @@ def plain_program(
 ) -> tuple[fx.GraphModule, ExportedProgram]:
     """The module of `to_conv2d`, but with loops in full attention, and its program, with the same dynamic sizes."""
     shape = image_shape or image_shape_of(model)
-    with loops():
+    with full_attention_as_loops():
         program = exported_program(model, shape, AXES if dynamic_size else AXES[:1])
     plain = plain_graph(program, type(model).__name__)
     *_, images = (node for node in program.graph.nodes if node.op == "placeholder")

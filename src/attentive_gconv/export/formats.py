@@ -4,8 +4,8 @@
     pt2    ``torch.export.load(path).module()``, on any device of PyTorch
     aoti   ``torch._inductor.aoti_load_package(path)``, machine code for the kind of machine that compiled it
 
-All hold the module of `to_conv2d` and run without this library. Their metadata are ``attentive_gconv`` (the model card
-as JSON), ``license`` and ``sha256``.
+All hold the module of `to_conv2d`, with loops in wide layers of full attention, and run without this library. Their
+metadata are ``attentive_gconv`` (the model card as JSON), ``license`` and ``sha256``.
 """
 
 import copy

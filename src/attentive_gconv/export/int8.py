@@ -4,7 +4,7 @@
 
 All poses of a kernel have the same entries, hence the same scale. Convolutions, ReLU and maxima are then integer
 arithmetic, in which sums do not depend on the order: a network of these alone gives *bit-identical* logits in all
-poses. Means and the sigmoids of attention stay in float32.
+poses. Means and the sigmoids of attention stay in float32, and so do loops, which full attention of wide layers has.
 
 Weights use 7 bits (``reduce_range``), so that sums of pairs fit into 16 bits on processors without VNNI.
 

@@ -4,7 +4,7 @@ The metadata's ``sha256`` covers the card and the graph; damaged or changed file
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,11 @@ def graph_of(program: torch.export.ExportedProgram, outputs: Sequence[str]) -> o
     assert exported is not None
     graph: onnx.ModelProto = exported.model_proto
     # remove the exporter's Python names, and paths of this machine
-    for part in (graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.input, *graph.graph.output):
-        del part.metadata_props[:]
-    for node in graph.graph.node:
-        node.doc_string = ""
+    for each in (graph.graph, *_bodies(graph.graph)):
+        for part in (each, *each.node, *each.value_info, *each.input, *each.output, *each.initializer):
+            del part.metadata_props[:]
+        for node in each.node:
+            node.doc_string = ""
     return graph
 
 
@@ -138,16 +139,17 @@ def _card_of(path: Path, graph: onnx.ModelProto) -> ModelCard:
 
 def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> None:
     """Check that input and logits fit the card, and that no tensor is stored in another file."""
-    functions = [node for function in graph.functions for node in function.node]
-    graphs = [graph.graph, *_bodies((*graph.graph.node, *functions))]
-    nodes = [*functions, *(node for each in graphs for node in each.node)]
-    attributes = [attribute for node in nodes for attribute in node.attribute]
-    if any(each.sparse_initializer for each in graphs) or any(
-        a.HasField("sparse_tensor") or a.sparse_tensors for a in attributes
-    ):
+    if graph.functions or graph.training_info:
+        raise WeightsError(f"{path} holds functions or graphs for training, as no file of ours does: export it again")
+    graphs = [graph.graph, *_bodies(graph.graph)]
+    given = [(node.op_type, attribute) for each in graphs for node in each.node for attribute in node.attribute]
+    if any((a.HasField("g") or a.graphs) and operator != "Scan" for operator, a in given):
+        raise WeightsError(f"{path} holds branches, or loops that may not end, as no file of ours: export it again")
+    sparse = [each.sparse_initializer for each in graphs] + [[*a.sparse_tensors] for _, a in given]
+    if any(sparse) or any(a.HasField("sparse_tensor") for _, a in given):
         raise WeightsError(f"{path} holds sparse tensors, as no file of ours does: export it again")
     tensors = [tensor for each in graphs for tensor in each.initializer]
-    tensors += [tensor for a in attributes for tensor in (a.t, *a.tensors)]
+    tensors += [tensor for _, a in given for tensor in (a.t, *a.tensors)]
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in tensors):
         raise WeightsError(f"{path} takes weights from other files, which is refused: export it again, as one file")
     shapes = [[_shape(value) for value in values] for values in (graph.graph.input, graph.graph.output[:1])]
@@ -165,12 +167,12 @@ def _check_interface(path: Path, graph: onnx.ModelProto, card: ModelCard) -> Non
             )
 
 
-def _bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.GraphProto]:
-    """The bodies of loops and conditions, and those in them; protobuf limits the depth to 100."""
-    for attribute in (attribute for node in nodes for attribute in node.attribute):
+def _bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The bodies of loops and branches in a graph, and those in them; protobuf limits the depth to 100."""
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
         for body in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
             yield body
-            yield from _bodies(body.node)
+            yield from _bodies(body)
 
 
 def _shape(value: Any) -> list[int]:

@@ -51,7 +51,7 @@ class _Rewriter:
         self.split: dict[Merged, fx.Node] = {}
 
     @torch.no_grad()
-    def module(self, name: str) -> fx.GraphModule:
+    def module(self, title: str) -> fx.GraphModule:
         """The rewritten module, in eval mode."""
         held = {**self.program.state_dict, **self.program.constants}
         signature = self.program.graph_signature
@@ -67,12 +67,13 @@ class _Rewriter:
             elif node.op == "output":
                 results = tuple(map(self._node, self._values(node.args[0])))
                 self.graph.output(results if len(results) > 1 else results[0])
-            elif node.op == "get_attr":  # the body of a loop
-                self.root.add_module(node.target, _body(self.program.graph_module.get_submodule(node.target)))
-                self.become[node] = self.graph.get_attr(node.target)
+            elif node.op == "get_attr":  # the body of a loop or branch
+                name = self._free_name(node.target)
+                self.root.add_module(name, _body(self.program.graph_module.get_submodule(node.target)))
+                self.become[node] = self.graph.get_attr(name)
             elif node.users:  # nodes without users are assertions
                 self.become[node] = self._call(node)
-        return fx.GraphModule(self.root, self.graph, name).eval()
+        return fx.GraphModule(self.root, self.graph, title).eval()
 
     def _call(self, node: fx.Node) -> Any:
         args, kwargs = self._values(node.args), self._values(node.kwargs)
@@ -126,12 +127,12 @@ class _Rewriter:
 
 
 def _body(loop: nn.Module) -> fx.GraphModule:
-    """A copy of a loop's body, whose maxima become `amax`, which is cheaper, where their indices are not used."""
+    """A copy of the body of a loop or branch, with `amax` for maxima whose indices are not used: it is cheaper."""
     body: fx.GraphModule = copy.deepcopy(loop)  # type: ignore[assignment]
     for node in body.graph.find_nodes(op="call_function", target=aten.max.dim):
         if not _indices_are_used(node):
             with body.graph.inserting_before(node):
-                value = body.graph.call_function(torch.amax, node.args)
+                value = body.graph.call_function(torch.amax, node.args, dict(node.kwargs))
             for user in list(node.users):
                 user.replace_all_uses_with(value)
     body.graph.eliminate_dead_code()

@@ -10,6 +10,7 @@ from attentive_gconv.functional.definition.attentive_convolution import attentiv
 from attentive_gconv.functional.fast.full_attention import chunked_form
 from attentive_gconv.functional.fast.full_attention.chunked_form import attentive_conv2d_by_chunks
 
+OPTIONS = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "spatial_dilation": 2, "scale": 1.3}
 PARTS = [(True, True), (True, False), (False, True)]
 
 
@@ -28,14 +29,7 @@ def tensors(depth: int, channel: bool, spatial: bool) -> list[torch.Tensor | Non
 @pytest.mark.parametrize("budget", [1, 1 << 20, 1 << 40])
 def test_values_and_gradients_are_those_of_the_definition(depth, parts, combination, budget):
     given = tensors(depth, *parts)
-    options = {
-        "stride": (2, 1),
-        "padding": (1, 2),
-        "dilation": (1, 2),
-        "spatial_dilation": 2,
-        "scale": 1.3,
-        "combination": COMBINATIONS[combination],
-    }
+    options = OPTIONS | {"combination": COMBINATIONS[combination]}
     found = []
     for form in (attentive_conv2d_definition, lambda x, w: attentive_conv2d_by_chunks(x, w, budget)):
         leaves = [None if t is None else t.clone().requires_grad_() for t in given]
@@ -59,19 +53,20 @@ def sizes_of_chunks(budget: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def test_chunks_divide_the_outputs_and_fit_the_budget(monkeypatch):
+def test_chunks_are_equal_and_fit_the_budget_and_are_not_too_many(monkeypatch):
     # f~ and the attended f~ of one output and input pose, at 64 images: 3 channels, 5 x 4 positions, 8 bytes
     each = 2 * 64 * 3 * 5 * 4 * 8
     monkeypatch.setattr(chunked_form, "VECTOR", 2)
     assert sizes_of_chunks(1 << 40, monkeypatch) == [20] * 4
-    assert sizes_of_chunks(10 * each, monkeypatch) == [10] * 8
-    assert sizes_of_chunks(9 * each, monkeypatch) == [5] * 16
-    # 4 poses of 5 outputs in 16 copies at most, or as many as the budget asks for, in a loop
+    assert sizes_of_chunks(19 * each, monkeypatch) == [10] * 8
+    assert sizes_of_chunks(8 * each, monkeypatch) == [7] * 12  # the last with a zero
+    assert sizes_of_chunks(1, monkeypatch) == [2] * 40
+    # 16 copies for 4 poses, or as many as the budget asks for, in a loop
     monkeypatch.setattr(chunked_form, "MOST_COPIES", 16)
     assert sizes_of_chunks(1, monkeypatch) == [5] * 16
-    with chunked_form.loops():
+    with chunked_form.full_attention_as_loops():
         assert sizes_of_chunks(5 * each, monkeypatch) == [5] * 16
-        assert chunked_form._chunk_width(20, 4, each, budget=1) == 2
+        assert chunked_form._number_of_chunks(20, 4, each, budget=1) == 10
 
 
 class Attentive(torch.nn.Module):
@@ -84,19 +79,34 @@ class Attentive(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weights = iter(self.weights)
-        given = FullAttentionWeights(*(next(weights) if there else None for there in self.there), padding=1)
+        given = FullAttentionWeights(*(next(weights) if there else None for there in self.there), **OPTIONS)
         return attentive_conv2d(x, given, memory_budget=1)
 
 
-@pytest.mark.parametrize(("parts", "many_channels"), [*zip(PARTS, (2, 64, 64), strict=True)])
-def test_an_exported_loop_gives_the_values_of_the_definition_for_every_batch(parts, many_channels, monkeypatch):
+@pytest.mark.parametrize(
+    ("depth", "parts", "many_channels"), [(2, PARTS[0], 2), (2, PARTS[1], 64), (2, PARTS[2], 64), (1, PARTS[0], 64)]
+)
+def test_an_exported_loop_gives_the_values_of_the_definition_for_every_batch(depth, parts, many_channels, monkeypatch):
     monkeypatch.setattr(chunked_form, "MANY_CHANNELS", many_channels)
-    monkeypatch.setattr(chunked_form, "MOST_COPIES", 8)
-    x, *weights = tensors(4, *parts)
+    monkeypatch.setattr(chunked_form, "MOST_COPIES", 2)
+    x, *weights = tensors(depth, *parts)
     layer = Attentive(weights)
-    with chunked_form.loops():
+    with chunked_form.full_attention_as_loops():
         program = torch.export.export(layer, (x,), dynamic_shapes=({0: torch.export.Dim.AUTO},))
     assert [str(node.target) for node in program.graph.nodes].count("scan") == 1
-    for images in (x, torch.randn(5, *x.shape[1:], dtype=x.dtype)):
-        expected = attentive_conv2d_definition(images, FullAttentionWeights(*weights, padding=1))
+    for batch in (2, 5, 1, 0):
+        images = torch.randn(batch, *x.shape[1:], dtype=x.dtype)
+        expected = attentive_conv2d_definition(images, FullAttentionWeights(*weights, **OPTIONS))
         torch.testing.assert_close(program.module()(images), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_loop_for_a_fixed_batch_and_strict_export(monkeypatch):
+    monkeypatch.setattr(chunked_form, "MOST_COPIES", 2)
+    x, *weights = tensors(2, False, True)
+    layer = Attentive(weights)
+    expected = layer(x)
+    with chunked_form.full_attention_as_loops():
+        fixed = torch.export.export(layer, (x,))
+    strict = torch.export.export(layer, (x,), strict=True)
+    for program in (fixed, strict):
+        torch.testing.assert_close(program.module()(x), expected, rtol=1e-12, atol=1e-12)

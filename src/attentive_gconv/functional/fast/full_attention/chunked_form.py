@@ -6,9 +6,9 @@ m = (o, h) is an output channel and pose, g = h' an input pose, (s, a) the combi
 are independent of each other, so that f~ exists for one g and one chunk of m at a time. The first sum is the plain
 convolution.
 
-The graph holds a copy of the formulas for every chunk and g, `MOST_COPIES` at most. Within `loops` a layer that would
-have more is a loop over its chunks instead (`torch._higher_order_ops.scan`, in ONNX ``Scan``), which runtimes take, but
-not tools that rewrite modules.
+The graph holds a copy of the formulas for every chunk and g. Within `full_attention_as_loops` a layer that needs more
+than `MOST_COPIES` is a loop over its chunks instead (`torch.ops.higher_order.scan`, in ONNX ``Scan``). Exported files
+run loops; `fx.symbolic_trace` and FLOP counters refuse them.
 
 Source: Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830. Deviations: none in values.
 """
@@ -16,6 +16,7 @@ Source: Romero et al., ICML 2020, §4-5, https://arxiv.org/abs/2002.03830. Devia
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import ceil
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from attentive_gconv.functional.chunking import fitting
 from attentive_gconv.functional.definition.group_convolution import group_conv2d_definition
+from attentive_gconv.functional.fast.dispatch import constant_when_compiled
 from attentive_gconv.functional.gating import channel_logits, position_statistics
 from attentive_gconv.functional.geometry import output_size
 from attentive_gconv.functional.operands import FullAttentionWeights
@@ -32,8 +34,8 @@ from attentive_gconv.functional.operands import FullAttentionWeights
 NOMINAL_BATCH = 64
 # outputs that a vector holds: smaller chunks take longer for each output
 VECTOR = 8
-# from here on oneDNN's grouped convolution is quicker with channels last, copying included: on an AVX-512 processor 1.7
-# against 5.0 ns for a value of f~ with 96 channels, but 2.6 against 1.4 ns with 48
+# oneDNN's grouped convolution of many channels is quicker with channels last, copying included: on an AVX-512 processor
+# 1.7 against 5.0 ns for a value of f~ with 96 channels, but 2.6 against 1.4 ns with 48
 MANY_CHANNELS = 64
 # copies of the formulas are up to 1.5 times as quick as a loop, in onnxruntime, which prepares constant weights
 MOST_COPIES = 64
@@ -42,8 +44,8 @@ _loops: ContextVar[bool] = ContextVar("loops", default=False)
 
 
 @contextmanager
-def loops() -> Iterator[None]:
-    """Let full attention be exported as loops, see above."""
+def full_attention_as_loops() -> Iterator[None]:
+    """Export layers that need many chunks as loops, see above."""
     token = _loops.set(True)
     try:
         yield
@@ -58,7 +60,8 @@ def attentive_conv2d_by_chunks(x: Tensor, weights: FullAttentionWeights, memory_
         x: ``(B, C, |H'|, Y, X)``; the chunks depend on Y and X, which are fixed in the graph.
         weights: of the layer.
         memory_budget: bytes for f~ and α_C·f~ of a chunk at `NOMINAL_BATCH` images. Chunks are larger where they would
-            have less than `VECTOR` outputs or, but in loops, be more than `MOST_COPIES`.
+            have fewer than `VECTOR` outputs or, outside `full_attention_as_loops`, where there would be more than
+            `MOST_COPIES` copies.
 
     Example:
         >>> x, kernel = torch.randn(1, 2, 4, 5, 5), torch.randn(3, 4, 2, 4, 3, 3)
@@ -70,52 +73,67 @@ def attentive_conv2d_by_chunks(x: Tensor, weights: FullAttentionWeights, memory_
     side = weights.kernel.shape[-1]
     rows, columns = output_size((int(x.shape[-2]), int(x.shape[-1])), (side, side), *weights.sides())
     bytes_each = 2 * NOMINAL_BATCH * channels * rows * columns * x.element_size()
-    width = _chunk_width(outputs.numel(), order, bytes_each, memory_budget)
+    count = outputs.numel()
+    number = _number_of_chunks(count, order, bytes_each, memory_budget)
     chunked = [
-        None if weight is None else _in_chunks(weight, width, axis)
+        None if weight is None else _in_chunks(weight, number, axis)
         for weight, axis in zip(weights.tensors(), (2, 3, 3, 2), strict=True)
     ]
 
-    def chunk(x: Tensor, *operands: Any) -> list[Tensor]:
-        """x for the next chunk, as loops must not return what they are given, and Σ_g α_X·V ``(B, M, Y', X')``."""
-        *there, batch = operands
-        parts = [None if weight is None else there.pop(0) for weight in chunked]
+    def chunk(x: Tensor, batch: int, there: Sequence[Tensor]) -> Tensor:
+        """Σ_g α_X·V of a chunk, ``(B, M, Y', X')``."""
+        given = iter(there)
+        parts = [None if weight is None else next(given) for weight in chunked]
         poses = [
             _attended_sum(x[:, :, g], batch, weights, [None if part is None else part[g] for part in parts])
             for g in range(order)
         ]
-        return [x.clone(), sum(poses[1:], poses[0])]
+        return sum(poses[1:], poses[0])
 
     found = _stacked(chunk, x, [weight for weight in chunked if weight is not None])
-    total = weights.combination.attended * found.transpose(0, 1).flatten(1, 2).unflatten(1, outputs)
+    found = found.transpose(0, 1).flatten(1, 2)[:, :count].unflatten(1, outputs)
+    total = weights.combination.attended * found
     if weights.combination.skip:
         plain = group_conv2d_definition(x, weights.kernel, None, weights.stride, weights.padding, weights.dilation)
         total = total + weights.combination.skip * plain
     return weights.scale * total
 
 
-def _chunk_width(count: int, order: int, bytes_each: int, budget: int) -> int:
-    """Outputs of a chunk: a divisor of their number, so that all chunks have the same shapes."""
-    fits = max(VECTOR, fitting(count, bytes_each, budget))
-    divisors = [width for width in range(1, count + 1) if count % width == 0]
-    width = max(width for width in divisors if width <= fits)
-    if not _loops.get():
-        width = max(width, next((w for w in divisors if count // w * order <= MOST_COPIES), count))
-    return width
+@constant_when_compiled
+def _in_loops() -> bool:
+    return _loops.get()
 
 
-def _in_chunks(weight: Tensor, width: int, axis: int) -> Tensor:
-    """``(O, |H|, ...)`` with |H'| at ``axis`` of the flattened weight: ``(chunks, |H'|, M, ...)``."""
-    return weight.flatten(0, 1).movedim(axis, 0).unflatten(1, (-1, width)).transpose(0, 1).contiguous()
+def _number_of_chunks(count: int, order: int, bytes_each: int, budget: int) -> int:
+    number = ceil(count / max(VECTOR, fitting(count, bytes_each, budget)))
+    return number if _in_loops() else min(number, max(1, MOST_COPIES // order))
 
 
-def _stacked(chunk: Callable[..., list[Tensor]], x: Tensor, parts: list[Tensor]) -> Tensor:
+def _in_chunks(weight: Tensor, number: int, axis: int) -> Tensor:
+    """``(O·|H|, ...)`` with |H'| at ``axis``, of unflattened weights: ``(chunks, |H'|, M, ...)``, zeros at the end."""
+    weight = weight.flatten(0, 1).movedim(axis, 0)
+    width = ceil(weight.shape[1] / number)
+    missing = number * width - weight.shape[1]
+    if missing:
+        weight = torch.cat([weight, weight.new_zeros(len(weight), missing, *weight.shape[2:])], 1)
+    return weight.unflatten(1, (number, width)).transpose(0, 1).contiguous()
+
+
+def _stacked(chunk: Callable[[Tensor, int, Sequence[Tensor]], Tensor], x: Tensor, parts: list[Tensor]) -> Tensor:
     """The results of all chunks, on a new first axis."""
-    if _loops.get() and parts[0].shape[:2].numel() > MOST_COPIES:
-        # the loop carries x from chunk to chunk: onnxruntime crashes if a body takes a quantized map from outside
-        found: Tensor = torch.ops.higher_order.scan(chunk, [x], parts, (x.shape[0],))[1]
-        return found
-    return torch.stack([chunk(x, *each, x.shape[0])[1] for each in zip(*parts, strict=True)])
+    batch = x.shape[0]
+    if not _in_loops() or parts[0].shape[:2].numel() <= MOST_COPIES:
+        return torch.stack([chunk(x, batch, each) for each in zip(*parts, strict=True)])
+
+    def body(x: Tensor, *operands: Any) -> list[Tensor]:
+        symbol = operands[len(parts) :]
+        # a loop must not return what it is given
+        return [x.clone(), chunk(x, symbol[0] if symbol else batch, operands[: len(parts)])]
+
+    # x goes from chunk to chunk: onnxruntime crashes if a body takes a quantized map from outside. A symbol for the
+    # batch must be given to the loop, or Inductor does not know it
+    found: Tensor = torch.ops.higher_order.scan(body, [x], parts, () if isinstance(batch, int) else (batch,))[1]
+    return found
 
 
 def _attended_sum(
@@ -128,7 +146,7 @@ def _attended_sum(
 
     Args:
         x: ``(B, C, Y, X)``.
-        batch: B, in an exported graph a symbol, which a loop has to be given.
+        batch: B.
         weights: the options.
         parts: of the kernel ``(M, C, k, k)``, W1 ``(M, R, C)``, W2 ``(M, C, R)`` and ψ_X ``(M, 2, a, a)``.
     """
