@@ -4,7 +4,13 @@ import pytest
 import torch
 
 import attentive_gconv as ag
+from attentive_gconv import inference
+from attentive_gconv.checkpoints import open_model
+from attentive_gconv.data import load_dataset
+from attentive_gconv.inference import evaluate
 from tiny import RECIPE
+
+DOUBLE = ("--dtype", "float64")
 
 
 def test_json_holds_the_figures_of_the_run(agconv, run):
@@ -40,6 +46,29 @@ def test_the_table_is_readable(agconv, run):
     assert "by  90°  0 of 18  (0.00 %)" in printed
     assert "true class by row" in printed
     assert f"{figures['classes'][0]['auc']:.4f}" in printed
+
+
+def test_the_precision_is_the_one_asked_for(agconv, untrained):
+    weights = untrained()
+    losses = [json.loads(agconv("evaluate", weights, *more, "--json").stdout)["loss"] for more in ((), DOUBLE)]
+    expected = evaluate(
+        open_model(weights).trained.module, load_dataset("tiny").test, ("a", "b", "c"), dtype=torch.float64
+    )
+    assert losses[0] != losses[1] == pytest.approx(expected.loss, rel=1e-12)
+
+
+def test_how_it_is_computed_reaches_the_evaluation(agconv, untrained, monkeypatch):
+    asked = {}
+
+    def stop(*_, **how):
+        asked.update(how)
+        raise ValueError("seen")
+
+    monkeypatch.setattr(inference, "evaluate", stop)
+    result = agconv("evaluate", untrained(), "--batch-size", 7, "--workers", 2, "--device", "meta", *DOUBLE)
+    assert result.stderr.startswith("agconv: seen")
+    expected = {"batch_size": 7, "workers": 2, "device": torch.device("meta"), "dtype": torch.float64}
+    assert asked.items() >= expected.items()
 
 
 @pytest.mark.parametrize(("split", "images"), [("train", 24), ("valid", 15), ("test", 18)])

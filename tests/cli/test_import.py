@@ -5,8 +5,10 @@ import sys
 
 import pytest
 import torch
+import typer
 
 from attentive_gconv.checkpoints import load_weights
+from attentive_gconv.cli.app import app
 from attentive_gconv.training import RunFolder
 from tiny import RECIPE
 
@@ -98,8 +100,13 @@ def test_settings_are_printed_and_nothing_is_trained(agconv, tiny, tmp_path, mon
     assert agconv("train", "--print-config").exit_code == 1
 
 
-def test_a_module_that_cannot_be_imported_is_one_line(agconv):
-    result = agconv("models", "--import", "no_such_module")
+COMMANDS = typer.main.get_command(app).commands
+IMPORTING = [name for name in COMMANDS if any("--import" in option.opts for option in COMMANDS[name].params)]
+
+
+@pytest.mark.parametrize("command", IMPORTING)
+def test_a_module_that_cannot_be_imported_is_one_line(agconv, command):
+    result = agconv(command, "--import", "no_such_module")
     assert result.exit_code == 1
     assert result.stderr.startswith("agconv: --import no_such_module failed")
     assert result.stderr.count("\n") == 1

@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from attentive_gconv.experiments import sweep
 from tiny import RECIPE, PowerCut, tiny
 
 __all__ = ["tiny"]
@@ -67,6 +68,31 @@ def test_the_folder_is_named_after_dataset_and_protocol(agconv, tiny, tmp_path, 
     assert "1 epochs, recipe tiny.yaml, with optimizer.lr=0.02" in result.stdout
 
 
+def test_the_comparisons_are_those_asked_for(agconv, tiny, tmp_path):
+    made = make(agconv, tmp_path, "--baseline", "z2cnn", "--pairs", "z2cnn:p4cnn, p4cnn:p4cnn", seeds=1)
+    assert made.exit_code == 0, made.stderr
+    assert "## Test error less that of `z2cnn`, seed by seed" in made.stdout
+    assert re.findall(r"^\| (`\w+`, `\w+`) \| 0 \|", made.stdout, re.MULTILINE) == [
+        "`z2cnn`, `p4cnn`",
+        "`p4cnn`, `p4cnn`",
+    ]
+
+
+def test_where_it_runs_reaches_every_run(agconv, tiny, tmp_path, monkeypatch):
+    asked = []
+
+    def finish_all(jobs, console, *, at_once, report):
+        asked.append(at_once)
+        asked.extend((job.config.dataset.dir, job.config.dataset.folder, job.config.imports) for job in jobs)
+        return []
+
+    monkeypatch.setattr(sweep, "finish_all", finish_all)
+    where = ("--jobs", 3, "--data-dir", tmp_path / "data", "--dataset-dir", tmp_path / "own", "--import", "json")
+    made = make(agconv, tmp_path, *where, seeds=1)
+    assert made.exit_code == 0, made.stderr
+    assert asked == [3, *[(str(tmp_path / "data"), str(tmp_path / "own"), ("json",))] * 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -78,6 +104,9 @@ def test_the_folder_is_named_after_dataset_and_protocol(agconv, tiny, tmp_path, 
         (("rot-mnist", "--epochs", "1", "--set", "epochs=2"), "epochs is given twice"),
         (("rot-mnist", "--jobs", "2", "--set", "devices=2"), r"--jobs \(=2\) and devices \(=2\)"),
         (("pcam", "--protocol", "paper"), "has no meaning for pcam"),
+        (("rot-mnist", "--models", "p4cnn,z2cnn", "--pairs", "p4cnn"), "--pairs 'p4cnn' must be two networks"),
+        (("rot-mnist", "--models", "p4cnn,z2cnn", "--pairs", "p4cnn:z2cn"), "did you mean 'z2cnn'"),
+        (("rot-mnist", "--models", "p4cnn,z2cnn", "--baseline", "z2cn"), "did you mean 'z2cnn'"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(agconv, tmp_path, monkeypatch, arguments, message):
