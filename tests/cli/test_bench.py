@@ -1,8 +1,9 @@
 import json
+import platform
 
 import pytest
 
-from attentive_gconv.bench import suites
+from attentive_gconv.bench import Case, Comparison, Measurement, Protocol, jobs, suites
 from in_process import in_process
 
 __all__ = ["in_process"]
@@ -71,6 +72,34 @@ def test_how_it_is_computed_reaches_the_case(agconv, in_process, model, options,
     assert in_process[0][0]["cases"][0].items() >= expected.items()
 
 
+def test_each_backend_with_and_without_recomputation(agconv, in_process):
+    options = ("--backend", "torch", "--recompute", "both", "--what", "inference", "--warmup", 0)
+    result = agconv("bench", "--layers", "full", *options, *TINY, "--json")
+    assert result.exit_code == 0, result.stderr
+    cases = [figure["case"] for figure in json.loads(result.stdout)["figures"]]
+    assert [(case["backend"], case["recompute"]) for case in cases] == [("torch", False), ("torch", True)]
+
+
+def test_memory_is_measured_so_many_times_with_each_instruction_set(agconv, monkeypatch):
+    asked = []
+
+    def run_worker(job, allocator, instructions):
+        asked.append((job["task"], instructions))
+        return {"bytes": len(asked), "method": "counted"}
+
+    monkeypatch.setattr(jobs, "run_worker", run_worker)
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    options = ("--memory-repeats", 3, "--instructions", "native,avx2", "--what", "memory")
+    result = agconv("bench", "--layers", "none", *options, *TINY, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert asked == [("memory", "native")] * 3 + [("memory", "avx2")] * 3
+    figures = json.loads(result.stdout)["figures"]
+    assert [(figure["instructions"], figure["samples"]) for figure in figures] == [
+        ("native", [1, 2, 3]),
+        ("avx2", [4, 5, 6]),
+    ]
+
+
 def test_networks_by_pattern(agconv, in_process):
     options = ("--what", "inference", "--batch-sizes", 1, "--repeats", 1)
     result = agconv("bench", "--models", "alpha_[fr]*_p4cnn", "--baseline", "p4cnn", *options)
@@ -93,6 +122,8 @@ def test_networks_by_pattern(agconv, in_process):
         (("--suite", "paper", "--out", "x", "--repeats", 3), "--repeats has no meaning with a suite"),
         (("--fresh",), "--fresh belongs to a suite"),
         (("--info", "--models", "p4cnn"), "--models has no meaning with --info"),
+        (("--suite", "forms", "--entry", "layers-p4", "--out", "x"), "unknown entry of the suite forms 'layers-p4'"),
+        (("--what", "train,inference", "--memory-repeats", 2), "--memory-repeats 2 is for --what memory"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_measured(agconv, in_process, options, message):
@@ -103,8 +134,6 @@ def test_bad_options_are_refused_before_anything_is_measured(agconv, in_process,
 
 
 def test_a_figure_that_fails_is_shown_and_ends_with_an_error(agconv, monkeypatch):
-    from attentive_gconv.bench import jobs
-
     def fail(job, allocator, instructions):
         raise jobs.BenchmarkError("killed by the system")
 
@@ -116,8 +145,6 @@ def test_a_figure_that_fails_is_shown_and_ends_with_an_error(agconv, monkeypatch
 
 
 def test_a_suite_fills_a_folder_and_shows_its_tables(agconv, in_process, monkeypatch, tmp_path):
-    from attentive_gconv.bench import Case, Comparison, Measurement, Protocol
-
     cases = tuple(Case(name, "group", batch=2, channels=2, side=7) for name in ("none", "full"))
     quick = Protocol(repeats=2, warmup=1, min_seconds=0.0)
     entry = suites.Entry("layers-p4", "Layers", (Comparison(cases, True),), (Measurement("train"),), quick)
@@ -132,6 +159,24 @@ def test_a_suite_fills_a_folder_and_shows_its_tables(agconv, in_process, monkeyp
     assert len(in_process) == done
     agconv(*arguments, "--fresh")
     assert len(in_process) == 2 * done
+
+
+def test_a_suite_is_measured_as_asked_for(agconv, in_process, monkeypatch, tmp_path):
+    comparison = Comparison((Case("none", "group", batch=2, channels=2, side=7),))
+    quick = Protocol(repeats=1, warmup=0, min_seconds=0.0)
+    asked = []
+
+    def entries(*how):
+        asked.append(how)
+        return {name: suites.Entry(name, name, (comparison,), (Measurement("train"),), quick) for name in "abc"}
+
+    monkeypatch.setattr(suites, "entries", entries)
+    monkeypatch.setattr(suites, "SUITES", {"first": ("a", "b"), "last": ("c",)})
+    how = ("--device", "cpu", "--dtype", "float64", "--threads", 1, "--out", tmp_path)
+    result = agconv("bench", "--suite", "first", *how)
+    assert result.exit_code == 0, result.stderr
+    assert asked == [("cpu", "float64", 1)]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json", "b.json"}
 
 
 def test_info_measures_nothing(agconv, in_process):

@@ -77,6 +77,7 @@ def test_without_a_name_the_datasets_are_listed() -> None:
         (["pcam", "--no-download"], "lacks camelyonpatch_level_2_split_train_x.h5.gz"),
         (["image-folder"], "`dataset_dir` is missing"),
         (["digits", "--source", "original"], "unknown source of digits 'original'"),
+        (["--dataset-dir", "images"], "--dataset-dir has no meaning without a dataset: name one first"),
     ],
 )
 def test_errors_before_anything_is_written(arguments: list[str], message: str) -> None:

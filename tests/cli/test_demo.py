@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -25,6 +26,38 @@ def test_the_authors_checkpoints_go_by_their_names(tmp_path):
     torch.save(state, tmp_path / "mine.pth")
     with pytest.raises(ValueError, match="unknown model 'mine'"):
         networks([tmp_path / "mine.pth"], "digits", None)
+
+
+def test_a_dataset_is_not_ignored_where_no_file_needs_one(agconv, untrained, tmp_path):
+    for option in (("--dataset", "digits"), ("--data-dir", tmp_path)):
+        result = agconv("demo", untrained(), *option)
+        assert result.exit_code == 1
+        assert "--dataset and --data-dir are for .pth files" in result.stderr
+
+
+def test_the_page_is_served_where_it_is_asked_for(agconv, untrained, tmp_path, monkeypatch):
+    pytest.importorskip("starlette")
+    from attentive_gconv.visualize.page import server
+
+    launched = {}
+
+    def launch(**options):
+        launched.update(options)
+        return None, "http://page", None
+
+    gradio = ModuleType("gradio")
+    gradio.themes = SimpleNamespace(Base=dict)
+    monkeypatch.setattr(server, "_gradio", lambda: gradio)
+    monkeypatch.setattr(server, "build_page", lambda models: SimpleNamespace(launch=launch))
+    monkeypatch.setattr("attentive_gconv.cli.demo._wait", lambda: None)
+    monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    result = agconv("demo", untrained(), "--host", "0.0.0.0", "--port", 9000)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "http://page shows p4cnn; Ctrl-C stops it\n"
+    assert (launched["server_name"], launched["server_port"]) == ("0.0.0.0", 9000)
+    (rules,) = launched["app_kwargs"]["middleware"]
+    assert rules.kwargs == {"listening_on": "0.0.0.0"}
 
 
 def test_without_networks_there_is_nothing_to_show(agconv, tmp_path, monkeypatch):

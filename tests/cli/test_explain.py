@@ -35,6 +35,8 @@ def test_a_run_is_explained(agconv, run, image, tmp_path):
     for name in names[:4]:
         with Image.open(out / f"digit-{name}") as figure:
             assert min(figure.size) > 100
+    with Image.open(out / "digit-turn.gif") as turn:
+        assert turn.n_frames == 4
 
 
 def test_options(agconv, run, image, tmp_path):
@@ -50,6 +52,20 @@ def test_options(agconv, run, image, tmp_path):
     again = agconv("explain", run, image, "--out", out, "--no-animation", "--kind", "attention")
     assert "has no attention" in again.stderr
     assert again.exit_code == 1
+
+
+def test_the_pose_and_the_fit_are_the_ones_asked_for(agconv, untrained, image, tmp_path):
+    weights, out = untrained("alpha_p4cnn"), tmp_path / "out"
+    result = agconv("explain", weights, image, "--pose", "output", "--fit", "crop", "--no-animation", "--out", out)
+    assert result.exit_code == 0, result.stderr
+    found, trained = load(out / "digit-maps.npz")["poses"], open_model(weights).trained
+    expected = {
+        (pose, fit): ag.explain(trained.module, read_image(image, trained.card, fit=fit), pose=pose).poses
+        for pose in ("input", "output")
+        for fit in ("pad", "crop")
+    }
+    same = {how: np.allclose(found, poses, rtol=1e-4, atol=0) for how, poses in expected.items()}
+    assert [how for how in same if same[how]] == [("output", "crop")]
 
 
 def test_the_authors_checkpoint(agconv, tiny, image, tmp_path):
@@ -74,6 +90,7 @@ def test_a_broken_image_is_named_and_the_others_are_explained(agconv, run, image
 def test_bad_arguments_are_found_before_anything_is_written(agconv, run, image, tmp_path):
     assert agconv("explain", run).exit_code == 2
     assert agconv("explain", run, image, "--steps", 3).exit_code == 2
+    assert "--steps 8 has no meaning" in agconv("explain", run, image, "--no-animation", "--steps", 8).stderr
     result = agconv("explain", run, image, "--out", image)
     assert result.exit_code == 1
     assert "is a file" in result.stderr

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import attentive_gconv as ag
+from attentive_gconv.export import formats
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +88,34 @@ def test_options_of_int8_are_not_ignored_without_it(agconv, tmp_path, option):
     assert not list(tmp_path.iterdir())
 
 
-def test_int8_of_a_run_and_evaluation_of_the_file(agconv, run, tmp_path):
+def test_the_size_can_be_fixed(agconv, untrained, tmp_path, monkeypatch):
+    asked = []
+
+    def export(module, path, *_, dynamic_size, **options):
+        asked.append(dynamic_size)
+        path.touch()
+
+    monkeypatch.setattr(formats, "export", export)
+    weights = untrained()
+    for options in ((), ("--no-dynamic-size",), ("--dynamic-size",)):
+        assert agconv("export", weights, *options, "--out", tmp_path / "net.onnx").exit_code == 0
+    assert asked == [True, False, True]
+
+
+def test_a_dataset_is_not_ignored_where_a_card_names_one(agconv, untrained, tmp_path):
+    done = agconv("export", untrained(), "--dataset", "digits", "--out", tmp_path / "net.onnx")
+    assert done.exit_code == 1
+    assert "--dataset digits is for .pth files" in done.stderr
+    assert not (tmp_path / "net.onnx").exists()
+
+
+def test_int8_of_a_run_and_evaluation_of_the_file(agconv, run, tiny, tmp_path):
     out = tmp_path / "net.onnx"
+    tiny.journal.clear()
     done = agconv("export", run, "--int8", "--calibration-images", 16, "--out", out)
     assert done.exit_code == 0, done.stderr
+    assert tiny.journal == ["train"] * 16
+    assert "QuantizeLinear" in {node.op_type for node in onnx.load(out).graph.node}
     figures = json.loads(agconv("evaluate", out, "--json").stdout)
     assert figures["images"] == 18
     assert figures["changed_by_rotation"] == {"90": 0, "180": 0, "270": 0}

@@ -2,10 +2,11 @@ import json
 import re
 
 import pytest
+import yaml
 
 from attentive_gconv.training import RunFolder
 from noise_images import write_images
-from tiny import RECIPE
+from tiny import RECIPE, tiny_config
 
 
 def test_a_run_says_where_it_is_and_what_comes_next(agconv, run):
@@ -63,6 +64,23 @@ def test_every_flag_reaches_the_settings(agconv, tiny, tmp_path):
     assert (config.accumulate, config.num_nodes, config.strategy, config.sync_batch_norm) == (3, 1, "auto", False)
 
 
+def test_the_machine_reaches_the_settings(agconv):
+    flags = {"--accelerator": "gpu", "--devices": 2, "--num-nodes": 3, "--strategy": "ddp", "--workers": 5}
+    words = (word for pair in flags.items() for word in pair)
+    result = agconv("train", "--recipe", RECIPE, "--batch-size", 12, *words, "--print-config")
+    assert result.exit_code == 0, result.stderr
+    expected = {option.removeprefix("--").replace("-", "_"): value for option, value in flags.items()}
+    assert yaml.safe_load(result.stdout).items() >= expected.items()
+
+
+def test_the_settings_of_a_run_to_resume_are_printed(agconv, tmp_path):
+    RunFolder(tmp_path).write_config(tiny_config(optimizer__lr=0.25))
+    result = agconv("train", "--resume", "--out", tmp_path, "--epochs", 7, "--print-config")
+    assert result.exit_code == 0, result.stderr
+    settings = yaml.safe_load(result.stdout)
+    assert (settings["optimizer"]["lr"], settings["epochs"]) == (0.25, 7)
+
+
 def test_images_of_ones_own_are_trained_on_evaluated_and_predicted(agconv, tmp_path, monkeypatch):
     monkeypatch.setenv("AGCONV_CACHE_DIR", str(tmp_path / "cache"))
     counts = {"train": {"cat": 6, "dog": 6}, "test": {"cat": 2, "dog": 3}}
@@ -114,6 +132,8 @@ def test_resume_adds_epochs(agconv, run):
         (("tinny",), "no recipe for 'tinny'"),
         (("--resume",), "--resume needs --out"),
         (("--resume", "--out", "x", "--recipe", RECIPE), "--recipe .* has no meaning with --resume"),
+        (("--resume", "--print-config"), "--resume needs --out"),
+        (("--resume", "--out", "x", "--recipe", RECIPE, "--print-config"), "--recipe .* has no meaning with --resume"),
         (("--resume", "--out", "no-such-run"), "there is no run folder no-such-run"),
         (("--recipe", str(RECIPE), "--lr", "0"), r"optimizer\.lr \(=0\.0\) must be greater than 0"),
         (("--recipe", str(RECIPE), "--lr", "1e-3", "--set", "optimizer.lr=1e-2"), "optimizer.lr is given twice"),

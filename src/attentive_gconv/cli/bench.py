@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attentive_gconv.cli.options import JSON_OPTION
+from attentive_gconv.cli.options import JSON_OPTION, is_given, refuse_others
 from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def bench_command(
     if out is not None and out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file: give the name of a folder")
     if info:
-        _only(context, "--info", _OF_INFO)
+        refuse_others(context, _OF_INFO, "with --info: leave it out")
         _info(as_json)
         return
     from attentive_gconv.bench.jobs import Measurement, Protocol
@@ -144,12 +144,14 @@ def bench_command(
 
     place = str(find_device(device))
     if suite is not None or entry:
-        _only(context, "a suite, which fixes what is measured", _OF_A_SUITE)
+        refuse_others(context, _OF_A_SUITE, "with a suite, which fixes what is measured: leave it out")
         _suite(suite, entry or [], place, dtype, threads, out, fresh)
         return
     if fresh:
         raise ValueError("--fresh belongs to a suite: add --suite paper")
     chosen = values(what or [], "--what", str) or list(EVERYTHING)
+    if "memory" not in chosen and is_given(context, "memory_repeats"):
+        raise ValueError(f"--memory-repeats {memory_repeats} is for --what memory: leave it out")
     settings = values(allocator or [], "--allocator", str) or ["default"]
     sets = values(instructions or [], "--instructions", str) or ["native"]
     for option, given, usual in (("allocator", settings, "default"), ("instructions", sets, "native")):
@@ -172,14 +174,6 @@ def bench_command(
     protocol = Protocol(repeats=repeats, warmup=warmup, memory_repeats=memory_repeats, threads=threads)
     measurements = [Measurement(name, *setting) for setting in product(settings, sets) for name in chosen]
     _measure(comparisons, measurements, protocol, as_json, out)
-
-
-def _only(context: typer.Context, mode: str, allowed: tuple[str, ...]) -> None:
-    """Raise ValueError if an option is given that would be ignored."""
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name not in allowed and source is not None and source.name == "COMMANDLINE":
-            raise ValueError(f"{parameter.opts[0]} has no meaning with {mode}: leave it out")
 
 
 def _comparisons(
@@ -276,8 +270,11 @@ def _suite(
     if out is None:
         raise ValueError("--suite needs --out, the folder of its files")
     known = suites.entries(device, dtype, threads)
-    wanted = values(names, "--entry", str) or list(find("suite", suite or "paper", suites.SUITES))
-    chosen = [find("entry", name, known) for name in wanted]
+    kind = "entry"
+    if suite is not None:
+        kind = f"entry of the suite {suite}"
+        known = {name: known[name] for name in find("suite", suite, suites.SUITES)}
+    chosen = [find(kind, name, known) for name in values(names, "--entry", str) or known]
     about = describe_environment()
     failed: list[Figure] = []
     for item in chosen:

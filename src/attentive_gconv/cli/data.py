@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attentive_gconv.cli.options import DATASET_DIR_OPTION, IMPORT_OPTION, JSON_OPTION
+from attentive_gconv.cli.options import DATASET_DIR_OPTION, IMPORT_OPTION, JSON_OPTION, refuse_others
 from attentive_gconv.cli.output import plain_console, plain_table
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 def data_command(
+    context: typer.Context,
     dataset: Annotated[
         str | None, typer.Argument(help="Name of the dataset; without it, the datasets are listed.")
     ] = None,
@@ -50,6 +51,7 @@ def data_command(
     from attentive_gconv.lookup import find
 
     if dataset is None:
+        refuse_others(context, ("as_json", "imports"), "without a dataset: name one first")
         _print_list(as_json)
         return
     # before the default file is named after it

@@ -47,16 +47,20 @@ def networks(targets: list[Path], dataset: str | None, data_dir: str | None) -> 
     """The named networks, then the shipped ones, under distinct names.
 
     Raises:
-        ConfigError: if a .pth file is not named after its network, or a network does not take square images.
+        ConfigError: if a .pth file is not named after its network, a dataset or its folder is given without one, or a
+            network does not take square images.
     """
     from attentive_gconv.checkpoints import open_model
     from attentive_gconv.checkpoints.pretrained import DEFAULT, list_pretrained
     from attentive_gconv.training import ConfigError
 
+    references = [target for target in targets if target.suffix in (".pth", ".pt")]
+    if not references and (dataset is not None or data_dir is not None):
+        raise ConfigError("--dataset and --data-dir are for .pth files, and none is named: leave them out")
     models: dict[str, TrainedModel] = {}
     shipped = sorted(list_pretrained(), key=lambda name: (name != DEFAULT, name))
     for target in [*targets, *map(Path, shipped)]:
-        reference = target.suffix in (".pth", ".pt")
+        reference = target in references
         trained = open_model(
             target,
             model=target.stem if reference else None,

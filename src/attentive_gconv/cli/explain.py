@@ -18,6 +18,7 @@ from attentive_gconv.cli.options import (
     TARGET_AND_IMAGES_ARGUMENT,
     WEIGHTS_OPTION,
     FitRule,
+    is_given,
     open_for_images,
     target_and_images,
 )
@@ -58,6 +59,7 @@ class Pose(StrEnum):
 
 
 def explain_command(
+    context: typer.Context,
     arguments: TARGET_AND_IMAGES_ARGUMENT,
     out: Annotated[Path, typer.Option(help="Folder for the figures; existing files are replaced.")] = Path("explained"),
     format_: Annotated[FigureFormat, typer.Option("--format", help="File format of the figures.")] = FigureFormat.PNG,
@@ -87,6 +89,8 @@ def explain_command(
     from attentive_gconv.inference import ImageError, read_image
     from attentive_gconv.training import ConfigError
 
+    if not animation and is_given(context, "steps"):
+        raise ConfigError(f"--steps {steps} has no meaning with --no-animation: leave one of the two out")
     target, images = target_and_images(arguments)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: give the name of a folder")

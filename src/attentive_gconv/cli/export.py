@@ -1,6 +1,7 @@
 """`agconv export`."""
 
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,8 +80,12 @@ def export_command(
 
     if int8 and format is not Format.ONNX:
         raise ValueError(f"--int8 quantizes --format onnx alone, not {format.value}: leave one of the two out")
+    card_is_there = target is None or target.suffix not in (".pth", ".pt")
+    if dataset is not None and card_is_there:
+        raise ValueError(f"--dataset {dataset} is for .pth files: other networks have a model card, leave it out")
     if not int8:
-        _refuse_without_int8(target, calibration_images, data_dir, dataset_dir)
+        folders = {"--data-dir": data_dir, "--dataset-dir": dataset_dir} if card_is_there else {}
+        _refuse_without_int8({"--calibration-images": calibration_images, **folders})
     directory = str(data_dir) if data_dir else None
     folder = str(dataset_dir) if dataset_dir else None
     opened = open_model(
@@ -103,13 +108,8 @@ def export_command(
     print(f"wrote {path} ({path.stat().st_size:,} bytes): {card.model}, {len(card.classes)} classes", file=sys.stderr)
 
 
-def _refuse_without_int8(
-    target: Path | None, images: int | None, data_dir: Path | None, dataset_dir: Path | None
-) -> None:
+def _refuse_without_int8(given: Mapping[str, int | Path | None]) -> None:
     """Raise ValueError if an option is given that would be ignored."""
-    given: dict[str, int | Path | None] = {"--calibration-images": images}
-    if target is None or target.suffix not in (".pth", ".pt"):
-        given |= {"--data-dir": data_dir, "--dataset-dir": dataset_dir}
     for option, value in given.items():
         if value is not None:
             raise ValueError(

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import sys
+from collections.abc import Collection
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,6 +84,23 @@ DATASET_DIR_OPTION = Annotated[
     Path | None,
     typer.Option(help="For image-folder: the folder that holds train/ and test/, with one folder for each class."),
 ]
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the command line gives a parameter, rather than its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def refuse_others(context: typer.Context, allowed: Collection[str], why: str) -> None:
+    """Refuse parameters that would be ignored.
+
+    Raises:
+        ValueError: if a parameter is given that is not allowed; the message ends with ``why``.
+    """
+    for parameter in context.command.params:
+        if parameter.name is not None and parameter.name not in allowed and is_given(context, parameter.name):
+            raise ValueError(f"{parameter.opts[0]} has no meaning {why}")
 
 
 def with_settings(flags: dict[str, Any], settings: list[str]) -> dict[str, Any]:

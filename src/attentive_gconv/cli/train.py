@@ -170,28 +170,33 @@ def train_command(
     }
     overrides = with_settings({name: value for name, value in flags.items() if value is not None}, set_ or [])
     console = plain_console()
+    resumed = _run_to_resume(recipe, out) if resume else None
     if print_config:
-        typer.echo(_settings(dataset, recipe, out if resume else None, overrides), nl=False)
+        typer.echo(_settings(dataset, recipe, resumed, overrides), nl=False)
         return
-    if resume:
-        result, folder = _resume(recipe, out, overrides, console)
+    if resumed is not None:
+        from attentive_gconv.training import runner
+
+        result, folder = runner.resume(resumed, overrides, console=console), resumed
     else:
         result, folder = _start(dataset, recipe, out, overrides, console)
     if result is not None:
         _report(console, result, folder, imports or [])
 
 
-def _resume(
-    recipe: str | None, out: Path | None, overrides: dict[str, Any], console: Console
-) -> tuple["TrainResult | None", Path]:
+def _run_to_resume(recipe: str | None, out: Path | None) -> Path:
+    """The folder of ``--resume``.
+
+    Raises:
+        ConfigError: if it is not named, or a recipe is.
+    """
     from attentive_gconv.settings import ConfigError
-    from attentive_gconv.training import resume
 
     if out is None:
         raise ConfigError("--resume needs --out, the folder of the run to continue")
     if recipe is not None:
         raise ConfigError(f"--recipe (={recipe}) has no meaning with --resume: the run folder holds the settings")
-    return resume(out, overrides, console=console), out
+    return out
 
 
 def _start(
