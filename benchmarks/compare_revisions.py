@@ -2,6 +2,7 @@
 
     git worktree add ../before REVISION
     python benchmarks/compare_revisions.py --before ../before --rounds 7 --out benchmarks/results/revisions.json
+    python benchmarks/compare_revisions.py --before ../before --times-only --instructions avx2 --out FILE
     python benchmarks/compare_revisions.py --page docs/results.md --out benchmarks/results/revisions.json
 
 Each revision has a process of its own; the processes take turns, sample by sample, and each round starts with the other
@@ -30,6 +31,7 @@ from typing import Any
 import torch
 
 from attentive_gconv.bench.cases import CONV2D, Case
+from attentive_gconv.bench.instructions import INSTRUCTIONS, instructions_environment
 from attentive_gconv.bench.jobs import Measurement
 from attentive_gconv.bench.suites import SUITES, entries
 from attentive_gconv.bench.timing import order_of_round, quartiles, ratios
@@ -145,14 +147,14 @@ def work_of(suite: Iterable[str]) -> list[Work]:
 class Revision:
     """A process that times work with the library of one source folder."""
 
-    def __init__(self, source: Path, threads: int):
-        self.source, self.threads = source, threads
+    def __init__(self, source: Path, threads: int, instructions: str = "native"):
+        self.source, self.threads, self.instructions = source, threads, instructions
         self._process = subprocess.Popen(
             [sys.executable, "-c", WORKER, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": str(source)},
+            env={**os.environ, "PYTHONPATH": str(source), **instructions_environment(instructions)},
         )
 
     def time(self, work: Work) -> float:
@@ -169,7 +171,7 @@ class Revision:
         Raises:
             RuntimeError: as `time` does.
         """
-        fresh = Revision(self.source, self.threads)
+        fresh = Revision(self.source, self.threads, self.instructions)
         found = float(fresh._ask({"case": work.values(), "of_steps": STEPS}))
         fresh.close()
         return found
@@ -228,29 +230,14 @@ def difference(revisions: tuple[Revision, Revision], model: str) -> float:
 
 def table(report: dict[str, Any]) -> str:
     """The report as Markdown: the networks, the same beside the first one before, and the suite entry by entry."""
-    networks = [row for row in report["rows"] if row["label"] in report["differences"] and row["what"] in HEADS]
-    rows = {(row["label"], row["what"], row["case"]["batch"]): row for row in networks}
-    work = sorted({key[1:] for key in rows}, key=lambda key: (list(HEADS).index(key[0]), key[1]))
-    work = [key for key in work if all((model, *key) in rows for model in report["differences"])]
-    heads = " | ".join(f"{HEADS[what]}, B={batch}" for what, batch in work)
-    rule = "|---|" + "---:|" * len(work)
-    lines = [f"| network | {heads} | weights after 20 steps |", f"{rule}---:|"]
+    rows, work, head, rule = _networks(report)
+    lines = [f"{head} weights after 20 steps |", f"{rule}---:|"]
     for model, difference in report["differences"].items():
         cells = [spread(rows[model, *key]["ratio"]) for key in work]
         lines.append(f"| `{model}` | {' | '.join(cells)} | {difference:.1e} |")
     first = next(iter(report["differences"]))
+    lines += ["", f"Time of each network now, relative to {first} in the revision before:", "", yardstick(report)]
     lines += [
-        "",
-        f"Time of each network now, relative to {first} in the revision before:",
-        "",
-        f"| network | {heads} |",
-        rule,
-    ]
-    for model in report["differences"]:
-        beside = [rows[model, *key]["after"]["median"] / rows[first, *key]["before"]["median"] for key in work]
-        lines.append(f"| `{model}` | {' | '.join(f'{value:.2f}' for value in beside)} |")
-    lines += [
-        "",
         "Every case of the suite, by entry:",
         "",
         "| entry | figure | cases | median of the cases | largest |",
@@ -263,6 +250,25 @@ def table(report: dict[str, Any]) -> str:
         figure = f"{spread(largest['ratio'])}, {described(largest)}"
         lines.append(f"| {entry} | {HEADS.get(what, what)} | {len(found)} | {median:.2f} | {figure} |")
     return "\n".join(lines) + "\n"
+
+
+def yardstick(report: dict[str, Any]) -> str:
+    """Times of the networks now, relative to those of the first one before."""
+    rows, work, head, rule = _networks(report)
+    lines, first = [head, rule], report["networks"][0]
+    for model in report["networks"]:
+        beside = [rows[model, *key]["after"]["median"] / rows[first, *key]["before"]["median"] for key in work]
+        lines.append(f"| `{model}` | {' | '.join(f'{value:.2f}' for value in beside)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _networks(report: dict[str, Any]) -> tuple[dict[Any, Any], list[tuple[str, int]], str, str]:
+    """The networks' rows by (network, figure, batch), the figures that all have, and the head of a table of them."""
+    rows = {(row["label"], row["what"], row["case"].get("batch")): row for row in report["rows"]}
+    work = sorted({key[1:] for key in rows if key[1] in HEADS}, key=lambda key: (list(HEADS).index(key[0]), key[1]))
+    work = [key for key in work if all((model, *key) in rows for model in report["networks"])]
+    heads = " | ".join(f"{HEADS[what]}, B={batch}" for what, batch in work)
+    return rows, work, f"| network | {heads} |", "|---|" + "---:|" * len(work)
 
 
 def spread(ratio: dict[str, float]) -> str:
@@ -288,13 +294,19 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", default=(), help="entries that the other revision cannot measure")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of timing (default: 9)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process (default: 2)")
+    parser.add_argument("--instructions", choices=INSTRUCTIONS, default="native", help="(default: native)")
+    parser.add_argument("--times-only", action="store_true", help="no peak memory, and no training in both revisions")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--page", type=Path, help="measure nothing: write the table of --out into this page")
     arguments = parser.parse_args()
     if arguments.page is not None:
         if arguments.out is None:
             parser.error("--page shows the figures of --out, which is missing")
-        fill_page(arguments.page, "revisions", table(json.loads(arguments.out.read_text(encoding="utf-8"))))
+        report = json.loads(arguments.out.read_text(encoding="utf-8"))
+        if report["differences"]:
+            fill_page(arguments.page, "revisions", table(report))
+        else:
+            fill_page(arguments.page, f"revisions-{report['instructions']}", yardstick(report))
         return
     if arguments.before is None:
         parser.error("--before is missing")
@@ -306,13 +318,27 @@ def main() -> None:
     for option in ("entries", "without"):
         if unknown := set(getattr(arguments, option)) - set(entries()):
             parser.error(f"--{option} {' '.join(sorted(unknown))}: choose from {', '.join(SUITES['paper'])}")
-    revisions = (Revision(source, arguments.threads), Revision(SOURCE, arguments.threads))
-    protocol = {"before": revision_of(arguments.before), "rounds": arguments.rounds, "threads": arguments.threads}
-    report: dict[str, Any] = {"environment": published_environment(), **protocol, "differences": {}, "rows": []}
-    for model in arguments.networks:
+    before, after = (Revision(each, arguments.threads, arguments.instructions) for each in (source, SOURCE))
+    revisions = (before, after)
+    protocol = {
+        "before": revision_of(arguments.before),
+        "rounds": arguments.rounds,
+        "threads": arguments.threads,
+        "instructions": arguments.instructions,
+    }
+    report: dict[str, Any] = {
+        "environment": published_environment(),
+        **protocol,
+        "networks": list(arguments.networks),
+        "differences": {},
+        "rows": [],
+    }
+    for model in () if arguments.times_only else arguments.networks:
         report["differences"][model] = difference(revisions, model)
         print(model, "weights after 20 steps:", f"{report['differences'][model]:.1e}", flush=True)
     for work in work_of(name for name in arguments.entries if name not in arguments.without):
+        if arguments.times_only and work.what == "memory":
+            continue
         report["rows"].append(row := measure(revisions, work, arguments.rounds))
         print(work.entry, work.what, described(row), f"{row['ratio']['median']:.3f}", flush=True)
         if arguments.out is not None:

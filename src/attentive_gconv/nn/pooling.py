@@ -18,6 +18,7 @@ from math import comb
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attentive_gconv.functional.fast.max_pool import max_pool2d
 from attentive_gconv.functional.geometry import Pair, pair
 from attentive_gconv.nn import checks
 from attentive_gconv.nn.arguments import checked
@@ -94,7 +95,7 @@ class SpatialMaxPool2d(_SpatialPool2d):
     """
 
     def _of_planes(self, planes: Tensor) -> Tensor:
-        return F.max_pool2d(planes, self.kernel_size, self.stride, self.padding, ceil_mode=self.ceil_mode)
+        return max_pool2d(planes, self.kernel_size, self.stride, self.padding, self.ceil_mode)
 
 
 class SpatialAvgPool2d(_SpatialPool2d):
