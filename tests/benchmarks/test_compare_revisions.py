@@ -27,6 +27,15 @@ def test_the_page_shows_what_the_file_holds():
     assert filled(page, "revisions", compare_revisions.table(report)) == page
 
 
+@pytest.mark.parametrize("instructions", ["native", "avx2"])
+def test_the_page_shows_the_figures_of_both_instruction_sets(instructions):
+    path = ROOT / "benchmarks" / "results" / f"revisions-{instructions}.json"
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert report["instructions"] == instructions
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert filled(page, f"revisions-{instructions}", compare_revisions.yardstick(report)) == page
+
+
 @pytest.mark.slow
 def test_a_revision_beside_itself(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(compare_revisions, "revision_of", lambda checkout: "abc")
