@@ -1,10 +1,11 @@
-"""Ablation of the hand-written CPU code of input attention: a network with and without it, in one run.
+"""Ablation of the hand-written CPU code of a network with input attention: with and without it, in one run.
 
     python benchmarks/ablation.py --rounds 15 --out benchmarks/results/ablation.json
 
 Candidates, interleaved as in benchmarks/README.md: everything; without the compiled input attention (its definition in
-PyTorch instead); without the input gradient for few channels (`conv2d`'s own instead); without either. Training steps
-and inference of the α_F-network at several batch sizes. The values are compared first.
+PyTorch instead); without the input gradient for few channels (`conv2d`'s own instead); without max pooling by slices
+(PyTorch's `max_pool2d` instead); without all three. Training steps and inference of the α_F-network at several batch
+sizes. The values are compared first.
 """
 
 import argparse
@@ -27,7 +28,8 @@ CANDIDATES = {
     "everything": (),
     "without compiled input attention": ("is_compiled_on_cpu",),
     "without gradients for few channels": ("takes_custom_conv2d",),
-    "without either": ("is_compiled_on_cpu", "takes_custom_conv2d"),
+    "without max pooling by slices": ("takes_maxima_of_slices",),
+    "without all": ("is_compiled_on_cpu", "takes_custom_conv2d", "takes_maxima_of_slices"),
 }
 BATCHES = (1, 16, 128)
 

@@ -158,6 +158,11 @@ def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
     return known and is_ordinary(x, weight, bias) and not torch.is_autocast_enabled("cpu")
 
 
+def takes_maxima_of_slices(planes: Tensor) -> bool:
+    """Whether to pool by elementwise maxima: on the CPU, where PyTorch's operator takes one window after another."""
+    return planes.device.type == "cpu" and planes.is_floating_point() and is_ordinary(planes)
+
+
 def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
     """Whether to use the streaming form of full attention, that is, unless the definition is requested or needed.
 

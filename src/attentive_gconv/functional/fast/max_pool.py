@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from attentive_gconv.functional.fast import dispatch
 from attentive_gconv.functional.fast.by_definition import gradients_by_definition
-from attentive_gconv.functional.fast.dispatch import is_ordinary, is_recorded
 from attentive_gconv.functional.geometry import Pair
 
 WINDOW = (2, 2)
@@ -34,11 +34,11 @@ def max_pool2d(planes: Tensor, kernel_size: Pair, stride: Pair, padding: Pair, c
         >>> max_pool2d(torch.arange(8.0).view(1, 1, 2, 4), (2, 2), (2, 2), (0, 0), False)
         tensor([[[[5., 7.]]]])
     """
-    # shapes are looked at last, as compilers trace questions about them
-    cheap = kernel_size == stride == WINDOW and padding == (0, 0) and is_ordinary(planes) and planes.is_cpu
-    if not cheap or not planes.is_floating_point() or any(side % 2 or not side for side in planes.shape[-2:]):
+    # sizes are looked at last: compilers would record the question
+    cheap = kernel_size == stride == WINDOW and padding == (0, 0) and dispatch.takes_maxima_of_slices(planes)
+    if not cheap or any(side % 2 or not side for side in planes.shape[-2:]):
         return F.max_pool2d(planes, kernel_size, stride, padding, ceil_mode=ceil_mode)
-    if not is_recorded(planes):
+    if not dispatch.is_recorded(planes):
         return _maxima(planes)[1]
     pooled: Tensor = _MaxPool.apply(planes)
     return pooled
@@ -62,7 +62,7 @@ class _MaxPool(Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor | None:
         x, columns = ctx.saved_tensors
-        if torch.is_grad_enabled() or not is_ordinary(grad):
+        if torch.is_grad_enabled() or not dispatch.is_ordinary(grad):
             return gradients_by_definition(lambda x: F.max_pool2d(x, WINDOW), (x,), (True,), grad)[0]
         of_columns, of_x = torch.empty_like(columns), torch.empty_like(x)
         _route(grad, columns[..., ::2, :], columns[..., 1::2, :], of_columns[..., ::2, :], of_columns[..., 1::2, :])
