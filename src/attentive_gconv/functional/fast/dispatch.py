@@ -159,8 +159,9 @@ def takes_custom_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 def takes_maxima_of_slices(planes: Tensor) -> bool:
-    """Whether to pool by elementwise maxima: on the CPU, where PyTorch's operator takes one window after another."""
-    return planes.device.type == "cpu" and planes.is_floating_point() and is_ordinary(planes)
+    """Whether to pool by elementwise maxima: on the CPU, without gradients."""
+    known = planes.device.type == "cpu" and planes.is_floating_point()
+    return known and is_ordinary(planes) and not is_recorded(planes)
 
 
 def takes_streaming(method: str, *tensors: Tensor | None) -> bool:
