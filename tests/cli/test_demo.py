@@ -1,3 +1,4 @@
+import importlib
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
@@ -49,7 +50,7 @@ def test_the_page_is_served_where_it_is_asked_for(agconv, untrained, tmp_path, m
     gradio.themes = SimpleNamespace(Base=dict)
     monkeypatch.setattr(server, "_gradio", lambda: gradio)
     monkeypatch.setattr(server, "build_page", lambda models: SimpleNamespace(launch=launch))
-    monkeypatch.setattr("attentive_gconv.cli.demo._wait", lambda: None)
+    monkeypatch.setattr(importlib.import_module("attentive_gconv.cli.demo"), "_wait", lambda: None)
     monkeypatch.setattr(shipped_cards, "FOLDER", tmp_path)
     monkeypatch.setenv("GRADIO_TEMP_DIR", "")
     result = agconv("demo", untrained(), "--host", "0.0.0.0", "--port", 9000)
