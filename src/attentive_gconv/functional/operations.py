@@ -69,8 +69,7 @@ def attentive_conv2d(
         weights: transformed weights and options of the convolution and its attention.
         method: ``"streaming"`` or ``"definition"``. Under transforms of `torch.func`, forward-mode derivatives,
             dispatch modes and tracing the definition runs in any case, with a warning. `torch.export` gets standard
-            operators in chunks of outputs, which fit the budget for a batch of 64 unless these would be more than 64
-            chunks, or of fewer than 8 outputs. Gradients of gradients
+            operators in small chunks of outputs, up to 64 of a chunk and an input pose. Gradients of gradients
             (``create_graph=True``) use the definition. `torch.compile` sees the streaming form as one operator, with
             ``recompute``.
         recompute: activation checkpointing: save only x and the weights for backward. Less memory, one more forward

@@ -32,7 +32,7 @@ from attentive_gconv.functional.operands import FullAttentionWeights
 
 # the batch for which a chunk fits the budget: in an exported graph the batch is not known
 NOMINAL_BATCH = 64
-# outputs that a vector holds: smaller chunks take longer for each output
+# outputs that a vector holds: smaller chunks take longer for each output, larger ones leave the cache
 VECTOR = 8
 # oneDNN's grouped convolution of many channels is quicker with channels last, copying included: on an AVX-512 processor
 # 1.7 against 5.0 ns for a value of f~ with 96 channels, but 2.6 against 1.4 ns with 48
@@ -59,9 +59,9 @@ def attentive_conv2d_by_chunks(x: Tensor, weights: FullAttentionWeights, memory_
     Args:
         x: ``(B, C, |H'|, Y, X)``; the chunks depend on Y and X, which are fixed in the graph.
         weights: of the layer.
-        memory_budget: bytes for f~ and α_C·f~ of a chunk at `NOMINAL_BATCH` images. Chunks are larger where they would
-            have fewer than `VECTOR` outputs or, outside `full_attention_as_loops`, where there would be more than
-            `MOST_COPIES` copies.
+        memory_budget: largest number of bytes for f~ and α_C·f~ of a chunk at `NOMINAL_BATCH` images, within
+            `full_attention_as_loops`; a chunk has at least `VECTOR` outputs. Chunks are small, since what stays in
+            cache is quicker: there are as many as `MOST_COPIES` allows.
 
     Example:
         >>> x, kernel = torch.randn(1, 2, 4, 5, 5), torch.randn(3, 4, 2, 4, 3, 3)
@@ -90,8 +90,7 @@ def attentive_conv2d_by_chunks(x: Tensor, weights: FullAttentionWeights, memory_
         ]
         return sum(poses[1:], poses[0])
 
-    found = _stacked(chunk, x, [weight for weight in chunked if weight is not None])
-    found = found.transpose(0, 1).flatten(1, 2)[:, :count].unflatten(1, outputs)
+    found = _all_chunks(chunk, x, [weight for weight in chunked if weight is not None])[:, :count].unflatten(1, outputs)
     total = weights.combination.attended * found
     if weights.combination.skip:
         plain = group_conv2d_definition(x, weights.kernel, None, weights.stride, weights.padding, weights.dilation)
@@ -105,8 +104,10 @@ def _in_loops() -> bool:
 
 
 def _number_of_chunks(count: int, order: int, bytes_each: int, budget: int) -> int:
-    number = ceil(count / max(VECTOR, fitting(count, bytes_each, budget)))
-    return number if _in_loops() else min(number, max(1, MOST_COPIES // order))
+    """As many as `MOST_COPIES` allows, but of at least `VECTOR` outputs; more, in loops, if the budget asks for it."""
+    most = max(1, MOST_COPIES // order)
+    number = min(ceil(count / VECTOR), most)
+    return max(number, ceil(count / max(VECTOR, fitting(count, bytes_each, budget)))) if _in_loops() else number
 
 
 def _in_chunks(weight: Tensor, number: int, axis: int) -> Tensor:
@@ -119,11 +120,11 @@ def _in_chunks(weight: Tensor, number: int, axis: int) -> Tensor:
     return weight.unflatten(1, (number, width)).transpose(0, 1).contiguous()
 
 
-def _stacked(chunk: Callable[[Tensor, int, Sequence[Tensor]], Tensor], x: Tensor, parts: list[Tensor]) -> Tensor:
-    """The results of all chunks, on a new first axis."""
+def _all_chunks(chunk: Callable[[Tensor, int, Sequence[Tensor]], Tensor], x: Tensor, parts: list[Tensor]) -> Tensor:
+    """The results of all chunks, ``(B, chunks·M, Y', X')``."""
     batch = x.shape[0]
     if not _in_loops() or parts[0].shape[:2].numel() <= MOST_COPIES:
-        return torch.stack([chunk(x, batch, each) for each in zip(*parts, strict=True)])
+        return torch.cat([chunk(x, batch, each) for each in zip(*parts, strict=True)], 1)
 
     def body(x: Tensor, *operands: Any) -> list[Tensor]:
         symbol = operands[len(parts) :]
@@ -133,7 +134,7 @@ def _stacked(chunk: Callable[[Tensor, int, Sequence[Tensor]], Tensor], x: Tensor
     # x goes from chunk to chunk: onnxruntime crashes if a body takes a quantized map from outside. A symbol for the
     # batch must be given to the loop, or Inductor does not know it
     found: Tensor = torch.ops.higher_order.scan(body, [x], parts, () if isinstance(batch, int) else (batch,))[1]
-    return found
+    return found.transpose(0, 1).flatten(1, 2)
 
 
 def _attended_sum(
