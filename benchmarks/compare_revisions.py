@@ -294,7 +294,7 @@ def main() -> None:
     parser.add_argument("--without", nargs="+", default=(), help="entries that the other revision cannot measure")
     parser.add_argument("--rounds", type=int, default=9, help="rounds of timing (default: 9)")
     parser.add_argument("--threads", type=int, default=2, help="threads of each process (default: 2)")
-    parser.add_argument("--instructions", choices=INSTRUCTIONS, default="native", help="(default: native)")
+    parser.add_argument("--instructions", choices=INSTRUCTIONS, default="native", help="of both (default: native)")
     parser.add_argument("--times-only", action="store_true", help="no peak memory, and no training in both revisions")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--page", type=Path, help="measure nothing: write the table of --out into this page")
@@ -318,8 +318,8 @@ def main() -> None:
     for option in ("entries", "without"):
         if unknown := set(getattr(arguments, option)) - set(entries()):
             parser.error(f"--{option} {' '.join(sorted(unknown))}: choose from {', '.join(SUITES['paper'])}")
-    before, after = (Revision(each, arguments.threads, arguments.instructions) for each in (source, SOURCE))
-    revisions = (before, after)
+    options = (arguments.threads, arguments.instructions)
+    revisions = (Revision(source, *options), Revision(SOURCE, *options))
     protocol = {
         "before": revision_of(arguments.before),
         "rounds": arguments.rounds,

@@ -69,9 +69,9 @@ def attentive_conv2d(
         weights: transformed weights and options of the convolution and its attention.
         method: ``"streaming"`` or ``"definition"``. Under transforms of `torch.func`, forward-mode derivatives,
             dispatch modes and tracing the definition runs in any case, with a warning. `torch.export` gets standard
-            operators in small chunks of outputs, up to 64 of a chunk and an input pose. Gradients of gradients
-            (``create_graph=True``) use the definition. `torch.compile` sees the streaming form as one operator, with
-            ``recompute``.
+            operators in small chunks of outputs; the budget limits those of loops in exported files. Gradients of
+            gradients (``create_graph=True``) use the definition. `torch.compile` sees the streaming form as one
+            operator, with ``recompute``.
         recompute: activation checkpointing: save only x and the weights for backward. Less memory, one more forward
             pass.
         memory_budget: bytes of working memory beside the tensors that are returned or saved. It is exceeded only where

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from attentive_gconv.functional.fast.max_pool import max_pool2d
 from attentive_gconv.groups import FiniteGroup
 from attentive_gconv.groups import group as find_group
 from attentive_gconv.nn.arguments import at_most, checked, one_of
@@ -154,7 +155,7 @@ class Hourglass(nn.Module):
         sides = x.shape[-2:]
         # windows of 3 (padded by 1) fit odd sides symmetrically, windows of 2 even ones
         odd = [side % 2 for side in sides]
-        pooled = F.max_pool2d(x.flatten(1, 2), [2 + o for o in odd], stride=2, padding=odd)
+        pooled = max_pool2d(x.flatten(1, 2), (2 + odd[0], 2 + odd[1]), (2, 2), (odd[0], odd[1]), False)
         f = self.down(pooled.unflatten(1, x.shape[1:3]))
         if self.skip is not None and self.below is not None:
             f = self.skip(f) + self.below(f)

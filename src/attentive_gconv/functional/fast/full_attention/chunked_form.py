@@ -34,10 +34,9 @@ from attentive_gconv.functional.operands import FullAttentionWeights
 NOMINAL_BATCH = 64
 # outputs that a vector holds: smaller chunks take longer for each output, larger ones leave the cache
 VECTOR = 8
-# oneDNN's grouped convolution of many channels is quicker with channels last, copying included: on an AVX-512 processor
-# 1.7 against 5.0 ns for a value of f~ with 96 channels, but 2.6 against 1.4 ns with 48
+# oneDNN's grouped convolution is quicker with channels last, copying included, for 96 channels, but not for 48
 MANY_CHANNELS = 64
-# copies of the formulas are up to 1.5 times as quick as a loop, in onnxruntime, which prepares constant weights
+# copies of the formulas are quicker than a loop: onnxruntime prepares constant weights
 MOST_COPIES = 64
 
 _loops: ContextVar[bool] = ContextVar("loops", default=False)
