@@ -13,10 +13,19 @@ NARROW = {
     "allcnnc": ({"channels": 4, "ratio": 2}, 16),
     "resnet": ({"channels": (2, 3, 4), "num_blocks": 1}, 16),
     "densenet": ({"channels": 2, "num_blocks": 2}, 20),
+    "vgg": ({"channels": (2, 3, 4)}, 16),
 }
 every = pytest.mark.parametrize("name", ag.list_models())
 # one of each family, group and kind of attention
-SOME = ("z2cnn", "alpha_f_p4cnn", "alpha_p4cnn", "p4m_allcnnc", "alpha_f_p4m_resnet44", "alpha_f_p4_densenet")
+SOME = (
+    "z2cnn",
+    "alpha_f_p4cnn",
+    "alpha_p4cnn",
+    "p4m_allcnnc",
+    "alpha_f_p4m_resnet44",
+    "alpha_f_p4_densenet",
+    "p4m_vgg6",
+)
 some = pytest.mark.parametrize("name", SOME)
 
 

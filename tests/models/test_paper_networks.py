@@ -1,15 +1,15 @@
-"""The sixteen networks for CIFAR-10 and PCam: exact sizes, equivariance, variants, and the images they take."""
+"""The networks for CIFAR-10 and PCam, and the VGGs: exact sizes, equivariance, variants, the images they take."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.models import allcnnc, densenet, model_entry, resnet
+from attentive_gconv.models import allcnnc, densenet, model_entry, resnet, vgg
 from attentive_gconv.models.blocks import ATTENTION
 from networks import randomise_norms_
 
-# the paper's, and its released code's
+# the paper's, and its released code's; the VGGs are ours
 PARAMETERS = {
     "allcnnc": 1_370_996,
     "p4_allcnnc": 1_370_372,
@@ -27,12 +27,16 @@ PARAMETERS = {
     "p4m_densenet": 124_209,
     "alpha_f_p4_densenet": 140_453,
     "alpha_f_p4m_densenet": 141_221,
+    "vgg6": 110_347,
+    "p4m_vgg6": 109_590,
+    "alpha_f_p4m_vgg6": 116_506,
 }
 # a small network of each family, and images that it takes
 SMALL = {
     "allcnnc": ("p4_allcnnc", {"channels": 4, "ratio": 2}, 8),
     "resnet": ("p4m_resnet44", {"channels": (2, 3, 4), "num_blocks": 1}, 8),
     "densenet": ("p4_densenet", {"channels": 2, "num_blocks": 1}, 12),
+    "vgg": ("p4m_vgg6", {"channels": (3, 4), "depth": 2, "ratio": 2}, 8),
 }
 families = pytest.mark.parametrize("family", SMALL)
 
@@ -96,6 +100,7 @@ def test_every_group_with_every_attention(family: str, attention: str, group: st
         ("alpha_f_p4_densenet", {"num_blocks": 2, "dilations": [(2, 2), (1, 1)]}, (3, 20, 28)),
         ("alpha_f_p4_densenet", {"num_blocks": 5, "channels": 2}, (3, 160, 160)),
         ("p4_densenet", {"in_channels": 1}, (1, 80, 112)),
+        ("alpha_f_p4m_vgg6", {"depth": 2, "channels": (4, 8, 8), "pool": "blur", "in_channels": 1}, (1, 32, 24)),
     ],
 )
 def test_variants_are_one_call_away(name: str, options: dict[str, object], shape: tuple[int, ...]) -> None:
@@ -128,7 +133,7 @@ def test_sizes_that_break_equivariance_are_refused(family: str, monkeypatch: pyt
     ):
         model(images)
     square = torch.randn(2, 1, side + 1, side + 1, dtype=torch.float64)
-    for module in (allcnnc, resnet, densenet):
+    for module in (allcnnc, resnet, densenet, vgg):
         monkeypatch.setattr(module, "check_images", lambda *_, **__: None)
     assert ag.check_equivariance(randomise_norms_(model, square), model.group, square).max() > 1e-4
     # translations alone lose nothing

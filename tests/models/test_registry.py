@@ -12,7 +12,7 @@ from attentive_gconv.models import model_entry, register
 def test_lists_are_sorted_and_match_patterns():
     names = ag.list_models()
     assert names == sorted(names)
-    assert len(names) == 28
+    assert len(names) == 31
     assert ag.list_models("big*") == ["big11_p4cnn", "big15_p4cnn", "big19_p4cnn"]
     assert ag.list_models("P4CNN") == ag.list_models("nothing*") == []
 

@@ -70,7 +70,7 @@ WRONG = {
         {"a": nn.ReLU},
     ],
 }
-FAMILIES = ("AllCNNC", "DenseNet", "ResNet", "RotMNISTNet")
+FAMILIES = ("AllCNNC", "DenseNet", "ResNet", "RotMNISTNet", "VGG")
 NO_ODD, NO_INTEGER = [*NO_SIZE, 4, (3, 3), 1025], [*NO_SIZE, (1, 1), "same"]
 NO_POOL = [value for value in WRONG["kernel_size"] if value != (3, 5)]
 NO_MAPS = [*WRONG["maps"], {"": nn.ReLU()}, {"a.b": nn.ReLU()}, {"forward": nn.ReLU()}, {"keys": nn.ReLU()}]
@@ -102,6 +102,15 @@ WRONG_HERE = {
         (8.0, 8, 8),
         (True, 8, 8),
         "888",
+    ],
+    ("VGG", "channels"): [
+        *(value for value in NO_SIZE if value != (2, 2, 2)),
+        8,
+        (8, 0, 8),
+        (8.0, 8),
+        (True, 8),
+        "888",
+        (1,) * 17,
     ],
     ("DenseNet", "dilations"): [
         3,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import attentive_gconv as ag
-from attentive_gconv.models import AllCNNC, DenseNet, ResNet, RotMNISTNet
+from attentive_gconv.models import VGG, AllCNNC, DenseNet, ResNet, RotMNISTNet
 from attentive_gconv.visualize import aggregate
 from attentive_gconv.visualize.explanation import resize
 from helpers import GROUPS, group_id, open_gates_, relative_error
@@ -20,6 +20,7 @@ FAMILIES = {
     "allcnnc": (partial(AllCNNC, channels=2, num_classes=3, ratio=2), (3, 12, 12)),
     "resnet": (partial(ResNet, channels=(2, 2, 3), num_blocks=1, num_classes=3), (3, 8, 8)),
     "densenet": (partial(DenseNet, channels=2, num_blocks=2, num_classes=2), (3, 24, 24)),
+    "vgg": (partial(VGG, channels=(2, 3), num_classes=2), (3, 12, 12)),
 }
 CASES = [
     *((family, group, attention) for family in FAMILIES for group in ("p4", "p4m") for attention in ("full", "input")),

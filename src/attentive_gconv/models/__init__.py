@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from attentive_gconv.models.p4cnn import RotMNISTNet
     from attentive_gconv.models.resnet import ResNet
     from attentive_gconv.models.unet import UNet
+    from attentive_gconv.models.vgg import VGG
 
 __all__ = [
+    "VGG",
     "AllCNNC",
     "DenseNet",
     "FeatureMaps",
@@ -41,6 +43,7 @@ _DEFINED_IN = {
     "ResNet": "resnet",
     "RotMNISTNet": "p4cnn",
     "UNet": "unet",
+    "VGG": "vgg",
     "transform": "image_transform",
 }
 

@@ -1,4 +1,4 @@
-"""Catalogue of the networks, the 26 of the paper and two with eight rotations: class, image shape and options of each.
+"""Catalogue of the networks, the 26 of the paper and five of ours: class, image shape and options of each.
 
 Source: Romero et al., ICML 2020, https://arxiv.org/abs/2002.03830; the numbers of parameters are exact.
 """
@@ -83,4 +83,12 @@ _family(
     ("p4m_densenet", 124_209, "p4m-DenseNet", _P4M),
     ("alpha_f_p4_densenet", 140_453, "p4-DenseNet with input attention", {**_P4, "attention": "input"}),
     ("alpha_f_p4m_densenet", 141_221, "p4m-DenseNet with input attention", {**_P4M, "attention": "input"}),
+)
+
+_P4M = {"group": "p4m", "channels": (6, 12, 24, 24, 24)}
+_family(
+    *("vgg", "vgg", "VGG", (3, 64, 64), 2),
+    ("vgg6", 110_347, "planar VGG, six layers deep", {"group": "z2", "channels": (17, 34, 68, 68, 68)}),
+    ("p4m_vgg6", 109_590, "p4m-VGG, six layers deep", _P4M),
+    ("alpha_f_p4m_vgg6", 116_506, "p4m-VGG with input attention", {**_P4M, "attention": "input"}),
 )
