@@ -1,7 +1,7 @@
-"""The table of the published runs on ELPV's solar cells, for a page with the block 'elpv'. No run is published yet.
+"""The table of the published runs on ELPV's solar cells, for docs/guides/solar-cells.md.
 
-    python benchmarks/elpv_table.py --add runs/elpv/allcnnc-0
-    python benchmarks/elpv_table.py --page PAGE
+    python benchmarks/elpv_table.py --add runs/elpv/vgg6-0
+    python benchmarks/elpv_table.py --page docs/guides/solar-cells.md
 
 The first command copies the small files of a finished run to benchmarks/results/elpv (`publish_run.py`; no weights, the
 images are CC BY-NC-SA 4.0), evaluates its weights on the test images in all eight poses, in float64, and writes
@@ -23,7 +23,7 @@ from provenance import published_environment
 from publish_run import publish, require_same_settings
 
 RUNS = Path(__file__).parent / "results" / "elpv"
-NETWORKS = ("allcnnc", "p4m_allcnnc", "alpha_f_p4m_allcnnc")
+NETWORKS = ("vgg6", "p4m_vgg6", "alpha_f_p4m_vgg6")
 
 
 def add(run: Path, folder: Path = RUNS) -> Path:
