@@ -124,6 +124,8 @@ def test_networks_by_pattern(agconv, in_process):
         (("--info", "--models", "p4cnn"), "--models has no meaning with --info"),
         (("--suite", "forms", "--entry", "layers-p4", "--out", "x"), "unknown entry of the suite forms 'layers-p4'"),
         (("--what", "train,inference", "--memory-repeats", 2), "--memory-repeats 2 is for --what memory"),
+        (("--what", "memory", "--repeats", 3), "--repeats 3 is for times, and --what memory measures none"),
+        (("--what", "memory", "--warmup", 1), "--warmup 1 is for times, and --what memory measures none"),
     ],
 )
 def test_bad_options_are_refused_before_anything_is_measured(agconv, in_process, options, message):

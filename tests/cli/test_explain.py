@@ -68,6 +68,15 @@ def test_the_pose_and_the_fit_are_the_ones_asked_for(agconv, untrained, image, t
     assert [how for how in same if same[how]] == [("output", "crop")]
 
 
+def test_a_pose_without_maps_of_full_attention_is_refused(agconv, untrained, image, tmp_path):
+    out = ("--no-animation", "--out", tmp_path / "out")
+    for target, more in ((untrained("alpha_f_p4cnn"), ()), (untrained("alpha_p4cnn"), ("--kind", "activation"))):
+        result = agconv("explain", target, image, "--pose", "input", *more, *out)
+        assert result.exit_code == 1
+        assert "--pose input is for maps of full attention between poses" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_authors_checkpoint(agconv, tiny, image, tmp_path):
     path = tmp_path / "alpha.pth"
     state = ag.create_model("alpha_f_p4cnn").state_dict()

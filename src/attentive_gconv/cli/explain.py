@@ -24,7 +24,7 @@ from attentive_gconv.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from attentive_gconv.checkpoints import TrainedModel
 
@@ -95,6 +95,11 @@ def explain_command(
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file: give the name of a folder")
     trained = open_for_images(target, weights, model, dataset, data_dir).trained
+    if is_given(context, "pose") and not _has_two_poses(trained.module, kind):
+        raise ConfigError(
+            f"--pose {pose.value} is for maps of full attention between poses, and {trained.card.model} shows none: "
+            "leave it out"
+        )
     options: dict[str, Any] = {"kind": kind.value, "reduction": reduction.value, "pose": pose.value}
     failed = False
     for path, name in zip(images, distinct_names(images), strict=True):
@@ -108,6 +113,13 @@ def explain_command(
             typer.echo(str(written))
     if failed:
         raise typer.Exit(1)
+
+
+def _has_two_poses(module: "nn.Module", kind: Kind) -> bool:
+    """Whether maps of this kind depend on the pose of the output and on that of the input."""
+    from attentive_gconv.nn import AttentiveGroupConv2d
+
+    return kind is not Kind.ACTIVATION and any(isinstance(part, AttentiveGroupConv2d) for part in module.modules())
 
 
 def distinct_names(images: list[Path]) -> list[str]:
