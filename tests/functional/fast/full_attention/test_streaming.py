@@ -156,6 +156,9 @@ def test_what_is_not_finite_spreads_as_in_the_definition(backend: str, value: fl
     out, found = spoilt.run(attentive_conv2d, backend=backend)
     assert not exact[0].isfinite().all()
     torch.testing.assert_close(out, exact, equal_nan=True)
+    with torch.no_grad():
+        kept_nothing = attentive_conv2d(x, spoilt.weights(), backend=backend)
+    torch.testing.assert_close(kept_nothing, exact, equal_nan=True)
     for name, gradient in gradients.items():
         lost = ~gradient.isfinite() & found[name].isfinite()
         assert not lost.any(), name
@@ -174,6 +177,19 @@ def test_single_precision_and_autocast(backend: str) -> None:
         assert out.dtype == low
         assert {gradient.dtype for gradient in gradients.values()} == {torch.float32}
         torch.testing.assert_close(out.float(), exact, rtol=0.02, atol=0.02 * float(exact.abs().max()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("parts", [(True, True), (True, False), (False, True)])
+def test_inference_has_the_bits_of_training(parts: tuple[bool, bool], dtype: torch.dtype) -> None:
+    """Compiled kernels that keep nothing for backward are other code."""
+    case = operation(parts=parts, channels=5, outputs=5, size=(9, 8), dtype=dtype, stride=(2, 1), padding=1)
+    x, weights = case.tensors[0].requires_grad_(), case.weights()
+    trained = attentive_conv2d(x, weights, backend="numba")
+    with torch.no_grad():
+        inferred = attentive_conv2d(x, weights, backend="numba")
+    assert trained.grad_fn is not None
+    assert torch.equal(trained, inferred)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -10,6 +10,9 @@ share the work; ``slot`` numbers the chunk of tasks and selects its own accumula
 the sizes in a `Sizes`. Positions come in fours, or in twos where each needs many registers; behind the last one it is
 computed again, which changes nothing.
 
+In inference nothing is kept for backward: the arrays for it are None, and the kernels are compiled without the places
+of maxima, which cost more than the maxima.
+
 NaN: comparisons ignore it; the maxima over positions take it from the means, and those over channels stand beside means
 that carry it into the same gates.
 """
@@ -26,6 +29,7 @@ from attentive_gconv.functional.fast.numba_runtime.regions import Run, run_regio
 from attentive_gconv.functional.fast.numba_runtime.simd import (
     add,
     divide,
+    first_place,
     fma,
     lanes_of,
     load,
@@ -76,17 +80,23 @@ def _two_responses(x: Any, start: int, offsets: Any, b0: int, b1: int, w: Any, r
 
 
 @in_order
+def _larger(f: Any, top: Any, number: int, place: Any) -> Any:
+    """The maximum of what there was and f, and its place, unless that is None; f's place is this number."""
+    return where_greater(f, top, f, top), where_greater(f, top, splat_integer(number, f), place)
+
+
+@in_order
 def _statistics(
-    x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any, cached: Any, at: int
+    x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any, cached: Any, at: int, places: Any
 ) -> Any:  # fmt: skip
-    """Mean and maximum of f~ over the positions, and the first position of the maximum.
+    """Mean and maximum of f~ over the positions, and the first position of the maximum, unless ``places`` is None.
 
     f~ itself goes to ``cached[at:]``, if there is such a place.
     """
     step = lanes_of(w)
     zero = splat(w.dtype.type(0))
     top = splat(w.dtype.type(-np.inf))
-    place = splat_integer(0, like)
+    place = first_place(places, like)
     summed = zero
     last = bases.shape[0] - 1
     for p in range(0, last + 1, 4):
@@ -97,14 +107,10 @@ def _statistics(
             store(cached, at + p1 * step, f1)
             store(cached, at + p2 * step, f2)
             store(cached, at + p3 * step, f3)
-        place = where_greater(f0, top, splat_integer(p, like), place)
-        top = where_greater(f0, top, f0, top)
-        place = where_greater(f1, top, splat_integer(p1, like), place)
-        top = where_greater(f1, top, f1, top)
-        place = where_greater(f2, top, splat_integer(p2, like), place)
-        top = where_greater(f2, top, f2, top)
-        place = where_greater(f3, top, splat_integer(p3, like), place)
-        top = where_greater(f3, top, f3, top)
+        top, place = _larger(f0, top, p, place)
+        top, place = _larger(f1, top, p1, place)
+        top, place = _larger(f2, top, p2, place)
+        top, place = _larger(f3, top, p3, place)
         summed = add(summed, f0)
         if p + 3 <= last:
             summed = add(summed, add(f1, add(f2, f3)))
@@ -118,10 +124,11 @@ def _statistics(
 
 
 @in_order
-def _take(f: Any, gate: Any, number: Any, value: Any, top: Any, index: Any) -> Any:
+def _take(f: Any, gate: Any, number: int, value: Any, top: Any, index: Any) -> Any:
     """Add one channel's u = α_C·f~ to V, and its maximum to T with its number."""
     u = multiply(gate, f)
-    return add(value, u), where_greater(u, top, u, top), where_greater(u, top, number, index)
+    largest, place = _larger(u, top, number, index)
+    return add(value, u), largest, place
 
 
 @in_order
@@ -135,7 +142,7 @@ def _keep(
     if flags.spatial:
         store(v, q * step, value)
         store(t, q * step, top)
-        if flags.save:
+        if chosen is not None:
             store_integers(chosen, kept + p * step, index)
     else:
         out = fma(splat(factors[1]), value, out)
@@ -152,7 +159,7 @@ def _responses(
     f~ is taken from ``cached``, if it is there.
     """
     step = lanes_of(w)
-    zero, lowest, none = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf)), splat_integer(0, like)
+    zero, lowest, none = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf)), first_place(chosen, like)
     last, here = sizes.positions - 1, sizes.map_centre
     for p in range(0, sizes.positions, 2):
         q = min(p + 1, last)
@@ -165,10 +172,10 @@ def _responses(
             else:
                 plane, taps = first + i * sizes.plane, row + i * sizes.taps * step
                 f0, f1 = _two_responses(x, plane, offsets, bases[p], bases[q], w, taps)
-            a, number = load(gate, i * step), splat_integer(i, like)
+            a = load(gate, i * step)
             s0, s1 = add(s0, f0), add(s1, f1)
-            v0, t0, i0 = _take(f0, a, number, v0, t0, i0)
-            v1, t1, i1 = _take(f1, a, number, v1, t1, i1)
+            v0, t0, i0 = _take(f0, a, i, v0, t0, i0)
+            v1, t1, i1 = _take(f1, a, i, v1, t1, i1)
         _keep(v0, t0, i0, s0, p, here + map_bases[p], flags, factors, v, t, chosen, kept, result)
         if q > p:
             _keep(v1, t1, i1, s1, q, here + map_bases[q], flags, factors, v, t, chosen, kept, result)
@@ -195,14 +202,14 @@ def _four_logits(v: Any, t: Any, map_offsets: Any, b0: int, b1: int, b2: int, b3
 
 @in_order
 def _attend(
-    z: Any, p: int, q: int, flags: Any, factors: Any, constants: Any, v: Any, t: Any, value: Any, top: Any,
+    z: Any, p: int, q: int, factors: Any, constants: Any, v: Any, t: Any, value: Any, top: Any,
     alpha: Any, kept: int, result: Any,
 ) -> None:  # fmt: skip
     """α_X of one position, its part of the output, and what is kept of it."""
     step = lanes_of(v)
     a, here = logistic(z, constants), load(v, q * step)
     store(result, p * step, fma(splat(factors[1]), multiply(a, here), load(result, p * step)))
-    if flags.save:
+    if value is not None:
         store(value, kept + p * step, here)
         store(top, kept + p * step, load(t, q * step))
         store(alpha, kept + p * step, a)
@@ -214,7 +221,7 @@ def _forward(
     map_offsets: Any, map_bases: Any, sizes: Any, flags: Any, factors: Any, constants: Any, out: Any, value: Any,
     top: Any, alpha: Any, chosen: Any, mean: Any, maximum: Any, position: Any,
 ) -> None:  # fmt: skip
-    """The attended responses of tasks (sample, block); writes `out` and, if wanted, what backward needs.
+    """The attended responses of tasks (sample, block); writes `out` and what backward needs, unless that is None.
 
     x (B, G, I, N); w (block, G, I, K, L); fc1 (block, G, R, I, L); fc2 (block, G, I, R, L); psi (block, G, A, 2, L)
     with the mean's 1/I inside; out (B, M, P); value, top, alpha, chosen (B, block, G, P, L); mean, maximum, position
@@ -254,14 +261,15 @@ def _forward(
                         like,
                         cached,
                         i * positions * step,
+                        position,
                     )
                     store(means, i * step, average)
                     store(tops, i * step, largest)
-                    if flags.save:
+                    if position is not None:
                         store_integers(position, kept * channels + i * step, place)
                 gate_row = here * sizes.hidden * channels * step
                 channel_gate(means, tops, fc1, gate_row, fc2, gate_row, sizes, constants, gates)
-                if flags.save:
+                if mean is not None:
                     at = kept * channels
                     mean[at : at + channels * step] = means
                     maximum[at : at + channels * step] = tops
@@ -275,7 +283,7 @@ def _forward(
                     b0, b1 = map_bases[p], map_bases[min(p + 1, last)]
                     b2, b3 = map_bases[min(p + 2, last)], map_bases[min(p + 3, last)]
                     z0, z1, z2, z3 = _four_logits(v, t, map_offsets, b0, b1, b2, b3, psi, psi_row)
-                    rest = (flags, factors, constants, v, t, value, top, alpha, kept * positions, result)
+                    rest = (factors, constants, v, t, value, top, alpha, kept * positions, result)
                     _attend(z0, p, sizes.map_centre + b0, *rest)
                     if p + 1 <= last:
                         _attend(z1, p + 1, sizes.map_centre + b1, *rest)

@@ -41,11 +41,10 @@ class Sizes(NamedTuple):
 
 
 class Flags(NamedTuple):
-    """Which parts the attention has, and whether forward keeps what backward needs."""
+    """Which parts the attention has."""
 
     channel: bool
     spatial: bool
-    save: bool
 
 
 @in_order

@@ -28,7 +28,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _or_empty(tensor: Tensor | None, like: Tensor, dtype: torch.dtype | None = None) -> np.ndarray:
-    """The tensor or, where it is absent, an array of one entry: kernels take no None."""
+    """The tensor or, where it is absent, an array of one entry: the same kernel for layers with it and without."""
     return _array(tensor if tensor is not None else like.new_ones(1, dtype=dtype))
 
 
@@ -60,10 +60,9 @@ class _Work(NamedTuple):
     factors: np.ndarray
     blocked: dict[str, Tensor]
 
-    def arguments(self, geometry: Geometry, x: Tensor, save: bool = False) -> tuple[Any, ...]:
+    def arguments(self, geometry: Geometry, x: Tensor) -> tuple[Any, ...]:
         """The kernels' first arguments, for this input."""
-        flags = self.flags._replace(save=save)
-        return (_array(geometry.spread(x.detach())), *self._replace(flags=flags)[:-1])
+        return (_array(geometry.spread(x.detach())), *self[:-1])
 
 
 @lru_cache(maxsize=256)
@@ -120,7 +119,7 @@ def _pack(problem: Problem) -> _Work:
         _offsets(spatial) if spatial is not None else np.zeros(1, np.int64),
         _bases(spatial) if spatial is not None else np.zeros(sizes.positions, np.int64),
         sizes,
-        Flags(problem.fc1 is not None, spatial is not None, False),
+        Flags(problem.fc1 is not None, spatial is not None),
         np.array([problem.scale * problem.skip, problem.scale * problem.attended], kind),
         blocked,
     )
@@ -156,10 +155,10 @@ def forward(problem: Problem, x: Tensor, save: bool, budget: int) -> tuple[Tenso
     work = _prepare(problem)
     out = x.new_empty((x.shape[0], problem.outputs, *problem.geometry.output))
     kept = _allocate(work, x) if save else None
+    arrays = _kept_arrays(kept, x) if kept else (None,) * len(Saved.names())
     constants = exponential_constants(work.weight.dtype)
     tasks = x.shape[0] * work.sizes.blocks
-    arrays = _kept_arrays(kept or Saved(), x)
-    given = work.arguments(problem.geometry, x, save)
+    given = work.arguments(problem.geometry, x)
     run_chunks(forward_kernels.forward, tasks, chunk_count(), *given, constants, _array(out), *arrays)
     return out, kept
 

@@ -168,6 +168,18 @@ def splat_integer(typing: Any, scalar: Any, like: Any) -> Any:
     return made(scalar, like), build
 
 
+@intrinsic
+def first_place(typing: Any, places: Any, like: Any) -> Any:
+    """Zeros in as many integers as ``like`` has elements; None if the array that would keep them is None."""
+    absent = isinstance(places, types.NoneType)
+    made = types.none if absent else Vector(types.int32, like.lanes)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return context.get_dummy_value() if absent else ir.Constant(context.get_value_type(made), None)
+
+    return made(places, like), build
+
+
 def _arithmetic(operation: str, doc: str) -> Any:
     def typed(typing: Any, a: Any, b: Any) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
@@ -201,14 +213,17 @@ def _selection(comparison: str, sign: str, doc: str) -> Any:
         def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.select(getattr(builder, comparison)(sign, args[0], args[1]), args[2], args[3])
 
-        return x(a, b, x, y), build
+        def build_none(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            return context.get_dummy_value()
+
+        return (y(a, b, x, y), build_none) if isinstance(y, types.NoneType) else (x(a, b, x, y), build)
 
     typed.__doc__ = doc
     typed.__name__ = comparison
     return intrinsic(typed)
 
 
-where_greater = _selection("fcmp_ordered", ">", "x where a > b, else y (also where either is NaN).")
+where_greater = _selection("fcmp_ordered", ">", "x where a > b, else y (also where either is NaN); None if y is None.")
 where_at_most = _selection("fcmp_ordered", "<=", "x where a ≤ b, else y (also where either is NaN).")
 where_equal = _selection("icmp_signed", "==", "x where the integers a and b are equal, else y.")
 
