@@ -5,17 +5,18 @@
 
 The first command copies the small files of a finished run to benchmarks/results/elpv (`publish_run.py`; no weights, the
 images are CC BY-NC-SA 4.0), evaluates its weights on the test images in all eight poses, in float64, and writes
-evaluation.json beside them. The second measures nothing.
+evaluation.json beside them, with what is found in dark and in bright cells. The second measures nothing.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from attentive_gconv.checkpoints import open_model
-from attentive_gconv.checkpoints.run_files import RunFiles, read_json
+from attentive_gconv.checkpoints.run_files import RunFiles, read_json, read_predictions
 from attentive_gconv.files import write_json
 from attentive_gconv.inference import evaluate
 from page_block import fill_page
@@ -33,8 +34,25 @@ def add(run: Path, folder: Path = RUNS) -> Path:
     figures = evaluate(trained.module, images, trained.card.classes, mirrorings=True, dtype=torch.float64)
     publish(RunFiles(run), folder / run.name)
     written = folder / run.name / "evaluation.json"
-    write_json(written, figures.to_mapping() | {"dtype": "float64", "environment": published_environment()})
+    predicted, labels = read_predictions(RunFiles(run).predictions_file)
+    brightness = np.array([float(images[index][0].mean()) for index in range(len(images))])
+    thirds = by_brightness(brightness, labels, predicted)
+    more = {"by_brightness": thirds, "dtype": "float64", "environment": published_environment()}
+    write_json(written, figures.to_mapping() | more)
     return written
+
+
+def by_brightness(brightness: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> list[dict[str, int]]:
+    """Counts in each third of the images, from the darkest: images, defective ones, and how many of these are found."""
+    thirds = np.array_split(np.argsort(brightness, kind="stable"), 3)
+    return [
+        {
+            "images": len(third),
+            "defective": int((labels[third] == 1).sum()),
+            "found": int(((labels[third] == 1) & (predicted[third] == 1)).sum()),
+        }
+        for third in thirds
+    ]
 
 
 def table(folder: Path = RUNS) -> str:
@@ -47,6 +65,10 @@ def table(folder: Path = RUNS) -> str:
     matrices = [
         "| network | seed | functional: right | wrong | defective: right | wrong |",
         "|---|---:|---:|---:|---:|---:|",
+    ]
+    thirds = [
+        "| defective cells found | seed | darkest third of the cells | middle third | brightest third |",
+        "|---|---:|---:|---:|---:|",
     ]
     runs = sorted((path for path in folder.iterdir() if path.is_dir()), key=_order)
     require_same_settings(runs)
@@ -61,7 +83,9 @@ def table(folder: Path = RUNS) -> str:
         )
         (a, b), (c, d) = figures["confusion"]
         matrices.append(f"| `{result['model']}` | {result['seed']} | {a} | {b} | {d} | {c} |")
-    return "\n".join([*rows, "", *matrices]) + "\n"
+        found = " | ".join(f"{third['found']} of {third['defective']}" for third in figures["by_brightness"])
+        thirds.append(f"| `{result['model']}` | {result['seed']} | {found} |")
+    return "\n".join([*rows, "", *matrices, "", *thirds]) + "\n"
 
 
 def _order(run: Path) -> tuple[int, str]:
