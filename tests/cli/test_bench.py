@@ -8,7 +8,8 @@ from in_process import in_process
 
 __all__ = ["in_process"]
 
-TINY = ("--channels", 2, "--image-sizes", 7, "--batch-sizes", 2, "--repeats", 2, "--device", "cpu")
+TINIEST = ("--channels", 2, "--image-sizes", 7, "--batch-sizes", 2, "--device", "cpu")
+TINY = (*TINIEST, "--repeats", 2)
 
 
 def test_layers_are_measured_and_written(agconv, in_process, tmp_path):
@@ -90,7 +91,7 @@ def test_memory_is_measured_so_many_times_with_each_instruction_set(agconv, monk
     monkeypatch.setattr(jobs, "run_worker", run_worker)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     options = ("--memory-repeats", 3, "--instructions", "native,avx2", "--what", "memory")
-    result = agconv("bench", "--layers", "none", *options, *TINY, "--json")
+    result = agconv("bench", "--layers", "none", *options, *TINIEST, "--json")
     assert result.exit_code == 0, result.stderr
     assert asked == [("memory", "native")] * 3 + [("memory", "avx2")] * 3
     figures = json.loads(result.stdout)["figures"]
