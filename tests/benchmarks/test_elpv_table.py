@@ -64,7 +64,7 @@ def test_the_page_and_the_trials_are_what_the_runs_say():
     for side in (64, 96):
         with (elpv_table.RUNS.with_name("elpv-trials") / f"p4m-{side}" / "metrics.csv").open() as file:
             *_, last = csv.DictReader(file)
-        figures = [float(last[name]) for name in ("valid_loss", "valid_error", "train_error", "seconds")]
-        loss, valid, trained, seconds = figures
+        names = ("valid_loss", "valid_error", "train_error", "seconds")
+        loss, valid, trained, seconds = (float(last[name]) for name in names)
         row = f"| {side} x {side} | {loss:.3f} | {100 * valid:.1f} | {100 * trained:.1f} | {seconds:.0f} |"
         assert row in readme

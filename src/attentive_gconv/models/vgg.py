@@ -108,8 +108,7 @@ class VGG(ImageClassifier):
         return x
 
     def _pool(self, x: Tensor) -> Tensor:
-        features: Tensor = self.over_group(x.mean((-2, -1), keepdim=True)).flatten(1)
-        return features
+        return x.mean((-3, -2, -1))
 
     def _classify(self, x: Tensor) -> Tensor:
         x = self.dropout(x.mean((-2, -1), keepdim=True))
