@@ -152,9 +152,9 @@ def bench_command(
     chosen = values(what or [], "--what", str) or list(EVERYTHING)
     if "memory" not in chosen and is_given(context, "memory_repeats"):
         raise ValueError(f"--memory-repeats {memory_repeats} is for --what memory: leave it out")
-    for option, given in (("repeats", repeats), ("warmup", warmup)):
+    for option, count in (("repeats", repeats), ("warmup", warmup)):
         if chosen == ["memory"] and is_given(context, option):
-            raise ValueError(f"--{option} {given} is for times, and --what memory measures none: leave it out")
+            raise ValueError(f"--{option} {count} is for times, and --what memory measures none: leave it out")
     settings = values(allocator or [], "--allocator", str) or ["default"]
     sets = values(instructions or [], "--instructions", str) or ["native"]
     for option, given, usual in (("allocator", settings, "default"), ("instructions", sets, "native")):

@@ -87,7 +87,7 @@ def _larger(f: Any, top: Any, number: int, place: Any) -> Any:
 
 @in_order
 def _statistics(
-    x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, like: Any, cached: Any, at: int, places: Any
+    x: Any, plane: int, offsets: Any, bases: Any, w: Any, row: int, cached: Any, at: int, places: Any
 ) -> Any:  # fmt: skip
     """Mean and maximum of f~ over the positions, and the first position of the maximum, unless ``places`` is None.
 
@@ -96,7 +96,7 @@ def _statistics(
     step = lanes_of(w)
     zero = splat(w.dtype.type(0))
     top = splat(w.dtype.type(-np.inf))
-    place = first_place(places, like)
+    place = first_place(places, zero)
     summed = zero
     last = bases.shape[0] - 1
     for p in range(0, last + 1, 4):
@@ -152,14 +152,15 @@ def _keep(
 @in_order
 def _responses(
     x: Any, first: int, offsets: Any, bases: Any, map_bases: Any, w: Any, row: int, gate: Any, sizes: Any, flags: Any,
-    factors: Any, v: Any, t: Any, chosen: Any, kept: int, result: Any, like: Any, cached: Any,
+    factors: Any, v: Any, t: Any, chosen: Any, kept: int, result: Any, cached: Any,
 ) -> None:  # fmt: skip
     """V, T and the channel of T at every position, and the plain response's part of the output.
 
     f~ is taken from ``cached``, if it is there.
     """
     step = lanes_of(w)
-    zero, lowest, none = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf)), first_place(chosen, like)
+    zero, lowest = splat(w.dtype.type(0)), splat(w.dtype.type(-np.inf))
+    none = first_place(chosen, zero)
     last, here = sizes.positions - 1, sizes.map_centre
     for p in range(0, sizes.positions, 2):
         q = min(p + 1, last)
@@ -228,7 +229,6 @@ def _forward(
     (B, block, G, I, L). factors: scale·skip and scale·attended.
     """
     step = lanes_of(w)
-    like = splat(w.dtype.type(0))
     depth, channels, positions, taps = sizes.depth, sizes.channels, sizes.positions, sizes.taps
     v, t = aligned_zeros(sizes.map_plane * step, w), aligned_zeros(sizes.map_plane * step, w)
     result = aligned_zeros(positions * step, w)
@@ -258,7 +258,6 @@ def _forward(
                         bases,
                         w,
                         row + i * taps * step,
-                        like,
                         cached,
                         i * positions * step,
                         position,
@@ -275,7 +274,7 @@ def _forward(
                     maximum[at : at + channels * step] = tops
             _responses(
                 x, first, offsets, bases, map_bases, w, row, gates, sizes, flags, factors, v, t, chosen,
-                kept * positions, result, like, cached,
+                kept * positions, result, cached,
             )  # fmt: skip
             if flags.spatial:
                 psi_row = here * sizes.map_taps * 2 * step
