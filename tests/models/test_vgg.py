@@ -53,3 +53,33 @@ def test_sides_are_multiples_of_what_the_pools_leave() -> None:
     assert model(torch.randn(1, 3, 64, 96)).shape == (1, 2)
     with pytest.raises(ValueError, match=r"images of 64 x 48 have a side that is no multiple of 32.* to 64 x 64"):
         model(torch.randn(1, 3, 64, 48))
+
+
+@pytest.mark.parametrize("name", ["vgg6", "alpha_f_p4m_vgg6"])
+def test_standardised_images_have_neither_brightness_nor_contrast(name: str) -> None:
+    images = torch.rand(3, 2, 16, 8, dtype=torch.float64)
+    options = {"channels": (2, 3), "in_channels": 2}
+    model = ag.create_model(name, standardize=True, **options).double()
+    model = randomise_norms_(model, images)
+    brighter = images * torch.tensor([0.5, 2.0, 3.0])[:, None, None, None] + torch.tensor([7.0, 0.0, -1.0]).view(
+        3, 1, 1, 1
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(model(brighter), model(images), rtol=0, atol=3e-4)  # its 1e-5 beside the variance
+        plain = ag.create_model(name, **options).double().eval()
+        plain.load_state_dict(model.state_dict())
+        own = (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), correction=0, keepdim=True)
+        torch.testing.assert_close(model(images), plain(own), rtol=0, atol=3e-4)
+        assert not torch.allclose(plain(brighter), plain(images), atol=1e-2)
+        maps = model.forward_intermediates(images, intermediates_only=True)
+        torch.testing.assert_close(maps[-1], model.forward_features(images))
+
+
+def test_standardising_commutes_with_every_pose() -> None:
+    images = torch.rand(2, 1, 16, 16, dtype=torch.float64)
+    model = randomise_norms_(
+        ag.create_model("p4m_vgg6", channels=(2, 3), in_channels=1, standardize=True).double(), images
+    )
+    with torch.no_grad():
+        for pose in (images.rot90(1, (2, 3)), images.rot90(2, (2, 3)), images.flip(3), images.flip(3).rot90(3, (2, 3))):
+            torch.testing.assert_close(model(pose), model(images), rtol=0, atol=1e-12)

@@ -4,7 +4,9 @@
     · c_out 1x1 → classes · mean over the group
 
 A stage halves the map, so large images soon cost little and the last map sees all of the image. One class body: the
-group, the attention, the widths and the depth of the stages are its parameters.
+group, the attention, the widths and the depth of the stages are its parameters. With ``standardize``, each image is
+first standardised by its own mean and standard deviation, which no rotation or mirroring changes: brightness and
+contrast are lost, for networks that shall not classify by them.
 
 Source: Simonyan & Zisserman, ICLR 2015, https://arxiv.org/abs/1409.1556 (stages of 3x3 convolutions, each with a
 max-pool at its end). Deviation: batch norm, after the pool where there is one; a mean over space instead of three fully
@@ -16,6 +18,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from attentive_gconv.groups import FiniteGroup
@@ -24,7 +27,7 @@ from attentive_gconv.models.blocks import POOLS, attention_kind, batch_norm, che
 from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.nn import Dropout, GroupMeanPool
 from attentive_gconv.nn.arguments import checked
-from attentive_gconv.nn.checks import integer, refusal
+from attentive_gconv.nn.checks import flag, integer, refusal
 
 MOST_STAGES = 16
 
@@ -47,6 +50,8 @@ class VGG(ImageClassifier):
         num_classes: number of classes; 0 for no classifier.
         in_channels: channels of the images.
         dropout: probability of dropout before the classifier.
+        standardize: whether each image is first standardised by its own mean and standard deviation, over all its
+            channels and pixels.
         ratio: reduction of the channel attention, except in c1; None is half the layer's input channels.
         pool: ``"max"``, or ``"blur"`` for the anti-aliased form, see `attentive_gconv.nn.SpatialBlurPool2d`.
 
@@ -68,7 +73,7 @@ class VGG(ImageClassifier):
 
     classifier = ("c_out",)
 
-    @checked(attention=attention_kind, channels=_widths, pool=pool_kind)
+    @checked(attention=attention_kind, channels=_widths, pool=pool_kind, standardize=flag)
     def __init__(
         self,
         group: str | FiniteGroup = "p4m",
@@ -78,12 +83,14 @@ class VGG(ImageClassifier):
         num_classes: int = 2,
         in_channels: int = 3,
         dropout: float = 0.0,
+        standardize: bool = False,
         ratio: int | None = None,
         pool: str = "max",
     ) -> None:
         super().__init__()
         self.group = find_group(group)
         self.depth = depth
+        self.standardize = standardize
         self._convolution = partial(convolution, self.group, attention=attention, ratio=ratio)
         widths = [in_channels, *(width for width in channels for _ in range(depth))]
         for i, (before, width) in enumerate(pairwise(widths), 1):
@@ -101,6 +108,8 @@ class VGG(ImageClassifier):
         check_images(x, self.group, smallest=side, multiple=side)
 
     def _stage(self, number: int, x: Tensor) -> Tensor:
+        if number == 0 and self.standardize:
+            x = F.layer_norm(x, x.shape[1:])
         last = self.depth * (number + 1)
         for i in range(last - self.depth + 1, last + 1):
             x = self.get_submodule(f"c{i}")(x)
