@@ -57,7 +57,7 @@ def require_same_settings(runs: Iterable[Path]) -> None:
     first: tuple[str, dict[str, Any]] | None = None
     for run in runs:
         settings = flatten(read_settings(run / "config.yaml"))
-        settings = {key: value for key, value in settings.items() if key != "seed" and not key.startswith("model.")}
+        settings = {key: value for key, value in settings.items() if key not in ("seed", "model.name")}
         first = first or (run.name, settings)
         for key in sorted(settings.keys() | first[1].keys()):
             if settings.get(key) != first[1].get(key) and key not in PLACES:

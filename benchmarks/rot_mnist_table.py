@@ -1,21 +1,29 @@
-"""The table of the published runs on rotated MNIST, for docs/results.md.
+"""The tables of the published runs on rotated MNIST, for docs/results.md and benchmarks/results/rot-mnist/README.md.
 
     python benchmarks/publish_run.py runs/p4cnn-1 --to benchmarks/results/rot-mnist/final
-    python benchmarks/rot_mnist_table.py --page docs/results.md
+    python benchmarks/rot_mnist_table.py
 
-Every run in benchmarks/results/rot-mnist/final is in it; seeds that are missing are left out.
+Three groups of runs, whose figures are never mixed: ``final``, our recipe; ``paper``, the paper's recipe and protocol,
+beside the published figures; ``augmented``, with random rotations as data augmentation. Every run in the folder of its
+group is in that group's tables; seeds that are missing are left out.
 """
 
 import argparse
+import csv
+import statistics
+from dataclasses import dataclass
 from pathlib import Path
 
 from attentive_gconv.checkpoints.run_files import RunFiles, read_json
 from attentive_gconv.experiments.run_table import Table
-from page_block import fill_page
+from attentive_gconv.files import write_atomically
+from page_block import filled
 from publish_run import require_same_settings
 
-RUNS = Path(__file__).parent / "results" / "rot-mnist" / "final"
-BASELINE, SEEDS = "p4cnn", 3
+RUNS = Path(__file__).parent / "results" / "rot-mnist"
+README = RUNS / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+BASELINE = "p4cnn"
 NETWORKS = (
     *("z2cnn", BASELINE, "big15_p4cnn", "big19_p4cnn", "alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn"),
     *("alpha_p4cnn", "c8cnn", "alpha_f_c8cnn"),
@@ -27,26 +35,95 @@ PAIRS = (
 )
 
 
-def table(folder: Path = RUNS) -> str:
-    """Rows and comparisons as Markdown.
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in network and seed alone.
 
-    Raises:
-        ValueError: if a run was made on other images, under another protocol or with other settings.
+    Attributes:
+        name: that of their folder.
+        protocol: protocol of all of them.
+        block: block of docs/results.md that gets their table.
+        published: whether the paper's figures stand beside them.
     """
-    paths = sorted(path for path in folder.iterdir() if path.is_dir())
-    require_same_settings(paths)
-    runs = [RunFiles(path) for path in paths]
-    found = Table("rot-mnist", "final", "", NETWORKS, SEEDS, comparable=False, baseline=BASELINE, pairs=PAIRS)
-    for run in runs:
-        found.add(read_json(run.result_file), read_json(run.dataset_file)["description"], run)
-    return found.figures().replace("\n## ", "\n### ")
+
+    name: str
+    protocol: str
+    block: str
+    published: bool = False
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of the runs, by network and seed."""
+        found = [path for path in (RUNS / self.name).iterdir() if path.is_dir()]
+        return sorted(found, key=lambda path: (NETWORKS.index(path.name.rpartition("-")[0]), path.name))
+
+    def table(self) -> str:
+        """Rows and comparisons as Markdown.
+
+        Raises:
+            ValueError: if a run was made on other images, under another protocol or with other settings.
+        """
+        require_same_settings(self.runs)
+        found = Table(
+            *("rot-mnist", self.protocol, "", NETWORKS),
+            max(int(path.name.rpartition("-")[2]) for path in self.runs) + 1,
+            comparable=self.published,
+            baseline=BASELINE,
+            pairs=PAIRS,
+        )
+        for run in map(RunFiles, self.runs):
+            found.add(read_json(run.result_file), read_json(run.dataset_file)["description"], run)
+        return found.figures().replace("\n## ", "\n### ")
+
+    def each_run(self) -> str:
+        """One line for each run as Markdown: errors, seconds and the revisions of its starts."""
+        rows = [
+            "| run | test error, % | training error (with dropout), last epoch, % | seconds an epoch | revision |",
+            "|---|---:|---:|---:|---|",
+        ]
+        for path in self.runs:
+            run = RunFiles(path)
+            result, starts = read_json(run.result_file), read_json(run.environment_file)["starts"]
+            with run.metrics_file.open(newline="", encoding="utf-8") as file:
+                epochs = list(csv.DictReader(file))
+            revisions = dict.fromkeys(start["git_revision"][:7] for start in starts)
+            cells = (
+                path.name,
+                f"{100 * result['test_error']:.3f}",
+                f"{100 * float(epochs[-1]['train_error']):.2f}",
+                f"{statistics.median(float(epoch['seconds']) for epoch in epochs):.0f}",
+                ", ".join(revisions),
+            )
+            rows.append(f"| {' | '.join(cells)} |")
+        return "\n".join(rows) + "\n"
+
+
+GROUPS = (
+    Group("final", "final", "rot-mnist"),
+    Group("paper", "paper", "rot-mnist-paper", published=True),
+    Group("augmented", "final", "rot-mnist-augmented"),
+)
+
+
+def page(text: str) -> str:
+    """docs/results.md with its tables filled."""
+    for group in GROUPS:
+        text = filled(text, group.block, group.table())
+    return text
+
+
+def readme(text: str) -> str:
+    """The README of the runs with its tables filled."""
+    for group in GROUPS:
+        text = filled(text, group.name, group.each_run())
+    return text
 
 
 def main() -> None:
-    """Read the command line, fill the page."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--page", type=Path, required=True, help="page with the block 'rot-mnist'")
-    fill_page(parser.parse_args().page, "rot-mnist", table())
+    """Fill both pages."""
+    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None).parse_args()
+    for path, fill in ((PAGE, page), (README, readme)):
+        write_atomically(path, fill(path.read_text(encoding="utf-8")).encode())
 
 
 if __name__ == "__main__":

@@ -46,6 +46,10 @@ def test_a_row_and_a_confusion_matrix_for_every_run(tmp_path):
     (tmp_path / "p4m_vgg6-1" / "config.yaml").write_text("epochs: 41\nseed: 1\nmodel:\n  name: p4m_vgg6\n")
     with pytest.raises(ValueError, match="epochs is 41 in p4m_vgg6-1 and 40 in vgg6-0: they do not belong"):
         elpv_table.table(tmp_path)
+    config = "epochs: 40\nseed: 1\nmodel:\n  name: p4m_vgg6\n  standardize: true\n"
+    (tmp_path / "p4m_vgg6-1" / "config.yaml").write_text(config)
+    with pytest.raises(ValueError, match=r"model\.standardize is True in p4m_vgg6-1 and None in vgg6-0"):
+        elpv_table.table(tmp_path)
 
 
 def test_thirds_by_brightness():

@@ -10,7 +10,6 @@ import pytest
 
 import attentive_gconv as ag
 import rot_mnist_table
-from page_block import filled
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
@@ -105,13 +104,14 @@ def test_the_weights_of_the_package():
         assert f"{100 * card['test_error']:.2f} % ({name})" in re.sub(r"\s+", " ", README)
 
 
-def test_the_table_of_rotated_mnist():
-    assert filled(PAGE, "rot-mnist", rot_mnist_table.table()) == PAGE
-    readme = (rot_mnist_table.RUNS.parent / "README.md").read_text(encoding="utf-8")
-    for run in rot_mnist_table.RUNS.iterdir():
-        error = json.loads((run / "result.json").read_text(encoding="utf-8"))["test_error"]
-        last = (run / "metrics.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")
-        assert f"| {run.name} | {100 * error:.3f} | {100 * float(last[2]):.2f} |" in readme
+def test_the_tables_of_rotated_mnist():
+    assert rot_mnist_table.page(PAGE) == PAGE
+    text = rot_mnist_table.README.read_text(encoding="utf-8")
+    assert rot_mnist_table.readme(text) == text
+    for group in rot_mnist_table.GROUPS:
+        for run in group.runs:
+            error = json.loads((run / "result.json").read_text(encoding="utf-8"))["test_error"]
+            assert f"| {run.name} | {100 * error:.3f} |" in text
 
 
 @pytest.mark.parametrize("run", figures("cifar10-jpeg-one-epoch.json")["runs"], ids=lambda run: run["model"])
