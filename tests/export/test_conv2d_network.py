@@ -96,6 +96,13 @@ def test_images_of_other_sizes_where_the_network_takes_them():
     torch.testing.assert_close(to_conv2d(model)(images), model(images))
 
 
+def test_images_standardised_one_by_one_of_other_sizes():
+    model, images = random_model("vgg6", channels=(2, 3), standardize=True)
+    plain = assert_plain(model, images)
+    other = torch.randn(2, 3, 40, 24, dtype=torch.float64)
+    torch.testing.assert_close(plain(other), model(other))
+
+
 def test_a_network_of_ones_own():
     model = nn.Sequential(
         ag.nn.LiftingConv2d("p4m", 2, 3, 3, padding=1, padding_mode="circular", bias=True),
