@@ -48,7 +48,7 @@ WRONG = {
     "subgroup": ["p5", "p4m", 4, None, True, [], ""],
     "padding": [-1, 1.0, "3", "full", None, True, NAN, 10**30, [], (0,), (1, 2, 3), (1, -1), (True, 1), b"\1\1"],
     **dict.fromkeys(("padding_mode", "gate", "combination", "order", "attention", "pool"), NO_NAME),
-    **dict.fromkeys(("bias", "norm", "over_group", "channel", "spatial", "normal_init"), NO_FLAG),
+    **dict.fromkeys(("bias", "norm", "over_group", "channel", "spatial", "normal_init", "standardize"), NO_FLAG),
     **dict.fromkeys(("ceil_mode", "inplace", "affine", "track_running_stats"), NO_FLAG),
     **dict.fromkeys(("wscale", "eps"), NO_POSITIVE),
     **dict.fromkeys(("p", "momentum"), NO_PROBABILITY),

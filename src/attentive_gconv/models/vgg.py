@@ -27,7 +27,7 @@ from attentive_gconv.models.blocks import POOLS, attention_kind, batch_norm, che
 from attentive_gconv.models.image_classifier import ImageClassifier
 from attentive_gconv.nn import Dropout, GroupMeanPool
 from attentive_gconv.nn.arguments import checked
-from attentive_gconv.nn.checks import flag, integer, refusal
+from attentive_gconv.nn.checks import integer, refusal
 
 MOST_STAGES = 16
 
@@ -73,7 +73,7 @@ class VGG(ImageClassifier):
 
     classifier = ("c_out",)
 
-    @checked(attention=attention_kind, channels=_widths, pool=pool_kind, standardize=flag)
+    @checked(attention=attention_kind, channels=_widths, pool=pool_kind)
     def __init__(
         self,
         group: str | FiniteGroup = "p4m",

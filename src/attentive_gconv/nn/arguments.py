@@ -81,7 +81,7 @@ CHECKS: dict[str, Check] = {
     "dilation": checks.pair,
     "padding": checks.padding,
     "padding_mode": one_of(*PADDING_MODES),
-    **dict.fromkeys(("bias", "norm", "over_group", "channel", "spatial", "normal_init"), checks.flag),
+    **dict.fromkeys(("bias", "norm", "over_group", "channel", "spatial", "normal_init", "standardize"), checks.flag),
     **dict.fromkeys(("ceil_mode", "inplace", "affine", "track_running_stats", "recompute"), checks.flag),
     **dict.fromkeys(("wscale", "eps"), checks.positive_number),
     **dict.fromkeys(("p", "momentum"), checks.probability),
