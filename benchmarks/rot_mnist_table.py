@@ -44,12 +44,14 @@ class Group:
         protocol: protocol of all of them.
         block: block of docs/results.md that gets their table.
         published: whether the paper's figures stand beside them.
+        heading: marks of the headings inside that block.
     """
 
     name: str
     protocol: str
     block: str
     published: bool = False
+    heading: str = "####"
 
     @property
     def runs(self) -> list[Path]:
@@ -73,7 +75,7 @@ class Group:
         )
         for run in map(RunFiles, self.runs):
             found.add(read_json(run.result_file), read_json(run.dataset_file)["description"], run)
-        return found.figures().replace("\n## ", "\n### ")
+        return found.figures().replace("\n## ", f"\n{self.heading} ")
 
     def each_run(self) -> str:
         """One line for each run as Markdown: errors, seconds and the revisions of its starts."""
@@ -99,7 +101,7 @@ class Group:
 
 
 GROUPS = (
-    Group("final", "final", "rot-mnist"),
+    Group("final", "final", "rot-mnist", heading="###"),
     Group("paper", "paper", "rot-mnist-paper", published=True),
     Group("augmented", "final", "rot-mnist-augmented"),
 )
