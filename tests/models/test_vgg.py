@@ -65,7 +65,7 @@ def test_standardised_images_have_neither_brightness_nor_contrast(name: str) -> 
         3, 1, 1, 1
     )
     with torch.no_grad():
-        torch.testing.assert_close(model(brighter), model(images), rtol=0, atol=3e-4)  # its 1e-5 beside the variance
+        torch.testing.assert_close(model(brighter), model(images), rtol=0, atol=3e-4)  # 1e-5 is added to the variance
         plain = ag.create_model(name, **options).double().eval()
         plain.load_state_dict(model.state_dict())
         own = (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), correction=0, keepdim=True)

@@ -4,9 +4,9 @@
     · c_out 1x1 → classes · mean over the group
 
 A stage halves the map, so large images soon cost little and the last map sees all of the image. One class body: the
-group, the attention, the widths and the depth of the stages are its parameters. With ``standardize``, each image is
-first standardised by its own mean and standard deviation, which no rotation or mirroring changes: brightness and
-contrast are lost, for networks that shall not classify by them.
+group, the attention, the widths and the depth of the stages are its parameters. With ``standardize``, each image x
+becomes (x - mean(x)) / sqrt(var(x) + 1e-5) first, over its channels and pixels. No rotation or mirroring changes mean
+and variance, so equivariance holds; the network no longer sees brightness and contrast.
 
 Source: Simonyan & Zisserman, ICLR 2015, https://arxiv.org/abs/1409.1556 (stages of 3x3 convolutions, each with a
 max-pool at its end). Deviation: batch norm, after the pool where there is one; a mean over space instead of three fully
