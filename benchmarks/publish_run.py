@@ -48,23 +48,29 @@ def publish(run: RunFiles, target: Path) -> None:
             (target / name).unlink(missing_ok=True)
 
 
-def require_same_settings(runs: Iterable[Path]) -> None:
+def require_same_settings(runs: Iterable[Path], by_network: tuple[str, ...] = ()) -> None:
     """Check that published runs differ in network and seed alone.
+
+    Args:
+        runs: their folders.
+        by_network: settings that may differ from network to network, but not from seed to seed.
 
     Raises:
         ValueError: if another setting differs; the message names it.
     """
-    first: tuple[str, dict[str, Any]] | None = None
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
     for run in runs:
         settings = flatten(read_settings(run / "config.yaml"))
-        settings = {key: value for key, value in settings.items() if key not in ("seed", "model.name")}
-        first = first or (run.name, settings)
-        for key in sorted(settings.keys() | first[1].keys()):
-            if settings.get(key) != first[1].get(key) and key not in PLACES:
-                raise ValueError(
-                    f"{key} is {settings.get(key)} in {run.name} and {first[1].get(key)} in {first[0]}: they do not "
-                    "belong to one table"
-                )
+        network = settings.pop("model.name")
+        del settings["seed"]
+        for peers, free in (("all", by_network), (network, ())):
+            name, wanted = first.setdefault(peers, (run.name, settings))
+            for key in sorted(settings.keys() | wanted.keys()):
+                if settings.get(key) != wanted.get(key) and key not in (*PLACES, *free):
+                    raise ValueError(
+                        f"{key} is {settings.get(key)} in {run.name} and {wanted.get(key)} in {name}: they do not "
+                        "belong to one table"
+                    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -27,9 +27,10 @@ NETWORKS = (
     *("z2cnn", BASELINE, "big15_p4cnn", "big19_p4cnn", "alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn"),
     *("alpha_p4cnn", "c8cnn", "alpha_f_c8cnn"),
 )
-# attention beside the plain network, and beside one as large
+# attention beside the plain network, and beside one that has as many parameters or more
 PAIRS = (
-    *((BASELINE, "alpha_f_p4cnn"), (BASELINE, "alpha_p4cnn"), ("big19_p4cnn", "alpha_p4cnn")),
+    *((BASELINE, "alpha_f_p4cnn"), (BASELINE, "alpha_p4cnn"), (BASELINE, "big19_p4cnn")),
+    *(("big15_p4cnn", "alpha_f_p4cnn"), ("big19_p4cnn", "alpha_p4cnn")),
     *((BASELINE, "c8cnn"), ("c8cnn", "alpha_f_c8cnn")),
 )
 
@@ -42,11 +43,13 @@ class Group:
         name: that of their folder, of their block in the README, and after ``rot-mnist-`` of that in docs/results.md.
         protocol: protocol of all of them; beside ``paper`` stand the paper's figures.
         heading: marks of the headings inside the block of docs/results.md.
+        by_network: settings that differ from network to network; a column of the tables says how.
     """
 
     name: str
     protocol: str
     heading: str = "####"
+    by_network: tuple[str, ...] = ()
 
     @property
     def runs(self) -> list[Path]:
@@ -60,7 +63,7 @@ class Group:
         Raises:
             ValueError: if a run was made on other images, under another protocol or with other settings.
         """
-        require_same_settings(self.runs)
+        require_same_settings(self.runs, self.by_network)
         found = Table(
             *("rot-mnist", self.protocol, "", NETWORKS, SEEDS),
             comparable=self.protocol == "paper",
@@ -74,8 +77,8 @@ class Group:
     def each_run(self) -> str:
         """One line for each run as Markdown: errors, seconds and the revisions of its starts."""
         rows = [
-            "| run | test error, % | training error (with dropout), last epoch, % | seconds an epoch | revision |",
-            "|---|---:|---:|---:|---|",
+            "| run | test error, % | last training error (with dropout), % | epochs | seconds an epoch | revision |",
+            "|---|---:|---:|---:|---:|---|",
         ]
         for path in self.runs:
             run = RunFiles(path)
@@ -87,6 +90,7 @@ class Group:
                 path.name,
                 f"{100 * result['test_error']:.3f}",
                 f"{100 * float(last['train_error']):.2f}",
+                str(result["epochs"]),
                 f"{result['seconds_per_epoch']:.0f}",
                 ", ".join(revisions),
             )
@@ -97,7 +101,7 @@ class Group:
 GROUPS = (
     Group("final", "final", heading="###"),
     Group("paper", "paper"),
-    Group("augmented", "final"),
+    Group("augmented", "final", by_network=("epochs",)),
 )
 
 

@@ -10,7 +10,7 @@ from attentive_gconv.checkpoints.run_files import RunFiles, RunFolderError
 from attentive_gconv.training import train
 from attentive_gconv.yaml_settings import read_settings
 from provenance import without_folders
-from publish_run import main, publish
+from publish_run import main, publish, require_same_settings
 from tiny import tiny, tiny_config  # noqa: F401
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -42,6 +42,21 @@ def test_an_unfinished_run_is_refused(tmp_path):
         publish(RunFiles(tmp_path), tmp_path / "to")
     assert main([str(tmp_path), "--to", str(tmp_path / "to")]) == 1
     assert not (tmp_path / "to").exists()
+
+
+def test_a_setting_may_differ_between_networks_but_not_between_seeds(tmp_path):
+    def run(network, seed, epochs):
+        folder = tmp_path / f"{network}-{seed}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text(f"epochs: {epochs}\nseed: {seed}\nmodel:\n  name: {network}\n")
+        return folder
+
+    runs = [run("p4cnn", 0, 120), run("p4cnn", 1, 120), run("alpha_p4cnn", 0, 90)]
+    require_same_settings(runs, by_network=("epochs",))
+    with pytest.raises(ValueError, match="epochs is 90 in alpha_p4cnn-0 and 120 in p4cnn-0: they do not belong"):
+        require_same_settings(runs)
+    with pytest.raises(ValueError, match="epochs is 120 in alpha_p4cnn-1 and 90 in alpha_p4cnn-0"):
+        require_same_settings([*runs, run("alpha_p4cnn", 1, 120)], by_network=("epochs",))
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("environment.json")), ids=lambda path: path.parent.name)

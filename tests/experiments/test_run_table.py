@@ -56,6 +56,15 @@ def test_ours_stand_beside_the_published_ones(filled):
     assert HOW["rot-mnist"] in text
 
 
+def test_epochs_are_a_column_where_they_differ(filled):
+    assert "epochs |" not in filled.markdown()
+    filled.add(result("alpha_f_p4cnn", 0, 0.02, epochs=90), DATA)
+    lines = filled.markdown().splitlines()
+    assert "| network | parameters | epochs | seeds | test error, % | published, % |" in lines
+    assert "| `p4cnn` | 24,610 | 100 | 3 | 2.00 ± 1.00 | 2.048 ± 0.045 |" in lines
+    assert "| `alpha_f_p4cnn` | 24,610 | 90 | 1 | 2.00 | 1.795 ± 0.028 |" in lines
+
+
 def test_for_machines(filled):
     rows = list(csv.DictReader(io.StringIO(filled.csv())))
     assert [row["model"] for row in rows] == ["p4cnn", "z2cnn"]

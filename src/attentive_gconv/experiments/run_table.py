@@ -152,14 +152,17 @@ class Table:
 
     def _lines(self, notes: list[str]) -> list[str]:
         paper = self.protocol == "paper"
-        heading = ["network", "parameters", "seeds", "test error, %"]
+        epochs = len({row.results[0]["epochs"] for row in self.rows}) > 1
+        heading = ["network", "parameters", *(["epochs"] if epochs else []), "seeds", "test error, %"]
         heading += ["best test epoch, %"] if paper else []
         heading += ["published, %"] if self._has_published() else []
         veeling = any(figure.veeling for row in self.rows if (figure := self.published(row.model)))
         heading += ["Veeling et al. 2018, %"] if veeling else []
         lines = [f"| {' | '.join(heading)} |", "|" + "---|" * len(heading)]
         for row in self.rows:
-            cells = [f"`{row.model}`", f"{row.results[0]['parameters']:,}", str(len(row.results)), str(row.error)]
+            cells = [f"`{row.model}`", f"{row.results[0]['parameters']:,}"]
+            cells += [str(row.results[0]["epochs"])] if epochs else []
+            cells += [str(len(row.results)), str(row.error)]
             cells += [str(row.best_test)] if paper else []
             cells += [self._published_cell(row.model, notes)] if self._has_published() else []
             figure = self.published(row.model)
