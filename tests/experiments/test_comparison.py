@@ -71,8 +71,9 @@ def test_no_flipped_bit_changes_the_predictions(tmp_path):
 
 def test_a_table_shows_both(tmp_path):
     labels = np.zeros(10, dtype=np.int64)
-    table = Table("digits", "final", "1 epoch", ("a", "b"), 2, baseline="a", pairs=(("a", "b"),))
-    for model, errors in (("a", (0.2, 0.3)), ("b", (0.1, 0.1))):
+    pairs = (("a", "b"), ("c", "b"), ("c", "d"))
+    table = Table("digits", "final", "1 epoch", ("a", "b", "c", "d"), 2, baseline="a", pairs=pairs)
+    for model, errors in (("a", (0.2, 0.3)), ("b", (0.1, 0.1)), ("c", (0.3,))):
         for seed, error in enumerate(errors):
             run = RunFiles(tmp_path / f"{model}{seed}")
             predicted = labels.copy()
@@ -81,7 +82,10 @@ def test_a_table_shows_both(tmp_path):
             result = {"dataset": "digits", "protocol": "final", "model": model, "seed": seed, "parameters": 1}
             table.add({**result, "test_error": error, "test_images": 10, "best_test": None, "epochs": 1}, "digits", run)
     text = table.markdown()
-    assert "## Test error less that of `a`, seed by seed" in text
-    assert "| `b` | -15.00 | -78.53 to +48.53 | 0: -10.00, 1: -20.00 |" in text
+    heading = "\n\n| network | mean difference, points | 95 % interval | seed: difference |\n|---|---|---|---|\n"
+    to_a = "| `b` | -15.00 | -78.53 to +48.53 | 0: -10.00, 1: -20.00 |\n| `c` | +10.00 | – | 0: +10.00 |\n\n"
+    assert f"## Test error less that of `a`, seed by seed{heading}{to_a}" in text
+    assert f"## Test error less that of `c`, seed by seed{heading}| `b` | -20.00 | – | 0: -20.00 |\n\n" in text
     assert "| `a`, `b` | 0 | 0 | 1 | 1 |" in text
     assert "| `a`, `b` | 1 | 0 | 2 | 0.5 |" in text
+    assert "`d`" not in text

@@ -36,7 +36,8 @@ _BASELINE_OPTION = Annotated[
 _PAIRS_OPTION = Annotated[
     str | None,
     typer.Option(
-        metavar="A:B,...", help="Networks to compare image by image (McNemar); default: the baseline with each other."
+        metavar="A:B,...",
+        help="Compare B with A, also by images (McNemar); default: the baseline with each other network.",
     ),
 ]
 _JOBS_OPTION = Annotated[int | None, typer.Option(min=1, help="Concurrent runs; default: one for each GPU, else one.")]
@@ -169,7 +170,7 @@ def _chosen(dataset: str, patterns: str | None) -> list[str]:
 def _comparisons(
     names: list[str], baseline: str | None, pairs: str | None
 ) -> tuple[str | None, tuple[tuple[str, str], ...]]:
-    """The baseline, and the pairs of networks that are compared image by image."""
+    """The baseline, and the pairs of networks that are compared."""
     from attentive_gconv.lookup import find
 
     if baseline is None and len(names) > 1:

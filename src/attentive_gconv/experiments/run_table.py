@@ -74,7 +74,7 @@ class Table:
         comparable: whether the runs follow the recipe of the published results, except for protocol and epochs.
         published_as: key of the published results in `PUBLISHED`; by default the dataset.
         baseline: network that the others are compared with, seed by seed; None for no comparison.
-        pairs: networks that are compared image by image.
+        pairs: pairs of networks; the second is compared with the first, seed by seed and image by image.
     """
 
     dataset: str
@@ -172,20 +172,28 @@ class Table:
 
     def _differences(self) -> list[str]:
         errors = {row.model: {result["seed"]: result["test_error"] for result in row.results} for row in self.rows}
+        compared = {self.baseline: list(errors)} if self.baseline else {}
+        for first, second in self.pairs:
+            compared[first] = list(dict.fromkeys([*compared.get(first, []), second]))
         lines = []
-        for model, of_model in errors.items():
-            if model == self.baseline or self.baseline not in errors:
-                continue
-            found = paired_difference(of_model, errors[self.baseline])
+        for reference, models in compared.items():
+            rows = self._difference_rows(reference, [model for model in models if model != reference], errors)
+            if rows:
+                heading = "| network | mean difference, points | 95 % interval | seed: difference |"
+                title = f"## Test error less that of `{reference}`, seed by seed"
+                lines += ["", title, "", heading, "|---|---|---|---|", *rows]
+        return [*lines, "", "Intervals of Student's t over the seeds."] if lines else []
+
+    @staticmethod
+    def _difference_rows(reference: str, models: list[str], errors: dict[str, dict[int, float]]) -> list[str]:
+        rows = []
+        for model in models:
+            found = paired_difference(errors.get(model, {}), errors.get(reference, {}))
             if found is not None:
                 interval = "–" if found.interval is None else "{:+.2f} to {:+.2f}".format(*found.interval)
                 each = ", ".join(f"{seed}: {value:+.2f}" for seed, value in found.differences.items())
-                lines.append(f"| `{model}` | {found.mean:+.2f} | {interval} | {each} |")
-        if not lines:
-            return []
-        heading = "| network | mean difference, points | 95 % interval | seed: difference |"
-        title = f"## Test error less that of `{self.baseline}`, seed by seed"
-        return ["", title, "", heading, "|---|---|---|---|", *lines, "", "Intervals of Student's t over the seeds."]
+                rows.append(f"| `{model}` | {found.mean:+.2f} | {interval} | {each} |")
+        return rows
 
     def _disagreements(self) -> list[str]:
         lines = []
