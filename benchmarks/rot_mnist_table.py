@@ -27,10 +27,10 @@ NETWORKS = (
     *("z2cnn", BASELINE, "big15_p4cnn", "big19_p4cnn", "alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn"),
     *("alpha_p4cnn", "c8cnn", "alpha_f_c8cnn"),
 )
-# attention beside the plain network, and beside one that has as many parameters or more
+# attention beside the plain network, beside one that has as many parameters or more, and full beside input attention
 PAIRS = (
     *((BASELINE, "alpha_f_p4cnn"), (BASELINE, "alpha_p4cnn"), (BASELINE, "big19_p4cnn")),
-    *(("big15_p4cnn", "alpha_f_p4cnn"), ("big19_p4cnn", "alpha_p4cnn")),
+    *(("big15_p4cnn", "alpha_f_p4cnn"), ("big19_p4cnn", "alpha_p4cnn"), ("alpha_f_p4cnn", "alpha_p4cnn")),
     *((BASELINE, "c8cnn"), ("c8cnn", "alpha_f_c8cnn")),
 )
 
