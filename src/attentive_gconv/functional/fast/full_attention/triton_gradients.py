@@ -60,10 +60,12 @@ def map_gradients(
     kernels = psi + ((image % depth) * outputs + m) * 2 * taps
     dv = tl.zeros([block_m, block_p], d.dtype.element_ty)
     dt = tl.zeros([block_m, block_p], d.dtype.element_ty)
-    for tap in range(taps):
-        dz = tl.load(start - (tap // wide * pitch + tap % wide) * dilation, inside, 0.0)
-        dv += tl.load(kernels + tap, m < outputs, 0.0)[:, None] * dz
-        dt += tl.load(kernels + taps + tap, m < outputs, 0.0)[:, None] * dz
+    for row in range(taps // wide):
+        for column in range(wide):
+            dz = tl.load(start - (row * pitch + column) * dilation, inside, 0.0)
+            tap = row * wide + column
+            dv += tl.load(kernels + tap, m < outputs, 0.0)[:, None] * dz
+            dt += tl.load(kernels + taps + tap, m < outputs, 0.0)[:, None] * dz
     here = (image * outputs + m)[:, None] * positions + p[None, :]
     grad = tl.load(d + (image // depth * outputs + m)[:, None] * positions + p[None, :], inside, 0.0)
     dv += attended * grad * tl.load(alpha + here, inside, 0.0)
@@ -235,34 +237,37 @@ def input_gradients(
     # loaded as columns and rows of the tile: vectors would change their layout, through shared memory, in every round
     of_i, exists = i[:, None], (i < channels)[:, None]
     total = tl.zeros([block_i, block_p], d.dtype.element_ty)
-    for tap in range(taps):
-        down = q // width + padding_y - tap // wide * dilation_y
-        right = q % width + padding_x - tap % wide * dilation_x
-        y, x = down // stride_y, right // stride_x
-        seen = (down >= 0) & (right >= 0) & (y * stride_y == down) & (x * stride_x == right)
-        seen = (seen & (y < rows) & (x < columns) & (q < size))[None, :]
-        p = (y * columns + x)[None, :]
-        # apart from the total, so that what no output sees stays free of its NaN
-        here = tl.zeros([block_i, block_p], d.dtype.element_ty)
-        for m in range(outputs):
-            weight = tl.load(w + ((g * outputs + m) * taps + tap) * channels + of_i, exists, 0.0)
-            scaled = weight
+    for row in range(taps // wide):
+        down = q // width + padding_y - row * dilation_y
+        y = down // stride_y
+        for column in range(wide):
+            tap = row * wide + column
+            right = q % width + padding_x - column * dilation_x
+            x = right // stride_x
+            seen = (down >= 0) & (right >= 0) & (y * stride_y == down) & (x * stride_x == right)
+            seen = (seen & (y < rows) & (x < columns) & (q < size))[None, :]
+            p = (y * columns + x)[None, :]
+            # apart from the total, so that what no output sees stays free of its NaN
+            here = tl.zeros([block_i, block_p], d.dtype.element_ty)
+            for m in range(outputs):
+                weight = tl.load(w + ((g * outputs + m) * taps + tap) * channels + of_i, exists, 0.0)
+                scaled = weight
+                if channel:
+                    scaled *= tl.load(gate + (image * outputs + m) * channels + of_i, exists, 0.0)
+                if spatial:
+                    plane = (image * outputs + m) * positions + p
+                    index = tl.load(chosen + plane, seen, 0).to(tl.int32)
+                    dv, both = tl.load(d_value + plane, seen, 0.0), tl.load(d_both + plane, seen, 0.0)
+                    here += scaled * tl.where(index == of_i, both, dv)
+                if skip != 0 or not spatial:
+                    grad = tl.load(d + (b * outputs + m) * positions + p, seen, 0.0)
+                    factor = skip * weight
+                    if not spatial:
+                        factor += attended * scaled
+                    here += factor * grad
             if channel:
-                scaled *= tl.load(gate + (image * outputs + m) * channels + of_i, exists, 0.0)
-            if spatial:
-                plane = (image * outputs + m) * positions + p
-                index = tl.load(chosen + plane, seen, 0).to(tl.int32)
-                dv, both = tl.load(d_value + plane, seen, 0.0), tl.load(d_both + plane, seen, 0.0)
-                here += scaled * tl.where(index == of_i, both, dv)
-            if skip != 0 or not spatial:
-                grad = tl.load(d + (b * outputs + m) * positions + p, seen, 0.0)
-                factor = skip * weight
-                if not spatial:
-                    factor += attended * scaled
-                here += factor * grad
-        if channel:
-            here += tl.load(of_means + (image * taps + tap) * channels + of_i, exists, 0.0)
-        total += tl.where(seen, here, 0.0)
+                here += tl.load(of_means + (image * taps + tap) * channels + of_i, exists, 0.0)
+            total += tl.where(seen, here, 0.0)
     target = ((b * channels + i) * depth + g)[:, None] * size + q[None, :]
     tl.store(out + target, total, (i < channels)[:, None] & (q < size)[None, :])
 

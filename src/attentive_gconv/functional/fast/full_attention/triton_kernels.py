@@ -13,6 +13,10 @@ Products are outer products of two vectors, by ordinary multiply-adds of the inp
 nothing that a matrix unit could sum over without being fed zeros, and TF32 is not exact.
 
 NaN: maxima ignore it; the means beside them carry it into the same gates, as in the definition.
+
+Loops over taps whose shifts may be negative are two, over rows and columns of the kernel. From `tap // wide` and
+`tap % wide` of one loop LLVM makes arithmetic in 8 bits, two numbers at a time, and on an H200 with Triton 3.6 one
+output's α_X then read beside its map.
 """
 
 import triton
@@ -184,15 +188,17 @@ def attend_positions(
         here = ((b * depth + g) * outputs + m)[:, None] * positions + p[None, :]
         kernels = psi + (g * outputs + m) * 2 * taps
         logit = tl.zeros([block_m, block_p], value.dtype.element_ty)
-        for tap in range(taps):
-            down, right = (tap // wide) * dilation - reach_y, (tap % wide) * dilation - reach_x
-            seen = (y + down >= 0) & (y + down < rows) & (x + right >= 0) & (x + right < columns)
-            seen = (m < outputs)[:, None] & (seen & (p < positions))[None, :]
-            of_value = tl.load(kernels + tap, m < outputs, 0.0)
-            of_top = tl.load(kernels + taps + tap, m < outputs, 0.0)
-            shift = down * columns + right
-            logit += of_value[:, None] * tl.load(value + here + shift, seen, 0.0)
-            logit += of_top[:, None] * tl.load(top + here + shift, seen, 0.0)
+        for row in range(taps // wide):
+            down = row * dilation - reach_y
+            for column in range(wide):
+                right = column * dilation - reach_x
+                seen = (y + down >= 0) & (y + down < rows) & (x + right >= 0) & (x + right < columns)
+                seen = (m < outputs)[:, None] & (seen & (p < positions))[None, :]
+                of_value = tl.load(kernels + row * wide + column, m < outputs, 0.0)
+                of_top = tl.load(kernels + taps + row * wide + column, m < outputs, 0.0)
+                shift = down * columns + right
+                logit += of_value[:, None] * tl.load(value + here + shift, seen, 0.0)
+                logit += of_top[:, None] * tl.load(top + here + shift, seen, 0.0)
         a = 1 / (1 + tl.exp(-logit))
         tl.store(alpha + here, a, inside)
         total += attended * a * tl.load(value + here, inside, 0.0)
