@@ -24,14 +24,14 @@ README = RUNS / "README.md"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 BASELINE, SEEDS = "p4cnn", 3
 NETWORKS = (
-    *("z2cnn", BASELINE, "big15_p4cnn", "big19_p4cnn", "alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn"),
-    *("alpha_p4cnn", "c8cnn", "alpha_f_c8cnn"),
+    *("z2cnn", BASELINE, "big11_p4cnn", "big15_p4cnn", "big19_p4cnn"),
+    *("alpha_f_p4cnn", "alpha_ch_p4cnn", "alpha_sp_p4cnn", "alpha_p4cnn", "c8cnn", "alpha_f_c8cnn"),
 )
 # attention beside the plain network, beside one that has as many parameters or more, and full beside input attention
 PAIRS = (
-    *((BASELINE, "alpha_f_p4cnn"), (BASELINE, "alpha_p4cnn"), (BASELINE, "big19_p4cnn")),
-    *(("big15_p4cnn", "alpha_f_p4cnn"), ("big19_p4cnn", "alpha_p4cnn"), ("alpha_f_p4cnn", "alpha_p4cnn")),
-    *((BASELINE, "c8cnn"), ("c8cnn", "alpha_f_c8cnn")),
+    *((BASELINE, "alpha_f_p4cnn"), (BASELINE, "alpha_p4cnn"), (BASELINE, "big11_p4cnn"), (BASELINE, "big19_p4cnn")),
+    *(("big11_p4cnn", "alpha_f_p4cnn"), ("big15_p4cnn", "alpha_f_p4cnn"), ("big19_p4cnn", "alpha_p4cnn")),
+    *(("alpha_f_p4cnn", "alpha_p4cnn"), (BASELINE, "c8cnn"), ("c8cnn", "alpha_f_c8cnn")),
 )
 
 
