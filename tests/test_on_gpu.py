@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a G
 # the layers of a network, one after the other, add up what each rounds differently
 LIMIT = 1e-9
 TRAINED = ["z2cnn", "p4cnn", "alpha_f_p4cnn", "alpha_p4cnn", "c8cnn"]
+TURNING = [group for group in GROUPS if group.order > 1]
 
 
 def network(name: str) -> tuple[nn.Module, torch.Tensor]:
@@ -58,13 +59,15 @@ def test_values_and_gradients_of_every_network(name):
     found = step(copy.deepcopy(model).cuda(), x.cuda())
     expected = step(model, x)
     assert found.keys() == expected.keys()
-    scale = max(float(value.abs().max()) for key, value in expected.items() if key != "logits")
     assert relative_error(found.pop("logits").cpu(), expected.pop("logits")) < LIMIT
-    errors = {key: float((value.cpu() - expected[key]).abs().max()) / scale for key, value in found.items()}
+    largest = {key: float(value.abs().max()) for key, value in expected.items()}
+    # of a parameter's own gradients, unless they are small beside the others
+    scale = {key: max(value, 0.01 * max(largest.values())) for key, value in largest.items()}
+    errors = {key: float((value.cpu() - expected[key]).abs().max()) / scale[key] for key, value in found.items()}
     assert {key: error for key, error in errors.items() if not error < LIMIT} == {}
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=group_id)
+@pytest.mark.parametrize("group", TURNING, ids=group_id)
 @pytest.mark.parametrize("kind", KINDS, ids=kind_id)
 def test_layers_are_equivariant(kind, group):
     layer = layer_of(kind, group, 2, 3, kernel_size=3, padding=1).cuda()
@@ -72,7 +75,7 @@ def test_layers_are_equivariant(kind, group):
     assert errors.exact.max() < 1e-10
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", TRAINED[1:])
 def test_networks_are_invariant(name):
     model, x = network(name)
     model.cuda()
@@ -93,20 +96,22 @@ def test_training_repeats_bit_for_bit(tiny, tmp_path, name, precision):
 
 
 @pytest.mark.parametrize("name", ["p4_allcnnc", "alpha_f_p4m_resnet44", "alpha_f_p4_densenet", "alpha_f_p4m_vgg6"])
-def test_a_step_of_every_family_is_deterministic(name):
+def test_a_step_of_every_family_uses_deterministic_operations_alone(name):
     model, x = build(Case(name, batch=2, device="cuda"))
+    before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     try:
-        step(model, x)
+        first, second = step(copy.deepcopy(model), x), step(model, x)
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.use_deterministic_algorithms(before)
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
 def test_a_resumed_run_equals_an_unbroken_one(tiny, tmp_path, precision):
     config = tiny_config(epochs=4, accelerator="gpu", precision=precision, ema_decay=0.7, protocol="validation")
     train(config, tmp_path / "whole")
-    tiny.fail_after(2 * 24 + 10)
+    tiny.fail_after(2 * 24 + 10)  # in the third epoch of 24 images
     with pytest.raises(PowerCut):
         train(config, tmp_path / "broken")
     tiny.fail_after(None)
@@ -138,7 +143,7 @@ def test_evaluation(tiny):
     assert (there.error, there.changed_by_rotation) == (here.error, here.changed_by_rotation)
 
 
-@pytest.mark.parametrize("name", ["p4cnn", "alpha_f_p4cnn", "alpha_p4cnn"])
+@pytest.mark.parametrize("name", ["alpha_f_p4cnn", "alpha_p4cnn"])
 def test_collected_maps_are_those_of_the_cpu(name):
     model, x = network(name)
     found = []
@@ -146,6 +151,7 @@ def test_collected_maps_are_those_of_the_cpu(name):
         with collect_attention(model.to(device).eval()) as collected, torch.no_grad():
             model(x.to(device))
         found.append({key: value.cpu() for key, value in collected.items()})
+    assert found[0]
     assert found[0].keys() == found[1].keys()
     for key, value in found[0].items():
         torch.testing.assert_close(found[1][key], value, rtol=1e-9, atol=1e-9)
@@ -156,8 +162,8 @@ def test_compiled_networks(name):
     model, x = network(name)
     found = step(torch.compile(copy.deepcopy(model).cuda()), x.cuda())
     expected = step(model.cuda(), x.cuda())
-    for key, value in found.items():
-        torch.testing.assert_close(value, expected[key.removeprefix("_orig_mod.")], rtol=1e-8, atol=1e-8)
+    found = {key.removeprefix("_orig_mod."): value for key, value in found.items()}
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", ["p4cnn", "alpha_f_p4cnn", "alpha_p4cnn"])

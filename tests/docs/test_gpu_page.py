@@ -1,4 +1,4 @@
-"""docs/gpu.md shows what the runs on a GPU have written, and nothing else."""
+"""The tables of docs/gpu.md are those of the runs on a GPU."""
 
 import json
 
@@ -28,7 +28,7 @@ def test_what_a_run_did_not_measure_is_a_dash(tmp_path):
     assert first.startswith("| `p4cnn` | fp32 | – | 1 | – | ")
 
 
-@pytest.mark.parametrize("name", gpu_page.TABLES)
+@pytest.mark.parametrize("name", ["networks", "layers"])
 def test_rows_have_as_many_cells_as_the_heading(name):
     lines = [line for line in gpu_page.content(name).splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in lines}) <= 1
+    assert len({line.count("|") for line in lines}) == 1

@@ -15,8 +15,8 @@ nothing that a matrix unit could sum over without being fed zeros, and TF32 is n
 NaN: maxima ignore it; the means beside them carry it into the same gates, as in the definition.
 
 Loops over taps whose shifts may be negative are two, over rows and columns of the kernel. From `tap // wide` and
-`tap % wide` of one loop LLVM makes arithmetic in 8 bits, two numbers at a time, and on an H200 with Triton 3.6 one
-output's α_X then read beside its map.
+`tap % wide` of one loop Triton 3.6 makes arithmetic in 8 bits, and on an H200 α_X of a single output then read out of
+bounds.
 """
 
 import triton
