@@ -59,8 +59,13 @@ def test_a_setting_may_differ_between_networks_but_not_between_seeds(tmp_path):
         require_same_settings([*runs, run("alpha_p4cnn", 1, 120)], by_network=("epochs",))
 
 
+# trials that the end of the machine's time stopped: copied by hand, without a result
+STOPPED = set((RESULTS / "elpv-trials").glob("p4m-96-long*"))
+
+
 @pytest.mark.parametrize("path", sorted(RESULTS.rglob("environment.json")), ids=lambda path: path.parent.name)
 def test_published_runs_name_no_folder_of_a_machine(path):
     text = "".join(file.read_text() for file in path.parent.iterdir() if file.suffix in (".json", ".yaml", ".csv"))
     assert not re.search(r"[\s\"'=]/(home|root|work|tmp|mnt|Users)\b", text)
-    assert json.loads((path.parent / "result.json").read_text())["test_images"] > 0
+    if path.parent not in STOPPED:
+        assert json.loads((path.parent / "result.json").read_text())["test_images"] > 0
