@@ -102,6 +102,7 @@ GROUPS = (
     Group("final", "final", heading="###"),
     Group("paper", "paper"),
     Group("augmented", "final", by_network=("epochs",)),
+    Group("augmented-240", "final"),
 )
 
 
