@@ -3,9 +3,9 @@
     python benchmarks/publish_run.py runs/p4cnn-1 --to benchmarks/results/rot-mnist/final
     python benchmarks/rot_mnist_table.py
 
-Three groups of runs, whose figures are never mixed: ``final``, our recipe; ``paper``, the paper's recipe and protocol,
-beside the published figures; ``augmented``, with random rotations as data augmentation. Every run in the folder of its
-group is in that group's tables; seeds that are missing are left out.
+Groups of runs, whose figures are never mixed: ``final``, our recipe with 60 epochs; ``final-120``, with 120; ``paper``,
+the paper's recipe and protocol, beside the published figures; ``augmented``, with random rotations as data augmentation.
+Every run in the folder of its group is in that group's tables; seeds that are missing are left out.
 """
 
 import argparse
@@ -100,6 +100,7 @@ class Group:
 
 GROUPS = (
     Group("final", "final", heading="###"),
+    Group("final-120", "final"),
     Group("paper", "paper"),
     Group("augmented", "final", by_network=("epochs",)),
     Group("augmented-240", "final"),
