@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import attentive_gconv as ag
+import other_digits
 import rot_mnist_table
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,15 @@ def test_the_weights_of_the_package():
             [100 * value for value in wanted], abs=0.0051
         )
         assert f"{100 * card['test_error']:.2f} % ({name})" in re.sub(r"\s+", " ", README)
+
+
+def test_the_table_of_other_digits():
+    report = figures("other-digits.json")
+    assert filled(PAGE, "other-digits", other_digits.table(report)) == PAGE
+    shipped = {row["network"]: row for row in report["networks"] if "/" not in row["network"]}
+    assert sorted(f"{name}.rot_mnist" for name in shipped) == ag.list_pretrained()
+    name = "alpha_f_p4cnn"
+    assert other_digits.accuracy(name) == shipped[name]
 
 
 def test_the_tables_of_rotated_mnist():

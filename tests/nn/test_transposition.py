@@ -119,17 +119,17 @@ def test_shipped_networks_take_upright_images(name):
 
 
 def test_upright_digits_are_recognised():
-    """Printed digits of the test set of `digits`, upright, without a thought about axes."""
+    """The test digits of `digits`, upright, without a thought about axes, by a network that carries over to them."""
     from attentive_gconv.data import load_dataset
 
     splits = load_dataset("digits")
     pixels = splits.test.images * splits.std[0] + splits.mean[0]
-    model, transform = ag.create_model("p4cnn", pretrained=True), ag.models.transform("p4cnn")
+    model, transform = ag.create_model("alpha_p4cnn", pretrained=True), ag.models.transform("alpha_p4cnn")
     with torch.no_grad():
         upright, transposed = (
             float((model(transform(x)).argmax(1) == splits.test.labels).float().mean()) for x in (pixels, pixels.mT)
         )
-    assert upright > 0.6 > 0.45 > transposed
+    assert upright > 0.55 > 0.35 > transposed
 
 
 def test_groups_and_layers_that_cannot_be_transposed_are_refused_whole():
