@@ -1,6 +1,6 @@
 """Networks of rotated MNIST on digits of another dataset: scikit-learn's, 8 x 8 pixels, enlarged and upright.
 
-    python benchmarks/other_digits.py p4cnn alpha_f_p4cnn runs/final-120/alpha_f_p4cnn-1 --out benchmarks/results/other-digits.json
+    python benchmarks/other_digits.py p4cnn runs/final-120/alpha_f_p4cnn-1 --out benchmarks/results/other-digits.json
     python benchmarks/other_digits.py --out benchmarks/results/other-digits.json --page docs/results.md
 
 Names of shipped weights, or run folders, listed by their last two parts.
@@ -40,7 +40,7 @@ def table(report: dict[str, Any]) -> str:
     """The accuracies as Markdown."""
     lines = ["| weights | parameters | accuracy on other digits, % |", "|---|---:|---:|"]
     for row in report["networks"]:
-        lines.append(f"| {row['network']} | {row['parameters']:,} | {100 * row['accuracy']:.0f} |")
+        lines.append(f"| `{row['network']}` | {row['parameters']:,} | {100 * row['accuracy']:.0f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +54,9 @@ def main() -> None:
     if arguments.page is not None:
         fill_page(arguments.page, "other-digits", table(json.loads(arguments.out.read_text(encoding="utf-8"))))
         return
-    write_json(arguments.out, {"environment": published_environment(), "networks": [*map(accuracy, arguments.networks)]})
+    write_json(
+        arguments.out, {"environment": published_environment(), "networks": [*map(accuracy, arguments.networks)]}
+    )
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     python benchmarks/rot_mnist_table.py
 
 Groups of runs, whose figures are never mixed: ``final``, our recipe with 60 epochs; ``final-120``, with 120; ``paper``,
-the paper's recipe and protocol, beside the published figures; ``augmented``, with random rotations as data augmentation.
-Every run in the folder of its group is in that group's tables; seeds that are missing are left out.
+the paper's recipe and protocol, beside the published figures; ``augmented``, with random rotations as data
+augmentation. Every run in the folder of its group is in that group's tables; seeds that are missing are left out.
 """
 
 import argparse

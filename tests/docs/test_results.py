@@ -11,6 +11,7 @@ import pytest
 import attentive_gconv as ag
 import other_digits
 import rot_mnist_table
+from page_block import filled
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
