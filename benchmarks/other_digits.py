@@ -3,7 +3,7 @@
     python benchmarks/other_digits.py p4cnn runs/final-120/alpha_f_p4cnn-1 --out benchmarks/results/other-digits.json
     python benchmarks/other_digits.py --out benchmarks/results/other-digits.json --page docs/results.md
 
-Names of shipped weights, or run folders, listed by their last two parts.
+Networks are names of shipped weights, weight files or run folders; the last two parts of a path name its row.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from attentive_gconv.checkpoints import open_model
+from attentive_gconv.checkpoints.reconcile import restandardise
 from attentive_gconv.data import load_dataset
 from attentive_gconv.files import write_json
 from page_block import fill_page
@@ -25,8 +26,8 @@ def accuracy(name: str) -> dict[str, Any]:
     """The share of the upright test digits that a network classifies correctly."""
     trained = open_model(name).trained
     digits, card = load_dataset("digits"), trained.card
-    brightness = digits.test.images * digits.std[0] + digits.mean[0]
-    images = (brightness - card.mean[0]) / card.std[0]
+    again = restandardise(digits.mean, digits.std, card.mean, card.std)
+    images = digits.test.images if again is None else again(digits.test.images)
     predicted = trained.module.eval()(images.mT if card.transposed else images).argmax(1)
     return {
         "network": "/".join(Path(name).parts[-2:]),

@@ -111,8 +111,9 @@ def test_the_table_of_other_digits():
     assert filled(PAGE, "other-digits", other_digits.table(report)) == PAGE
     shipped = {row["network"]: row for row in report["networks"] if "/" not in row["network"]}
     assert sorted(f"{name}.rot_mnist" for name in shipped) == ag.list_pretrained()
-    name = "alpha_f_p4cnn"
-    assert other_digits.accuracy(name) == shipped[name]
+    found, stored = other_digits.accuracy("alpha_f_p4cnn"), shipped["alpha_f_p4cnn"]
+    # rounding depends on the processor, and may change the class of an image or two
+    assert found == {**stored, "accuracy": pytest.approx(stored["accuracy"], abs=2.5 / stored["images"])}
 
 
 def test_the_tables_of_rotated_mnist():
